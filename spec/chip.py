@@ -1,0 +1,117 @@
+"""What a machine is: the parameters every other description derives from."""
+
+import hashlib
+import json
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from spec.number import MAX_WIDTH, MIN_WIDTH
+
+BRICK = 8  # words moved through the scratchpad at once
+
+
+class ChipError(ValueError):
+    """A chip description that cannot be built; names field, value and bound."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chip:
+    """One engine: ``groups`` of ``lanes`` multiply-accumulate lanes and their memories.
+
+    Depths are in words unless the name says otherwise; every field is checked.
+    """
+
+    name: str = "custom"
+    groups: int = 8  # rows of A worked on at once, times `slots`
+    lanes: int = 8  # lanes of one group: neighbouring columns of B
+    width: int = 16  # bits of a word
+    acc_width: int = 48  # bits of an exact sum
+    bank_depth: int = 1024  # words of B in one lane, both halves together
+    list_depth: int = 512  # nonzero (k, a) pairs one row list holds
+    slots: int = 4  # row lists of one group: rows in flight
+    psum_depth: int = 1024  # partial sums one group holds
+    queue_depth: int = 16  # columns waiting in front of one lane
+    scratch_banks: int = 4  # independent scratchpad memories
+    scratch_depth: int = 1024  # bricks in one scratchpad bank
+
+    def __post_init__(self):
+        self._within("groups", 1, 64)
+        self._within("lanes", 2, 16, power_of_two=True)
+        self._within("width", MIN_WIDTH, MAX_WIDTH)
+        self._within("acc_width", 2 * self.width + 4, 56)
+        self._within("bank_depth", 32, 65536, power_of_two=True)
+        self._within("list_depth", 16, 4096, power_of_two=True)
+        self._within("slots", 2, 8)
+        self._within("psum_depth", 2 * self.lanes, 65536, power_of_two=True)
+        self._within("queue_depth", 4, 256, power_of_two=True)
+        self._within("scratch_banks", 1, 16, power_of_two=True)
+        self._within("scratch_depth", 16, 1 << 20, power_of_two=True)
+
+    def _within(self, field: str, low: int, high: int, power_of_two: bool = False):
+        value = getattr(self, field)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ChipError(f"chip {self.name!r}: {field} must be an integer, not {value!r}")
+        if not low <= value <= high:
+            raise ChipError(f"chip {self.name!r}: {field} must be {low} to {high}, not {value}")
+        if power_of_two and value & (value - 1):
+            raise ChipError(f"chip {self.name!r}: {field} must be a power of two, not {value}")
+
+    @property
+    def total_lanes(self) -> int:
+        return self.groups * self.lanes
+
+    @property
+    def scratch_bricks(self) -> int:
+        """Bricks the whole scratchpad holds; addresses are 0 to this less one."""
+        return self.scratch_banks * self.scratch_depth
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits that change with any parameter but the name."""
+        content = {key: value for key, value in asdict(self).items() if key != "name"}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Chip":
+        known = [field.name for field in fields(cls)]
+        for key in values:
+            if key not in known:
+                raise ChipError(f"unknown chip key {key!r}; known keys: {', '.join(known)}")
+        return cls(**values)
+
+
+CHIPS = {
+    chip.name: chip
+    for chip in (
+        # Sixty-four lanes with memory for 512 x 512 x 512, for simulation only.
+        Chip(name="sim64", bank_depth=4096, psum_depth=4096, queue_depth=32, scratch_depth=32768),
+        # The same array with memories that an ECP5-85F has.
+        Chip(name="ecp5-64"),
+        # Small enough to build and simulate in seconds.
+        Chip(name="tiny", groups=2, lanes=4, bank_depth=256, list_depth=64, psum_depth=256, scratch_depth=512),
+    )
+}
+
+
+def load_chip(name_or_file: str) -> Chip:
+    """A named chip, or one from a TOML file of :class:`Chip` fields.
+
+    Raises :class:`ChipError` on an unknown name, an unreadable or malformed
+    file, an unknown key or a value out of range.
+    """
+    if name_or_file in CHIPS:
+        return CHIPS[name_or_file]
+    path = Path(name_or_file)
+    if path.suffix != ".toml":
+        raise ChipError(f"unknown chip {name_or_file!r}; named chips: {', '.join(CHIPS)}; or give a .toml file")
+    try:
+        values = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ChipError(f"cannot read chip file {name_or_file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ChipError(f"chip file {name_or_file} is not TOML: {error}") from error
+    return Chip.from_dict({"name": path.stem} | values)
