@@ -1,0 +1,144 @@
+"""Convert: add the rounding offset, shift right, saturate, in short pipeline stages."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.keyed import Keyed
+from spec.convert import MAX_SHIFT, Convert
+from spec.keyed import KEYED_LATENCY
+from spec.number import Rounding
+
+COARSE = 16  # the coarse stage shifts by 0, 16 or 32; the fine ones by 0 to 15
+
+
+class Converter(wiring.Component):
+    """``word = saturate((acc + r) >> shift)``.
+
+    Golden twin: :func:`golden.convert.convert`, bit for bit.
+    One sum per cycle, ``spec.LATENCY`` cycles late. A stalled output freezes the whole
+    pipeline; nothing is lost or reordered.
+
+    Members
+    -------
+    i : :py:`In(stream)` of acc, signed(acc_width), and index, 32 bits
+    o : :py:`Out(stream)` of word, signed(width), and saturated, 1 bit
+    shift : :py:`In(6)`; 0 to 32
+    rounding : :py:`In(2)`; a :class:`spec.number.Rounding`
+    key : :py:`In(32)`
+
+    ``shift``, ``rounding`` and ``key`` hold from the first input transfer of a command
+    until its last output transfer.
+    """
+
+    def __init__(self, spec: Convert):
+        self.spec = spec
+        super().__init__({
+            "i": In(stream.Signature(data.StructLayout({"acc": signed(spec.acc_width), "index": 32}))),
+            "o": Out(stream.Signature(data.StructLayout({"word": signed(spec.width), "saturated": 1}))),
+            "shift": In(6),
+            "rounding": In(2),
+            "key": In(32),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.keyed = keyed = Keyed()
+
+        # One enable for every register: no bubble is squeezed out, no skid buffer is needed.
+        en = Signal()
+        m.d.comb += en.eq(self.o.ready | ~self.o.valid)
+        m.d.comb += self.i.ready.eq(en)
+        flags = Signal(self.spec.LATENCY)
+        with m.If(en):
+            m.d.sync += flags.eq(Cat(self.i.valid, flags))
+        m.d.comb += self.o.valid.eq(flags[-1])
+
+        m.d.comb += [keyed.en.eq(en), keyed.key.eq(self.key), keyed.index.eq(self.i.payload.index)]
+        offset = self._offset(m, en, keyed.bits)
+
+        acc = self.i.payload.acc
+        for stage in range(KEYED_LATENCY + 1):
+            held = Signal(signed(self.spec.acc_width), name=f"acc{stage}", reset_less=True)
+            with m.If(en):
+                m.d.sync += held.eq(acc)
+            acc = held
+        exact = Signal(signed(self.spec.acc_width + 1), reset_less=True)
+        with m.If(en):
+            m.d.sync += exact.eq(acc + offset)
+
+        self._shift_and_saturate(m, en, exact)
+        return m
+
+    def _offset(self, m, en, bits):
+        """What is added: masked random bits, all ones below half a step, or zero."""
+        # A mask of ones below `ones` serves every mode; it is settled before the first sum needs it.
+        ones = Signal(range(MAX_SHIFT + 1))
+        with m.If(self.rounding == Rounding.STOCHASTIC):
+            m.d.sync += ones.eq(self.shift)
+        with m.Elif((self.rounding == Rounding.NEAREST) & self.shift.any()):
+            m.d.sync += ones.eq(self.shift - 1)
+        with m.Else():
+            m.d.sync += ones.eq(0)
+        mask = Signal(MAX_SHIFT)
+        m.d.sync += mask.eq(Cat(ones > bit for bit in range(MAX_SHIFT)))
+        steady = Signal()
+        m.d.sync += steady.eq(self.rounding != Rounding.STOCHASTIC)
+
+        offset = Signal(MAX_SHIFT, reset_less=True)
+        with m.If(en):
+            m.d.sync += offset.eq(mask & (bits | steady.replicate(MAX_SHIFT)))
+        return offset
+
+    def _shift_and_saturate(self, m, en, exact):
+        """Shift by 16s, then by 8 and 4, then by 2 and 1, dropping top bits that equal the sign on the way.
+
+        A top bit dropped that differs from the sign is an overflow. Every test sees the
+        few bits its own stage drops, so none is a wide comparison.
+        """
+        width = self.spec.width
+        coarse = Signal(range(MAX_SHIFT // COARSE + 1))
+        fine = Signal(range(COARSE))
+        whole = Signal()  # shift by 32: nothing is left for the fine stages, whose tests are off
+        m.d.sync += [coarse.eq(self.shift // COARSE), fine.eq(self.shift), whole.eq(self.shift == MAX_SHIFT)]
+
+        sign = exact[-1]
+        kept = width + COARSE - 1
+
+        def over(value, low):
+            """Some bit from ``low`` up is not the sign."""
+            return Cat(value[bit] ^ value[-1] for bit in range(low, len(value) - 1)).any()
+
+        value = Signal(signed(kept), reset_less=True)
+        negative, overflow = Signal(reset_less=True), Signal(reset_less=True)
+        with m.If(en):
+            m.d.sync += negative.eq(sign)
+            with m.Switch(coarse):
+                with m.Case(0):
+                    m.d.sync += [value.eq(exact), overflow.eq(over(exact, kept))]
+                with m.Case(1):
+                    m.d.sync += [value.eq(exact >> COARSE), overflow.eq(over(exact, COARSE + kept))]
+                with m.Default():
+                    m.d.sync += [value.eq(exact >> 2 * COARSE), overflow.eq(over(exact, 2 * COARSE + width))]
+
+        for steps in ((8, 4), (2, 1)):
+            for step in steps:
+                left = len(value) - step
+                taken = fine[step.bit_length() - 1]
+                dropped = Cat(bit ^ negative for bit in value[left:]).any() & ~taken & ~whole
+                value = Mux(taken, value[step:], value[:left])
+                overflow = overflow | dropped
+            value, overflow, negative = self._hold(m, en, f"fine{steps[-1]}", value, overflow, negative)
+
+        word = self.o.payload
+        saturated = overflow | (value[-1] ^ negative)
+        extreme = Cat((~negative).replicate(width - 1), negative)
+        with m.If(en):
+            m.d.sync += [word.word.eq(Mux(saturated, extreme, value)), word.saturated.eq(saturated)]
+
+    @staticmethod
+    def _hold(m, en, name, *values):
+        held = [Signal(len(value), name=f"{name}_{n}", reset_less=True) for n, value in enumerate(values)]
+        with m.If(en):
+            m.d.sync += [register.eq(value) for register, value in zip(held, values, strict=True)]
+        return held
