@@ -1,0 +1,203 @@
+"""A dense layer's three products, and ReLU, on raw integer words."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol
+
+import numpy as np
+
+from golden.keyed import random_bits
+from golden.product import product
+from spec.number import Fixed, Rounding
+from spec.product import MAX_SHIFT
+
+PHASES = ("FP", "BP", "WG")  # forward, input gradient, weight gradient
+
+
+class Execute(Protocol):
+    """Whatever computes products: golden, the generated RTL, later a GPU.
+
+    ``saturations`` is a running count over all calls; callers read differences.
+    """
+
+    saturations: int
+
+    def __call__(
+        self,
+        a: np.ndarray,
+        b: np.ndarray,
+        *,
+        shift: int,
+        rounding: Rounding,
+        key: int,
+        mask: np.ndarray | None = None,
+        name: str = "",
+        phase: str = "FP",
+    ) -> np.ndarray:
+        """``Convert(mask * (a @ b))`` as :func:`golden.product.product` defines it, index p*n + j."""
+
+
+@dataclass
+class GoldenExecute:
+    """The default :class:`Execute`: :func:`golden.product.product`."""
+
+    width: int = 16
+    acc_width: int = 48
+    saturations: int = field(default=0, init=False)
+
+    def __call__(
+        self,
+        a: np.ndarray,
+        b: np.ndarray,
+        *,
+        shift: int,
+        rounding: Rounding,
+        key: int,
+        mask: np.ndarray | None = None,
+        name: str = "",
+        phase: str = "FP",
+    ) -> np.ndarray:
+        words, saturations = product(
+            a, b, shift=shift, rounding=rounding, key=key, mask=mask, width=self.width, acc_width=self.acc_width
+        )
+        self.saturations += saturations
+        return words
+
+
+class Role(IntEnum):
+    """What a layer's tensor is; with the layer's number it makes the tensor's id."""
+
+    INIT = 0  # first weights
+    ACTIVATION = 1  # pre-activation z, from the forward product
+    DELTA = 2  # gradient of z: of the loss in the last layer, from the input-gradient product below
+    GRADIENT = 3  # weight gradient, from its product
+    DECAYED = 4  # weight gradient with weight decay added
+    VELOCITY = 5  # momentum's running sum
+    WEIGHT = 6  # weights after an update
+    SHUFFLE = 7  # order of the samples; layer 0, "step" is the epoch
+
+
+def tensor_key(seed: int, step: int, layer: int, role: Role) -> int:
+    """The 32-bit key of one tensor in one step: ``h(h(seed, step), 8*layer + role)``.
+
+    h(key, index) is :func:`golden.keyed.random_bits`. The inner ``h(seed, step)`` is hashed
+    as a key, never as an index, so runs, steps and tensors cannot be confused by adding. h is
+    a permutation of the index, so the tensors of one step have different keys. Keys of
+    different steps may coincide; the two tensors are then rounded by the same bits, each
+    still without bias.
+    """
+    key = _hash(seed & 0xFFFFFFFF, step)
+    return _hash(key, 8 * layer + role)
+
+
+def _hash(key: int, index: int) -> int:
+    return int(random_bits(key, np.array([index], np.int64))[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Formats:
+    """The formats of one dense layer. All must share one width."""
+
+    weights: Fixed = Fixed(16, 13)
+    activations: Fixed = Fixed(16, 11)  # this layer's output z
+    deltas: Fixed = Fixed(16, 14)  # gradient of z; must hold -1 to 1 in the last layer
+    gradients: Fixed = Fixed(16, 10)  # weight gradient, summed over the batch
+    velocity: Fixed = Fixed(16, 10)  # momentum's running sum of gradients
+
+    def __post_init__(self) -> None:
+        widths = {name: fixed.width for name, fixed in vars(self).items()}
+        if len(set(widths.values())) > 1:
+            listed = ", ".join(f"{name} {width}" for name, width in widths.items())
+            raise ValueError(f"formats of a layer must share one width, not {listed}")
+
+    @classmethod
+    def uniform(cls, frac: int, width: int = 16) -> "Formats":
+        """One format for everything, as Gupta et al. 2015 train."""
+        fixed = Fixed(width, frac)
+        return cls(weights=fixed, activations=fixed, deltas=fixed, gradients=fixed, velocity=fixed)
+
+
+def shift_between(what: str, have: int, want: int) -> int:
+    """Bits to drop from ``have`` to ``want`` fraction bits; ValueError outside what Convert can."""
+    shift = have - want
+    if not 0 <= shift <= MAX_SHIFT:
+        raise ValueError(
+            f"{what} must drop 0 to {MAX_SHIFT} fraction bits, not {shift}: sums have {have}, words {want}"
+        )
+    return shift
+
+
+def with_ones(x: np.ndarray, one: int) -> np.ndarray:
+    """x with a last column of ``one``: what the bias, the last row of W, is multiplied by."""
+    return np.concatenate([x, np.full((x.shape[0], 1), one, np.int64)], axis=1)
+
+
+def relu(z: np.ndarray) -> np.ndarray:
+    """Words below zero become zero. Positive words of the result are the stored mask."""
+    return np.maximum(z, 0)
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Products of layer ``number``: x (batch, fan_in) in ``inputs``, weights (fan_in + 1, fan_out).
+
+    Every product goes through the ``execute`` given to the method, under the key given.
+    """
+
+    number: int
+    inputs: Fixed
+    formats: Formats
+
+    def __post_init__(self) -> None:
+        if self.one > self.inputs.hi:
+            raise ValueError(f"layer {self.number}: inputs {self.inputs} cannot hold 1.0, which the bias needs")
+
+    @property
+    def one(self) -> int:
+        """The word that means 1.0 in the input's format."""
+        return 1 << self.inputs.frac
+
+    def forward(
+        self, execute: Execute, x: np.ndarray, weights: np.ndarray, rounding: Rounding, key: int
+    ) -> np.ndarray:
+        """FP: ``z = [x 1] @ W``, words of ``formats.activations``."""
+        have = self.inputs.frac + self.formats.weights.frac
+        shift = shift_between(f"layer {self.number} FP", have, self.formats.activations.frac)
+        name = f"layer{self.number}.z"
+        return execute(
+            with_ones(x, self.one), weights, shift=shift, rounding=rounding, key=key, name=name, phase="FP"
+        )
+
+    def input_gradient(
+        self,
+        execute: Execute,
+        delta: np.ndarray,
+        weights: np.ndarray,
+        mask: np.ndarray,
+        below: Fixed,
+        rounding: Rounding,
+        key: int,
+    ) -> np.ndarray:
+        """BP: ``mask * (delta @ W.T)``, words of ``below``; what ReLU zeroed is never computed."""
+        shift = shift_between(f"layer {self.number} BP", self.formats.deltas.frac + self.formats.weights.frac, below.frac)
+        name = f"layer{self.number}.dx"
+        return execute(
+            delta, weights[:-1].T, shift=shift, rounding=rounding, key=key, mask=mask, name=name, phase="BP"
+        )
+
+    def weight_gradient(
+        self, execute: Execute, x: np.ndarray, delta: np.ndarray, rounding: Rounding, key: int
+    ) -> np.ndarray:
+        """WG: ``dW = [x 1].T @ delta`` summed over the batch, words of ``formats.gradients``.
+
+        The sparser of x and delta is streamed, since its zeros cost nothing; with delta the
+        product computed, and indexed for rounding, is the transpose. The choice looks at the
+        words alone, so every machine makes the same one.
+        """
+        have = self.inputs.frac + self.formats.deltas.frac
+        shift = shift_between(f"layer {self.number} WG", have, self.formats.gradients.frac)
+        name = f"layer{self.number}.dw"
+        x = with_ones(x, self.one)
+        if np.count_nonzero(delta) * x.size < np.count_nonzero(x) * delta.size:
+            return execute(delta.T, x, shift=shift, rounding=rounding, key=key, name=name, phase="WG").T
+        return execute(x.T, delta, shift=shift, rounding=rounding, key=key, name=name, phase="WG")

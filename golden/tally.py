@@ -1,0 +1,94 @@
+"""Count what goes through an executor of products, and compare it with another."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from golden.layers import PHASES, Execute
+from spec.number import Rounding
+
+
+@dataclass
+class PhaseTally:
+    """Sums over the products of one phase."""
+
+    words: int = 0  # of the streamed operand A
+    nonzero: int = 0
+    outputs: int = 0
+    unmasked: int = 0
+    macs_dense: int = 0
+    macs_done: int = 0
+    saturations: int = 0
+
+    @property
+    def density(self) -> float:
+        """Share of A's words that are not zero; 0 without products."""
+        return self.nonzero / self.words if self.words else 0.0
+
+    @property
+    def mask_density(self) -> float:
+        """Share of the outputs that were computed; 0 without products."""
+        return self.unmasked / self.outputs if self.outputs else 0.0
+
+
+class Tally:
+    """An :class:`golden.layers.Execute` around ``execute``, counting by phase.
+
+    With ``reference`` every product is executed twice on the same operands; the words of
+    ``execute`` go on, ``words_compared`` and ``differing_words`` count, and
+    ``first_difference`` names the first product that differed.
+    """
+
+    def __init__(self, execute: Execute, reference: Execute | None = None):
+        self.execute = execute
+        self.reference = reference
+        self.phases = {phase: PhaseTally() for phase in PHASES}
+        self.words_compared = 0
+        self.differing_words = 0
+        self.first_difference = ""
+
+    @property
+    def saturations(self) -> int:
+        return self.execute.saturations
+
+    def __call__(
+        self,
+        a: np.ndarray,
+        b: np.ndarray,
+        *,
+        shift: int,
+        rounding: Rounding,
+        key: int,
+        mask: np.ndarray | None = None,
+        name: str = "",
+        phase: str = "FP",
+    ) -> np.ndarray:
+        before = self.execute.saturations
+        c = self.execute(a, b, shift=shift, rounding=rounding, key=key, mask=mask, name=name, phase=phase)
+        tally = self.phases[phase]
+        tally.saturations += self.execute.saturations - before
+        row_nonzero = np.count_nonzero(a, axis=1)
+        row_outputs = np.full(len(a), b.shape[1]) if mask is None else np.count_nonzero(mask, axis=1)
+        tally.words += a.size
+        tally.nonzero += int(row_nonzero.sum())
+        tally.outputs += c.size
+        tally.unmasked += int(row_outputs.sum())
+        tally.macs_dense += a.size * b.shape[1]
+        tally.macs_done += int(row_nonzero @ row_outputs)
+        if self.reference is not None:
+            self._compare(
+                c,
+                self.reference(a, b, shift=shift, rounding=rounding, key=key, mask=mask, name=name, phase=phase),
+                name,
+            )
+        return c
+
+    def _compare(self, got: np.ndarray, want: np.ndarray, name: str) -> None:
+        if got.shape != want.shape:
+            raise ValueError(f"{name}: words of shape {got.shape} cannot equal words of shape {want.shape}")
+        differing = int(np.count_nonzero(got != want))
+        if differing and not self.first_difference:
+            row, column = np.argwhere(got != want)[0]
+            self.first_difference = f"{name}[{row}, {column}]: {got[row, column]}, not {want[row, column]}"
+        self.words_compared += got.size
+        self.differing_words += differing
