@@ -12,10 +12,10 @@ PRIMITIVE_WIDTH = 18  # operand bits of MULT18X18D
 class Multiplier(wiring.Component):
     """``p = a * b``, exact, ``LATENCY`` cycles late; free running, one product per cycle.
 
-    Registers stand at the inputs, inside the array and at the output, so no logic outside
-    shares a clock cycle with the multiplication. There is no enable and no reset: a
-    product leaves ``LATENCY`` cycles after its operands arrived, wanted or not, and the
-    first ``LATENCY`` words after power-up mean nothing.
+    Registers stand at the inputs and at the output, so no logic outside shares a clock
+    cycle with the multiplication. There is no enable and no reset: a product leaves
+    ``LATENCY`` cycles after its operands arrived, wanted or not, and the first ``LATENCY``
+    words after power-up mean nothing.
 
     ``target`` None gives plain registers around a ``*`` that any tool accepts; ``"ecp5"``
     gives one MULT18X18D, whose registers Yosys would leave empty by itself. Both give
@@ -54,13 +54,11 @@ class Multiplier(wiring.Component):
         return m
 
     def _portable(self, m):
-        operand, product = self.a.shape(), self.p.shape()
-        a_in = Signal(operand, reset_less=True)
-        b_in = Signal(operand, reset_less=True)
-        pipeline = Signal(product, reset_less=True)
-        output = Signal(product, reset_less=True)
-        m.d.sync += [a_in.eq(self.a), b_in.eq(self.b), pipeline.eq(a_in * b_in), output.eq(pipeline)]
-        m.d.comb += self.p.eq(output)
+        a_in = Signal(self.a.shape(), reset_less=True)
+        b_in = Signal(self.b.shape(), reset_less=True)
+        product = Signal(self.p.shape(), reset_less=True)
+        m.d.sync += [a_in.eq(self.a), b_in.eq(self.b), product.eq(a_in * b_in)]
+        m.d.comb += self.p.eq(product)
 
     def _ecp5(self, m):
         # Operands are extended with their sign at the top: SIGNEDA and SIGNEDB make bit 17
@@ -77,8 +75,9 @@ class Multiplier(wiring.Component):
         for bit in range(self.spec.product_width):
             ports[f"o_P{bit}"] = self.p[bit]
 
-        parameters = {"p_GSR": "DISABLED", "p_SOURCEB_MODE": "B_SHIFT"}
-        for register in ("INPUTA", "INPUTB", "PIPELINE", "OUTPUT"):
+        # The pipeline register stays empty: docs/decisions/0004-multiplier-primitive.md.
+        parameters = {"p_REG_PIPELINE_CLK": "NONE", "p_GSR": "DISABLED", "p_SOURCEB_MODE": "B_SHIFT"}
+        for register in ("INPUTA", "INPUTB", "OUTPUT"):
             parameters |= {f"p_REG_{register}_CLK": "CLK0", f"p_REG_{register}_CE": "CE0"}
             parameters[f"p_REG_{register}_RST"] = "RST0"
         m.submodules.dsp = Instance("MULT18X18D", **parameters, **ports)

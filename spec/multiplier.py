@@ -18,7 +18,7 @@ class Multiply:
 
     width: int = 16
 
-    LATENCY: ClassVar[int] = 3  # cycles: input, pipeline and output register
+    LATENCY: ClassVar[int] = 2  # cycles: input and output register
 
     def __post_init__(self) -> None:
         if not isinstance(self.width, int) or isinstance(self.width, bool):

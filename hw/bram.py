@@ -1,0 +1,132 @@
+"""Block RAM with its output register used: a primitive or its portable twin."""
+
+from amaranth.hdl import Array, Cat, ClockSignal, Const, Instance, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from spec.bram import BRAM_TARGETS, BramError, Storage
+
+
+class Bram(wiring.Component):
+    """One write port, one read port, both free running on one clock.
+
+    ``r_data`` is the word at the ``r_addr`` of ``LATENCY`` cycles ago; there is no read
+    enable. A write is seen by addresses that arrive in later cycles. **Reading the word
+    that is written in the same cycle gives no defined word**: the portable twin gives the
+    old one, block RAMs promise nothing. Contents after power-up are zero in the twin and
+    must not be relied on.
+
+    ``target`` None gives :class:`amaranth.lib.memory.Memory` and a register; ``"ecp5"``
+    instantiates DP16KD with REGMODE OUTREG, because Yosys never packs the
+    register behind a memory into it (clock to data 5.7 ns without, 0.9 ns with).
+
+    Members
+    -------
+    w_en : :py:`In(1)`
+    w_addr, r_addr : :py:`In(ceil(log2(depth)))`
+    w_data : :py:`In(width)`
+    r_data : :py:`Out(width)`
+
+    Raises :class:`spec.bram.BramError` on a width, depth or target it cannot build.
+    """
+
+    LATENCY = Storage.LATENCY
+
+    def __init__(self, *, width: int, depth: int, target: str | None = None):
+        self.spec = Storage(width=width, depth=depth)
+        if target is not None and target not in BRAM_TARGETS:
+            raise BramError(f"bram target must be None or one of {', '.join(BRAM_TARGETS)}, not {target!r}")
+        self.target = target
+        super().__init__({
+            "w_en": In(1),
+            "w_addr": In(self.spec.address_width),
+            "w_data": In(width),
+            "r_addr": In(self.spec.address_width),
+            "r_data": Out(width),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        if self.target == "ecp5":
+            self._ecp5(m)
+        else:
+            self._portable(m)
+        return m
+
+    def _portable(self, m):
+        m.submodules.memory = memory = Memory(shape=self.spec.width, depth=self.spec.depth, init=[])
+        write, read = memory.write_port(), memory.read_port()
+        output = Signal(self.spec.width, reset_less=True)
+        m.d.comb += [
+            write.en.eq(self.w_en),
+            write.addr.eq(self.w_addr),
+            write.data.eq(self.w_data),
+            read.addr.eq(self.r_addr),
+            self.r_data.eq(output),
+        ]
+        m.d.sync += output.eq(read.data)
+
+    def _ecp5(self, m):
+        depth, width = self.spec.ecp5_shape()
+        within = (depth - 1).bit_length()
+        w_word, r_word = Signal(within), Signal(within)
+        m.d.comb += [w_word.eq(self.w_addr), r_word.eq(self.r_addr)]
+
+        rows = []
+        for row in range(-(-self.spec.depth // depth)):
+            # Constant where one block is deep enough: the address then has no bits above.
+            chosen = self.w_addr[within:] == row
+            pieces = []
+            for low in range(0, self.spec.width, width):
+                data = self.w_data[low : low + width]
+                word = Signal(len(data), name=f"word_{row}_{low}")
+                block = _dp16kd(width, self.w_en & chosen, w_word, data, r_word, word)
+                m.submodules[f"block_{row}_{low}"] = block
+                pieces.append(word)
+            rows.append(Cat(pieces))
+
+        if len(rows) == 1:
+            m.d.comb += self.r_data.eq(rows[0])
+        else:
+            row_at = self.r_addr[within:]
+            for _ in range(self.LATENCY):
+                delayed = Signal(len(row_at), reset_less=True)
+                m.d.sync += delayed.eq(row_at)
+                row_at = delayed
+            m.d.comb += self.r_data.eq(Array(rows)[row_at])
+
+
+def _dp16kd(width, w_en, w_addr, w_data, r_addr, r_data):
+    """One block, written on port A and read on port B, ``width`` bits wide.
+
+    Addresses are in units of bits, so wide words start above address bit 0. The freed low
+    bits of the writing port are byte enables from 18 bits up. At 36 bits the ports lend
+    each other their data pins: DIA and DOA carry the low half, DIB and DOB the high half.
+    """
+    skipped = {1: 0, 2: 1, 4: 2, 9: 3, 18: 4, 36: 5}[width]
+    enables = {18: 2, 36: 4}.get(width, 0)
+    wide = width == 36
+    write_address = Cat(Const((1 << enables) - 1, enables), Const(0, skipped - enables), w_addr)
+    read_address = Cat(Const(0, skipped), r_addr)
+
+    ports = {"i_CLKA": ClockSignal(), "i_CLKB": ClockSignal()}
+    ports |= {"i_CEA": Const(1), "i_WEA": w_en, "i_OCEA": Const(1), "i_RSTA": Const(0)}
+    ports |= {"i_CEB": Const(1), "i_WEB": Const(0), "i_OCEB": Const(1), "i_RSTB": Const(0)}
+    for bit in range(3):
+        ports |= {f"i_CSA{bit}": Const(0), f"i_CSB{bit}": Const(0)}
+    for bit in range(14):
+        ports |= {f"i_ADA{bit}": write_address[bit], f"i_ADB{bit}": read_address[bit]}
+    for bit in range(18):
+        ports |= {f"i_DIA{bit}": _bit(w_data, bit), f"i_DIB{bit}": _bit(w_data, bit + 18)}
+    for bit in range(len(r_data)):
+        pin = f"DOA{bit}" if wide and bit < 18 else f"DOB{bit % 18}"
+        ports[f"o_{pin}"] = r_data[bit]
+
+    parameters = {"p_DATA_WIDTH_A": width, "p_DATA_WIDTH_B": width}
+    parameters |= {"p_REGMODE_A": "OUTREG", "p_REGMODE_B": "OUTREG", "p_GSR": "DISABLED"}
+    return Instance("DP16KD", **parameters, **ports)
+
+
+def _bit(signal, bit):
+    return signal[bit] if bit < len(signal) else Const(0)

@@ -1,0 +1,51 @@
+"""A memory with one write port and one read port, cut into block RAMs."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+BRAM_TARGETS = ("ecp5",)  # parts whose block RAM hw/bram.py instantiates
+MAX_DEPTH = 1 << 20
+
+# Words and bits of one 18 kbit ECP5 block RAM with one port for writing and one for reading.
+ECP5_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
+
+
+class BramError(ValueError):
+    """A memory that cannot be built; names field, value and bound."""
+
+
+def _ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage:
+    """``depth`` words of ``width`` bits, read ``LATENCY`` cycles after the address."""
+
+    width: int
+    depth: int
+
+    LATENCY: ClassVar[int] = 2  # cycles: the array, then its output register
+
+    def __post_init__(self) -> None:
+        for field, value, high in (("width", self.width, 1024), ("depth", self.depth, MAX_DEPTH)):
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise BramError(f"bram {field} must be an integer, not {value!r}")
+            low = 1 if field == "width" else 2
+            if not low <= value <= high:
+                raise BramError(f"bram {field} must be {low} to {high}, not {value}")
+
+    @property
+    def address_width(self) -> int:
+        return (self.depth - 1).bit_length()
+
+    def ecp5_shape(self) -> tuple[int, int]:
+        """Shape of the block RAMs that hold it: fewest blocks, then fewest words to choose between."""
+        return min(ECP5_SHAPES, key=lambda shape: (self._blocks(shape), _ceil_div(self.depth, shape[0])))
+
+    def ecp5_blocks(self) -> int:
+        """Block RAMs it takes on an ECP5."""
+        return self._blocks(self.ecp5_shape())
+
+    def _blocks(self, shape: tuple[int, int]) -> int:
+        return _ceil_div(self.depth, shape[0]) * _ceil_div(self.width, shape[1])
