@@ -1,0 +1,222 @@
+"""Component to Verilog: one module per distinct unit, names as in the Python.
+
+Amaranth alone writes a module per instance, with ports that depend on what surrounds
+it. Here every :class:`~amaranth.lib.wiring.Component` in the hierarchy becomes a
+module of its own whose ports are its signature; units that come out equal are written once.
+The reasons are in docs/decisions/0003-verilog-emission.md.
+"""
+
+import json
+import re
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from amaranth.back import rtlil as amaranth_rtlil
+from amaranth.hdl import Cat, ClockSignal, Fragment, Instance, ResetSignal, Signal, Value
+from amaranth.hdl._ast import SignalDict
+from amaranth.hdl._ir import PortDirection
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from pyosys import libyosys
+
+from hw import rtlil
+from spec.netlist import Netlist
+from spec.version import VERSION
+
+CLOCK = {"clk": ClockSignal, "rst": ResetSignal}
+TRIGGER = re.compile(r"\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+ ")
+START = "_start_"
+
+
+class EmitError(ValueError):
+    """A component that cannot be written as separate modules; names the unit and the fault."""
+
+
+def emit(component: wiring.Component, name: str, *, spec: object, folder: Path) -> Netlist:
+    """Write ``component`` as Verilog module ``name`` to ``folder``, with what it was made from.
+
+    ``spec`` is the frozen dataclass that describes the component. Writes ``<name>.v``,
+    ``spec.json`` and ``ports.json``; the same component and spec give the same bytes.
+
+    Raises :class:`EmitError` for a unit that reaches past its signature, uses a clock domain other than ``sync``
+    or has no logic, and :class:`hw.rtlil.RtlilError` for a memory with initial contents.
+    """
+    units = _Units()
+    units.add(component, Fragment.get(component, None), name)
+    units.check_boundaries()
+    netlist = Netlist(verilog=folder / f"{name}.v", top=name)
+    ports = rtlil.ports(units.bodies[name])
+
+    verilog = _header(name, spec) + _to_verilog(rtlil.join_modules(units.bodies))
+    folder.mkdir(parents=True, exist_ok=True)
+    netlist.verilog.write_text(verilog)
+    netlist.spec.write_text(json.dumps(asdict(spec), indent=2) + "\n")
+    netlist.ports.write_text(json.dumps(ports, indent=2) + "\n")
+    return netlist
+
+
+class _Units:
+    """Modules written so far: ``bodies`` by name, children before parents."""
+
+    def __init__(self):
+        self.bodies = {}
+        self._by_body = {}  # what was written, without its name -> its name
+        self._signals = []  # (unit, signals it uses, signals it may share with other units)
+
+    def add(self, component: wiring.Component, fragment: Fragment, name: str) -> str:
+        """Write a unit after everything under it; return the name it got."""
+        shared = SignalDict()
+        self._replace_children(fragment, shared)
+        members = _split_members(component, fragment)
+        for _, value, _ in _interface(component):
+            shared.update((signal, None) for signal in Value.cast(value)._rhs_signals())
+        ports = {port: (value, direction) for port, value, direction in members}
+        text, used = amaranth_rtlil.convert_fragment(fragment, ports, name, emit_src=False)
+        self._signals.append((name, used, shared))
+        return self._add_text(text, name, [*CLOCK, *ports])
+
+    def _replace_children(self, fragment: Fragment, shared: SignalDict) -> None:
+        for position, (child, label, location) in enumerate(fragment.subfragments):
+            component = child.origins[0] if child.origins else None
+            if isinstance(component, wiring.Component) and not isinstance(component, Memory):
+                instance = self._instance(component, child, label, shared)
+                fragment.subfragments[position] = (instance, label, location)
+            elif type(child) is Fragment and not _is_transformed(child):
+                self._replace_children(child, shared)
+
+    def _instance(self, component: wiring.Component, fragment: Fragment, label: str, shared: SignalDict) -> Instance:
+        members = _interface(component)
+        unit = self.add(component, fragment, _snake(type(component).__name__))
+        connections = [
+            ("i", port, domain("sync")) for port, domain in CLOCK.items() if port in rtlil.ports(self.bodies[unit])
+        ]
+        for path, value, direction in members:
+            for signal in Value.cast(value)._rhs_signals():
+                # The parent writes `lane_3__o__valid` where the child says `o__valid`; the dot
+                # marks the name as one that may go where nothing else uses it.
+                signal.name = f"{label}.{path}" if label else path
+                shared[signal] = None
+            for port, field in _fields(path, value):
+                connections.append(("i" if direction is PortDirection.Input else "o", port, field))
+        return Instance(unit, *connections)
+
+    def _add_text(self, text: str, name: str, order: list[str]) -> str:
+        """Clean, merge and keep the modules of one unit: its own first, then those inlined under it."""
+        modules = rtlil.split_modules(text)
+        if name not in modules:
+            raise EmitError(f"{name} has no logic")
+        final = {}
+        for module in reversed(modules):
+            body = modules[module]
+            for inner, renamed in final.items():
+                body = body.replace(f"  cell \\{inner} ", f"  cell \\{renamed} ")
+            if module == name:
+                extra = [port for port in rtlil.ports(body) if port not in order]
+                if extra:
+                    raise EmitError(f"{name} needs {', '.join(extra)}; units have one clock domain, sync")
+                body = rtlil.order_ports(body, order)
+            body = rtlil.clean(body)
+            final[module] = self._keep(re.sub(r"[.$]", "_", module), body)
+        return final[name]
+
+    def _keep(self, name: str, body: str) -> str:
+        key = (name, body)
+        if key not in self._by_body:
+            distinct, count = name, 1
+            while distinct in self.bodies:
+                count += 1
+                distinct = f"{name}_{count}"
+            self._by_body[key] = distinct
+            self.bodies[distinct] = body
+        return self._by_body[key]
+
+    def check_boundaries(self) -> None:
+        """Raise where a unit reads or drives a signal of another one that is not in a signature."""
+        users = SignalDict()
+        for unit, used, _ in self._signals:
+            for signal in used:
+                users.setdefault(signal, []).append(unit)
+        for unit, used, shared in self._signals:
+            for signal in used:
+                if signal not in shared and len(users[signal]) > 1:
+                    others = ", ".join(sorted({other for other in users[signal] if other != unit})) or "another instance"
+                    raise EmitError(f"{unit} shares signal {signal.name!r} with {others} past its signature")
+
+
+def _is_transformed(fragment: Fragment) -> bool:
+    """A fragment under DomainRenamer and the like: left inside its parent, clocks and all."""
+    return bool(fragment.origins) and type(fragment.origins[0]).__name__ == "TransformedElaboratable"
+
+
+def _interface(component: wiring.Component) -> list[tuple[str, object, PortDirection]]:
+    """Members of the signature in order, nested names joined by two underscores."""
+    members = []
+    for path, member, value in component.signature.flatten(component):
+        direction = PortDirection.Input if member.flow is wiring.In else PortDirection.Output
+        members.append(("__".join(map(str, path)), value, direction))
+    return members
+
+
+def _fields(name: str, value: object) -> list[tuple[str, Value]]:
+    """A structure's fields as ports of their own; anything else as one."""
+    if isinstance(value, data.View) and isinstance(value.shape(), data.StructLayout):
+        return [leaf for field, _ in value.shape() for leaf in _fields(f"{name}__{field}", value[field])]
+    return [(name, Value.cast(value))]
+
+
+def _split_members(component: wiring.Component, fragment: Fragment) -> list[tuple[str, Signal, PortDirection]]:
+    """Ports of a unit. Structures get one per field, wired to the member inside the unit."""
+    ports = []
+    for path, value, direction in _interface(component):
+        fields = _fields(path, value)
+        if len(fields) == 1 and isinstance(fields[0][1], Signal):
+            ports.append((path, fields[0][1], direction))
+            continue
+        signals = [Signal(field.shape(), name=name) for name, field in fields]
+        whole = Value.cast(value)
+        if direction is PortDirection.Input:
+            fragment.add_statements("comb", whole.eq(Cat(signals)))
+        else:
+            fragment.add_statements("comb", Cat(signals).eq(whole))
+        ports += [(name, signal, direction) for (name, _), signal in zip(fields, signals, strict=True)]
+    return ports
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _header(name: str, spec: object) -> str:
+    parameters = "".join(f"//   {field} = {value}\n" for field, value in asdict(spec).items())
+    return (
+        f"// {name}: generated by gradloom {VERSION} (Amaranth {version('amaranth')}, Yosys {version('pyosys')});"
+        f" do not edit.\n// {type(spec).__name__}:\n{parameters}\n"
+    )
+
+
+def _to_verilog(text: str) -> str:
+    """Verilog-2005 of an RTLIL design, through Yosys in this process."""
+    design = libyosys.Design()
+    with TemporaryDirectory() as scratch:
+        source, target = Path(scratch, "design.il"), Path(scratch, "design.v")
+        source.write_text(text)
+        # Processes stay as they are, so that what was an `If` in Python is an `if` in Verilog.
+        for command in (f"read_rtlil {source}", "proc -nomux -norom", f"write_verilog -noattr {target}"):
+            libyosys.Pass.call(design, f"tee -q {command}")
+        verilog = target.read_text()
+    return _readable(verilog)
+
+
+def _readable(verilog: str) -> str:
+    """Yosys' text without its banner, and with a name and a reason for its start signal."""
+    verilog = re.sub(r"^/\*.*?\*/\n+", "", verilog, flags=re.DOTALL)
+    verilog = re.sub(
+        rf"^  reg {TRIGGER.pattern} = 0;$",
+        f"  reg {START} = 0;  // makes every always block below run at time 0",
+        verilog,
+        flags=re.MULTILINE,
+    )
+    verilog = TRIGGER.sub(START, verilog)
+    return re.sub(r"^  initial begin\n  end\n", "", verilog, flags=re.MULTILINE)

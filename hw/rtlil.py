@@ -1,0 +1,102 @@
+"""RTLIL as text: names that read well, no memory contents, one module per distinct body.
+
+RTLIL is Yosys' netlist language and what Amaranth writes. The functions here know its
+line structure and nothing of what a design means.
+"""
+
+import re
+from collections import Counter
+
+NAME = re.compile(r"(?<=\\)[^\s\"\\]+")  # every public name follows one backslash
+PRIVATE = re.compile(r"(?<![^\s{])\$\d+(?![^\s}])")  # `$12`, a wire or a cell that Amaranth numbered
+PORT = re.compile(r"^  wire width (\d+) (input|output) (\d+) +(signed )? *\\(\S+)$", re.MULTILINE)
+CELL = re.compile(r"^(  attribute .*\n)*  cell (\S+) \S+\n(    .*\n)*  end\n", re.MULTILINE)
+MEMORY_CONTENTS = re.compile(r"^    connect \\DATA \d+'([01]*)$", re.MULTILINE)
+MEMORY_NAME = re.compile(r'^    parameter \\MEMID "\\\\(\S+)"$', re.MULTILINE)
+NEXT_STATE = re.compile(r"^    connect \\D (\$\d+) \[(?:\d+:)?(\d+)\]\n(?:    .*\n)*?    connect \\Q \\(\S+)$", re.MULTILINE)
+
+
+class RtlilError(ValueError):
+    """A netlist that cannot become readable Verilog; says which part and why."""
+
+
+def split_modules(text: str) -> dict[str, str]:
+    """Module name to body, attributes of the module dropped, in the order written."""
+    return {
+        match[1]: match[2] for match in re.finditer(r"^module \\(\S+)\n(.*?)^end$", text, re.MULTILINE | re.DOTALL)
+    }
+
+
+def join_modules(modules: dict[str, str]) -> str:
+    """Inverse of :func:`split_modules`, the last module being the top."""
+    top = list(modules)[-1]
+    return "\n".join(
+        ("attribute \\top 1\n" if name == top else "") + f"module \\{name}\n{body}end\n" for name, body in modules.items()
+    )
+
+
+def ports(body: str) -> dict[str, dict[str, object]]:
+    """Port name to ``direction``, ``width`` and ``signed``, in port order."""
+    found = sorted(PORT.findall(body), key=lambda port: int(port[2]))
+    return {
+        name: {"direction": direction, "width": int(width), "signed": bool(signed)}
+        for width, direction, _, signed, name in found
+    }
+
+
+def order_ports(body: str, order: list[str]) -> str:
+    """Number the ports as listed; every port of the module must be in the list."""
+    order = [name for name in order if name in ports(body)]
+    return PORT.sub(
+        lambda port: f"  wire width {port[1]} {port[2]} {order.index(port[5]) + 1} {port[4] or ''}\\{port[5]}", body
+    )
+
+
+def drop_memory_contents(body: str) -> str:
+    """Leave memories uninitialised. Raises :class:`RtlilError` where contents other than zero would be lost."""
+
+    def check(cell: re.Match) -> str:
+        if cell[2] != "$meminit_v2":
+            return cell[0]
+        if "1" in MEMORY_CONTENTS.search(cell[0])[1]:
+            name = MEMORY_NAME.search(cell[0])[1]
+            raise RtlilError(f"memory {name} has initial contents; memories start undefined")
+        return ""
+
+    return CELL.sub(check, body)
+
+
+def name_next_states(body: str) -> str:
+    """Call what a register ``x`` takes at the next clock edge ``x_next`` instead of a number."""
+    taken = set(NAME.findall(body))
+    renamed = {}
+    for wire, _, register in NEXT_STATE.findall(body):
+        if re.search(rf"^  wire width \d+ {re.escape(wire)}$", body, re.MULTILINE) and f"{register}_next" not in taken:
+            renamed.setdefault(wire, f"\\{register}_next")
+    return PRIVATE.sub(lambda match: renamed.get(match[0], match[0]), body)
+
+
+def drop_aliases(body: str) -> str:
+    """Remove wires that only repeat another under a name made up by Amaranth (``x$12``, ``x.field``)."""
+    uses = Counter(NAME.findall(body))
+    lines = []
+    for line in body.splitlines(keepends=True):
+        match = re.match(r"(?:  wire width \d+ (?:signed )?|connect )\\(\S+)(?=[ \n])", line)
+        if match and re.search(r"[$.]", match[1]) and uses[match[1]] == 2 and f"\nconnect \\{match[1]} " in body:
+            continue
+        lines.append(line)
+    return "".join(lines)
+
+
+def plain_names(body: str) -> str:
+    """Write ``x$1`` as ``x_1`` and ``x.y`` as ``x__y``, unless two names would become one."""
+    names = list(dict.fromkeys(NAME.findall(body)))
+    plain = {name: name.replace("$", "_").replace(".", "__") for name in names}
+    count = Counter(plain.values())
+    return NAME.sub(lambda match: plain[match[0]] if count[plain[match[0]]] == 1 else match[0], body)
+
+
+def clean(body: str) -> str:
+    """All of the above that is about reading, for one module."""
+    body = drop_aliases(name_next_states(drop_memory_contents(body)))
+    return re.sub(r"\n{2,}", "\n", plain_names(body))

@@ -1,0 +1,28 @@
+"""A generated Verilog file and what goes with it: all that the layers after hw see of a unit."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Netlist:
+    """Module ``top`` and the modules under it, in files of one folder.
+
+    ``spec`` holds the parameters it was generated from (JSON, field to value), ``ports``
+    its ports (JSON, name to ``direction``, ``width`` and ``signed``).
+    """
+
+    verilog: Path
+    top: str
+
+    @property
+    def folder(self) -> Path:
+        return self.verilog.parent
+
+    @property
+    def spec(self) -> Path:
+        return self.verilog.with_name("spec.json")
+
+    @property
+    def ports(self) -> Path:
+        return self.verilog.with_name("ports.json")

@@ -1,0 +1,26 @@
+"""What every test shares: the seed of a run, printed and replayable."""
+
+import os
+import random
+
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--seed", type=int, default=None, help="seed of every random test; printed at the start of a run")
+
+
+def pytest_configure(config):
+    # Workers of one run must agree on the seed, since it is part of test names nowhere but of results everywhere.
+    if config.getoption("--seed") is None:
+        config.option.seed = int(os.environ.get("GRADLOOM_SEED") or random.randrange(1 << 31))
+    os.environ["GRADLOOM_SEED"] = str(config.option.seed)
+
+
+def pytest_report_header(config):
+    return f"seed: {config.option.seed} (replay with --seed {config.option.seed})"
+
+
+@pytest.fixture
+def seed(request) -> int:
+    return request.config.getoption("--seed")
