@@ -1,0 +1,60 @@
+"""Merges streams fairly."""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+
+class Arbiter(wiring.Component):
+    """One transfer a cycle from ``count`` streams, in turn; the same stream at most every second cycle.
+
+    Latency: two cycles from an input's valid to ``o.valid``. A stalled output holds what it has.
+
+    Members
+    -------
+    i : ``count`` streams of ``shape``
+    o : stream of ``{value: shape, source: number of the input}``
+    """
+
+    LATENCY = 2
+
+    def __init__(self, shape, count: int):
+        self.count = count
+        self.shape = shape
+        self.output = data.StructLayout({"value": shape, "source": range(max(2, count))})
+        super().__init__(
+            {"i": In(stream.Signature(shape)).array(count), "o": Out(stream.Signature(self.output))}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        advance = Signal()
+        m.d.comb += advance.eq(~self.o.valid | self.o.ready)
+
+        # Choose the next one after the last chosen. The one whose transfer happens now is left out.
+        requests, after = Signal(self.count), Signal(self.count)
+        chosen_valid, chosen = Signal(), Signal(ceil_log2(max(2, self.count)))
+        m.d.comb += requests.eq(Cat(i.valid & ~(chosen_valid & (chosen == n)) for n, i in enumerate(self.i)))
+        later = Signal(self.count)
+        m.d.comb += later.eq(requests & after)
+        pick = Signal.like(chosen)
+        for candidates in (requests, later):
+            for n in reversed(range(self.count)):
+                with m.If(candidates[n]):
+                    m.d.comb += pick.eq(n)
+        with m.If(advance):
+            m.d.sync += [chosen_valid.eq(requests.any()), chosen.eq(pick)]
+            with m.If(requests.any()):
+                m.d.sync += after.eq(Cat(pick < n for n in range(self.count)))
+
+        values = Signal(data.ArrayLayout(self.shape, self.count))
+        for n, i in enumerate(self.i):
+            m.d.comb += [values[n].eq(i.p), i.ready.eq(chosen_valid & (chosen == n) & advance)]
+        with m.If(advance):
+            m.d.sync += [
+                self.o.valid.eq(chosen_valid),
+                self.o.p.source.eq(chosen),
+                self.o.p.value.eq(values[chosen]),
+            ]
+        return m

@@ -1,0 +1,86 @@
+"""Payloads that travel between the engine's units, and the widths they derive from the chip."""
+
+from amaranth.lib import data
+from amaranth.utils import ceil_log2
+
+from spec.chip import BRICK, Chip
+from spec.engine import DIMENSION_BITS, Widths
+
+
+def brick(chip: Chip):
+    """Eight words."""
+    return data.ArrayLayout(chip.width, BRICK)
+
+
+def pair(chip: Chip):
+    """A nonzero of A on its way past the lanes; ``k`` is its row's offset in the bank half."""
+    widths = Widths(chip)
+    return data.StructLayout({"valid": 1, "generation": 1, "k": widths.half_address, "a": chip.width})
+
+
+def pairs(chip: Chip):
+    """One pair of every row list, handed on from lane to lane."""
+    return data.ArrayLayout(pair(chip), chip.slots)
+
+
+def item(chip: Chip):
+    """One column of one row for a lane to compute."""
+    return data.StructLayout({"slot": ceil_log2(chip.slots), "column": Widths(chip).column})
+
+
+def slot_info(chip: Chip):
+    """What a lane needs to know of a row list; constant while the list is in use."""
+    return data.StructLayout({"last": Widths(chip).list_address, "generation": 1, "half": 1})
+
+
+def slot_infos(chip: Chip):
+    return data.ArrayLayout(slot_info(chip), chip.slots)
+
+
+def result(chip: Chip):
+    """A lane's exact sum over one row list and one column."""
+    return data.StructLayout(
+        {"sum": Widths(chip).lane_sum, "slot": ceil_log2(chip.slots), "column": Widths(chip).column}
+    )
+
+
+def visit(chip: Chip):
+    """A row met by a bank tile: what drain and finish need to know of a slot."""
+    return data.StructLayout({"row": DIMENSION_BITS, "half": 1, "base": Widths(chip).column, "first": 1, "last": 1})
+
+
+def tile(chip: Chip):
+    """A tile of B in one half of the banks."""
+    widths = Widths(chip)
+    return data.StructLayout(
+        {
+            "k_brick": DIMENSION_BITS,  # first brick of the tile in a row of A
+            "k_length": widths.list_address + 1,
+            "n_base": DIMENSION_BITS,  # first column of the tile in C
+            "n_length": widths.psum_address + 1,
+            "first": 1,  # rows are pulled from the queue and their sums start at zero
+            "last": 1,  # sums are complete after this tile
+            "open": 1,  # the tile may be worked on
+            "loaded": 1,  # its words are in the banks
+        }
+    )
+
+
+def command(chip: Chip):
+    """:class:`spec.product.Product` as bits, in the field order of :data:`spec.engine.command_fields`."""
+    return data.StructLayout(dict(Widths(chip).command_fields()))
+
+
+def load_bus(chip: Chip):
+    """Words of B on their way into the banks of all groups."""
+    widths = Widths(chip)
+    return data.StructLayout(
+        {
+            "enable": 1,
+            "upper": 1,  # sixteen lanes: the words are for lanes 8 to 15
+            "address": widths.half_address + 1,
+            "words": data.ArrayLayout(chip.width, min(chip.lanes, BRICK)),
+        }
+    )
+
+

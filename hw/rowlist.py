@@ -1,0 +1,71 @@
+"""Row lists: the nonzeros of the rows in flight, circulating past the lanes."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.bram import Bram
+from hw.lane import delayed
+from hw.layouts import pair, pairs, slot_infos
+from spec.chip import Chip
+from spec.engine import Widths
+
+
+class RowLists(wiring.Component):
+    """One memory per slot; a filled list is read round and round, one pair a cycle.
+
+    Contract: ``filled[s]`` rises when list ``s`` is complete and ``info[s]`` holds; the list then
+    circulates without a gap until ``filled[s]`` falls. Latency: ``Bram.LATENCY`` cycles.
+
+    Members
+    -------
+    w_enable : one bit per slot; w_address, w_k, w_a : the pair to store
+    info, filled : state of every slot
+    o : the pairs, one of each slot
+    """
+
+    def __init__(self, chip: Chip, target: str | None = None):
+        self.chip = chip
+        self.target = target
+        widths = Widths(chip)
+        super().__init__(
+            {
+                "w_enable": In(chip.slots),
+                "w_address": In(widths.list_address),
+                "w_k": In(widths.half_address),
+                "w_a": In(chip.width),
+                "info": In(slot_infos(chip)),
+                "filled": In(chip.slots),
+                "o": Out(pairs(chip)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        chip, widths = self.chip, Widths(self.chip)
+        word = data.StructLayout({"k": widths.half_address, "a": chip.width})
+        written = Signal(word)
+        m.d.comb += [written.k.eq(self.w_k), written.a.eq(self.w_a)]
+        for s in range(chip.slots):
+            memory = Bram(width=word.size, depth=chip.list_depth, target=self.target)
+            m.submodules[f"memory_{s}"] = memory
+            position = Signal(widths.list_address, name=f"position_{s}")
+            with m.If(~self.filled[s] | (position == self.info[s].last)):
+                m.d.sync += position.eq(0)
+            with m.Else():
+                m.d.sync += position.eq(position + 1)
+            read = Signal(word, name=f"read_{s}")
+            out = Signal(pair(chip), name=f"out_{s}")
+            m.d.comb += [
+                memory.w_en.eq(self.w_enable[s]),
+                memory.w_addr.eq(self.w_address),
+                memory.w_data.eq(written),
+                memory.r_addr.eq(position),
+                read.eq(memory.r_data),
+                out.valid.eq(delayed(m, self.filled[s], Bram.LATENCY, f"valid_{s}")),
+                out.generation.eq(delayed(m, self.info[s].generation, Bram.LATENCY, f"generation_{s}")),
+                out.k.eq(read.k),
+                out.a.eq(read.a),
+                self.o[s].eq(out),
+            ]
+        return m

@@ -1,0 +1,135 @@
+"""Hands the unmasked columns of a row to the lanes that hold them."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hw.layouts import brick, item, tile, visit
+from spec.chip import Chip
+from spec.engine import Widths
+from spec.product import MASK_COLUMNS
+
+
+class Scan(wiring.Component):
+    """Walks a filled slot's columns, one per lane and cycle, and queues those the mask keeps.
+
+    Column ``c * lanes + n`` of a tile is column ``c`` of lane ``n``. A lane whose queue is full holds
+    back the next step only. With a mask, each 64 columns first wait for their brick.
+
+    Members
+    -------
+    masked, tiles, filled, visits, mask_address : what to walk
+    request, brick_valid, brick : mask bricks
+    o : one :py:`Out(stream.Signature(item))` per lane
+    pushed, pushed_slot : columns that are on their way to the lanes, to be counted
+    scanned, scanned_slot : this slot has no more
+    load_wait : a filled slot waits for its tile of B
+    outputs : columns pushed in a row's last tile, for the counters
+    """
+
+    def __init__(self, chip: Chip):
+        self.chip = chip
+        slot = ceil_log2(chip.slots)
+        address = Widths(chip).brick_address
+        super().__init__(
+            {
+                "masked": In(1),
+                "tiles": In(data.ArrayLayout(tile(chip), 2)),
+                "filled": In(chip.slots),
+                "visits": In(data.ArrayLayout(visit(chip), chip.slots)),
+                "mask_address": In(data.ArrayLayout(address, chip.slots)),
+                "request": Out(stream.Signature(address)),
+                "brick_valid": In(1),
+                "brick": In(brick(chip)),
+                "o": Out(stream.Signature(item(chip))).array(chip.lanes),
+                "pushed": Out(range(chip.lanes + 1)),
+                "pushed_slot": Out(slot),
+                "scanned": Out(1),
+                "scanned_slot": Out(slot),
+                "load_wait": Out(1),
+                "outputs": Out(range(chip.lanes + 1)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        chip, widths = self.chip, Widths(self.chip)
+        slot = Signal(range(chip.slots))
+        column = Signal(widths.column)
+        left = Signal(widths.psum_address + 1)
+        bits = Signal(MASK_COLUMNS)
+        bits_left = Signal(range(MASK_COLUMNS // chip.lanes + 1))
+        address = Signal(widths.brick_address)
+        here = Signal(visit(chip))
+        half_tile = Signal(tile(chip))
+        m.d.comb += [here.eq(self.visits[slot]), half_tile.eq(self.tiles[here.half])]
+
+        pending = Signal(chip.lanes)
+        pending_item = Signal(item(chip))
+        accept = Signal()
+        ready = Cat(lane.ready for lane in self.o)
+        m.d.comb += accept.eq(~(pending & ~ready).any())
+        for n, lane in enumerate(self.o):
+            m.d.comb += [lane.valid.eq(pending[n]), lane.p.eq(pending_item)]
+
+        inside = Signal(chip.lanes)
+        wanted = Signal(chip.lanes)
+        m.d.comb += [
+            inside.eq(Cat(left > n for n in range(chip.lanes))),
+            wanted.eq(inside & Mux(self.masked, bits[: chip.lanes], -1)),
+        ]
+        m.d.sync += [pending.eq(pending & ~ready), self.pushed.eq(0), self.outputs.eq(0), self.scanned.eq(0)]
+
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.sync += [
+                    column.eq(0),
+                    left.eq(half_tile.n_length),
+                    address.eq(self.mask_address[slot]),
+                ]
+                with m.If(self.filled.bit_select(slot, 1)):
+                    m.d.comb += self.load_wait.eq(~half_tile.loaded)
+                    with m.If(half_tile.loaded):
+                        m.next = "START"
+            with m.State("START"):
+                m.next = "RUN"
+                with m.If(self.masked):
+                    m.next = "ASK"
+            with m.State("ASK"):
+                m.d.comb += self.request.valid.eq(1)
+                m.d.sync += bits_left.eq(MASK_COLUMNS // chip.lanes)
+                with m.If(self.request.ready):
+                    m.d.sync += address.eq(address + 1)
+                    m.next = "MASK"
+            with m.State("MASK"):
+                m.d.sync += bits.eq(Cat(word[:8] for word in self.brick))
+                with m.If(self.brick_valid):
+                    m.next = "RUN"
+            with m.State("RUN"):
+                with m.If(accept):
+                    m.d.sync += [
+                        pending.eq(wanted),
+                        pending_item.slot.eq(slot),
+                        pending_item.column.eq(column),
+                        self.pushed.eq(sum(wanted[n] for n in range(chip.lanes))),
+                        self.pushed_slot.eq(slot),
+                        self.outputs.eq(Mux(here.last, sum(wanted[n] for n in range(chip.lanes)), 0)),
+                        column.eq(column + 1),
+                        left.eq(left - chip.lanes),
+                        bits.eq(bits >> chip.lanes),
+                        bits_left.eq(bits_left - 1),
+                    ]
+                    with m.If(left <= chip.lanes):
+                        m.next = "DONE"
+                    with m.Elif(self.masked & (bits_left == 1)):
+                        m.next = "ASK"
+            with m.State("DONE"):
+                m.d.sync += [
+                    self.scanned.eq(1),
+                    self.scanned_slot.eq(slot),
+                    slot.eq(Mux(slot == chip.slots - 1, 0, slot + 1)),
+                ]
+                m.next = "IDLE"
+        m.d.comb += self.request.p.eq(address)
+        return m

@@ -1,0 +1,226 @@
+"""Cuts a product into bank tiles, loads them and opens them to the groups."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hw.layouts import brick, command, load_bus, tile
+from spec.chip import BRICK, Chip
+from spec.engine import DIMENSION_BITS, Widths, load_cycles_per_brick
+
+FLUSH = 8  # cycles until the last brick of C has reached the scratchpad
+
+
+class Sequencer(wiring.Component):
+    """Column tiles outermost, then row tiles, then tiles of the reduction, innermost.
+
+    While the groups work on the tile in one half of the banks, the next one is loaded into the other.
+    A half is loaded again when every group is done with it.
+
+    Members
+    -------
+    i : :py:`In(stream.Signature(command))`, accepted when the machine is idle
+    command, tiles : what is computed
+    tile_done : two bits per group; left : two bits per group, nothing more to start in this half
+    idle : one bit per group
+    queue_* : rows of a new tile
+    request, brick_valid, brick : bricks of B
+    load : their words, for all groups
+    running : a command is under way; done : one pulse at its end
+    final_left : a group has nothing left to start in this command
+    """
+
+    def __init__(self, chip: Chip):
+        self.chip = chip
+        super().__init__(
+            {
+                "i": In(stream.Signature(command(chip))),
+                "command": Out(command(chip)),
+                "tiles": Out(data.ArrayLayout(tile(chip), 2)),
+                "tile_done": In(data.ArrayLayout(2, chip.groups)),
+                "left": In(data.ArrayLayout(2, chip.groups)),
+                "idle": In(chip.groups),
+                "queue_set": Out(1),
+                "queue_half": Out(1),
+                "queue_next": Out(DIMENSION_BITS),
+                "queue_limit": Out(DIMENSION_BITS),
+                "request": Out(stream.Signature(Widths(chip).brick_address)),
+                "brick_valid": In(1),
+                "brick": In(brick(chip)),
+                "load": Out(load_bus(chip)),
+                "running": Out(1),
+                "done": Out(1),
+                "final_left": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        chip, widths, command = self.chip, Widths(self.chip), self.command
+        half = Signal()
+        k_base, n_base, row_base = (Signal(DIMENSION_BITS + 1, name=n) for n in ("k_base", "n_base", "row_base"))
+        k_next, n_next, row_next = (Signal(DIMENSION_BITS + 1, name=n) for n in ("k_next", "n_next", "row_next"))
+        m.d.sync += [
+            k_next.eq(k_base + command.k_tile),
+            n_next.eq(n_base + (command.columns << ceil_log2(chip.lanes))),
+            row_next.eq(row_base + command.row_tile),
+        ]
+        opens = Cat(self.tiles[h].open for h in range(2))
+        all_done, any_done = Signal(2), Signal(2)
+        for h in range(2):
+            done = Cat(self.tile_done[g][h] for g in range(chip.groups))
+            m.d.sync += [all_done[h].eq(done.all()), any_done[h].eq(done.any())]
+            with m.If(self.tiles[h].open & self.tiles[h].loaded & all_done[h]):
+                m.d.sync += self.tiles[h].open.eq(0)
+        final, final_half = Signal(), Signal()
+        m.d.sync += self.final_left.eq(
+            final & Cat(self.left[g].bit_select(final_half, 1) for g in range(chip.groups)).any()
+        )
+
+        # Requests walk the tile's rows of B, then its bricks.
+        asking = Signal()
+        row_address, address = Signal(widths.brick_address), Signal(widths.brick_address)
+        rows_left, bricks_left = Signal(widths.list_address + 1), Signal(widths.psum_address)
+        bricks = Signal(widths.psum_address)  # of one row of the tile
+        pace = Signal(range(load_cycles_per_brick(chip) + 1))
+        m.d.comb += [self.request.valid.eq(asking & (pace == 0)), self.request.p.eq(address)]
+        with m.If(pace != 0):
+            m.d.sync += pace.eq(pace - 1)
+        with m.If(self.request.valid & self.request.ready):
+            m.d.sync += [address.eq(address + 1), bricks_left.eq(bricks_left - 1)]
+            m.d.sync += pace.eq(load_cycles_per_brick(chip) - 1)
+            with m.If(bricks_left == 1):
+                m.d.sync += [
+                    address.eq(row_address),
+                    row_address.eq(row_address + command.b_stride),
+                    bricks_left.eq(bricks),
+                    rows_left.eq(rows_left - 1),
+                ]
+                with m.If(rows_left == 1):
+                    m.d.sync += asking.eq(0)
+
+        n_length = Signal(widths.psum_address + 1)
+        n_rest, k_rest = Signal(DIMENSION_BITS + 1), Signal(DIMENSION_BITS + 1)
+        m.d.sync += [
+            n_rest.eq(command.n - n_base),
+            k_rest.eq(command.k - k_base),
+            n_length.eq(Mux(n_next > command.n, n_rest, command.columns << ceil_log2(chip.lanes))),
+        ]
+        settle = Signal(2)
+        flush = Signal(range(FLUSH + 1))
+        loading_done = Signal()
+        m.d.comb += [self.i.ready.eq(~self.running), self.queue_half.eq(half)]
+        m.d.sync += self.done.eq(0)
+
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.sync += [
+                    k_base.eq(0),
+                    n_base.eq(0),
+                    row_base.eq(0),
+                    final.eq(0),
+                    settle.eq(0),
+                    flush.eq(0),
+                ]
+                with m.If(self.i.valid & self.i.ready):
+                    m.d.sync += [command.eq(self.i.p), self.running.eq(1)]
+                    m.next = "SETTLE"
+            with m.State("SETTLE"):  # sums of the new bases settle
+                m.d.sync += settle.eq(settle + 1)
+                with m.If(settle == 3):
+                    m.next = "OPEN"
+            with m.State("OPEN"):
+                with m.If(~(opens | any_done).bit_select(half, 1)):
+                    new = self.tiles[half]
+                    m.d.sync += [
+                        new.k_brick.eq(k_base >> ceil_log2(BRICK)),
+                        new.k_length.eq(Mux(k_next > command.k, k_rest, command.k_tile)),
+                        new.n_base.eq(n_base),
+                        new.n_length.eq(n_length),
+                        new.first.eq(command.start & (k_base == 0)),
+                        new.last.eq(command.finish & (k_next >= command.k)),
+                        new.open.eq(1),
+                        new.loaded.eq(0),
+                        rows_left.eq(Mux(k_next > command.k, k_rest, command.k_tile)),
+                        bricks.eq((n_length + BRICK - 1) >> ceil_log2(BRICK)),
+                        bricks_left.eq((n_length + BRICK - 1) >> ceil_log2(BRICK)),
+                    ]
+                    with m.If(k_base == 0):
+                        first_row = (command.b_base + (n_base >> ceil_log2(BRICK)))[: widths.brick_address]
+                        m.d.comb += self.queue_set.eq(1)
+                        m.d.sync += [address.eq(first_row), row_address.eq(first_row + command.b_stride)]
+                    m.d.sync += asking.eq(1)
+                    m.next = "LOAD"
+            with m.State("LOAD"):
+                with m.If(loading_done):
+                    m.d.sync += [self.tiles[half].loaded.eq(1), half.eq(~half), settle.eq(0), k_base.eq(k_next)]
+                    m.next = "SETTLE"
+                    with m.If(k_next >= command.k):
+                        m.d.sync += [k_base.eq(0), row_base.eq(row_next)]
+                        with m.If(row_next >= command.m):
+                            m.d.sync += [row_base.eq(0), n_base.eq(n_next)]
+                            with m.If(n_next >= command.n):
+                                m.d.sync += [final.eq(1), final_half.eq(half)]
+                                m.next = "FLUSH"
+            with m.State("FLUSH"):
+                with m.If(opens.any() | any_done.any() | ~self.idle.all()):
+                    m.d.sync += flush.eq(0)
+                with m.Else():
+                    m.d.sync += flush.eq(flush + 1)
+                    with m.If(flush == FLUSH):
+                        m.d.sync += [self.running.eq(0), self.done.eq(1)]
+                        m.next = "IDLE"
+        m.d.comb += [
+            self.queue_next.eq(row_base),
+            self.queue_limit.eq(Mux(row_next > command.m, command.m, row_next)),
+        ]
+
+        self._spread(m, half, bricks, loading_done)
+        return m
+
+    def _spread(self, m, half, bricks, loading_done):
+        """Answers become bank writes: word ``c * lanes + n`` of row ``k`` goes to lane ``n`` at ``k * columns + c``."""
+        chip, widths, command = self.chip, Widths(self.chip), self.command
+        parts = load_cycles_per_brick(chip)
+        lanes = min(chip.lanes, BRICK)
+        held, part, busy = Signal(brick(chip)), Signal(range(max(2, parts))), Signal()
+        upper = Signal()
+        column, k_offset = Signal(widths.column + 1), Signal(widths.half_address + 1)
+        brick_number, rows_left = Signal(widths.psum_address), Signal(widths.list_address + 1)
+        writing, row_ends, brick_ends = Signal(), Signal(), Signal()
+
+        with m.If(self.brick_valid):
+            m.d.sync += [held.eq(self.brick), part.eq(0), busy.eq(1)]
+        with m.Elif(brick_ends):
+            m.d.sync += busy.eq(0)
+        with m.Elif(busy):
+            m.d.sync += part.eq(part + 1)
+        m.d.comb += [
+            writing.eq(busy & (column < command.columns)),
+            brick_ends.eq(busy & (part == parts - 1)),
+            row_ends.eq(brick_ends & (brick_number + 1 == bricks)),
+        ]
+        now = self.tiles[half]
+        with m.If(now.open & ~now.loaded):
+            with m.If(busy):
+                m.d.sync += column.eq(column + (upper if chip.lanes > BRICK else 1))
+            with m.If(brick_ends):
+                m.d.sync += [brick_number.eq(brick_number + 1), upper.eq(~upper)]
+            with m.If(row_ends):
+                m.d.sync += [
+                    brick_number.eq(0),
+                    upper.eq(0),
+                    column.eq(0),
+                    k_offset.eq(k_offset + command.columns),
+                    rows_left.eq(rows_left + 1),
+                ]
+        with m.Else():
+            m.d.sync += [column.eq(0), k_offset.eq(0), brick_number.eq(0), rows_left.eq(0), upper.eq(0)]
+        m.d.comb += loading_done.eq(now.open & ~now.loaded & (rows_left == now.k_length))
+        m.d.sync += [
+            self.load.enable.eq(writing),
+            self.load.upper.eq(upper),
+            self.load.address.eq(Cat((k_offset + column)[: widths.half_address], half)),
+            self.load.words.eq(held.as_value().word_select(part, lanes * chip.width)),
+        ]

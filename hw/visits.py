@@ -1,0 +1,238 @@
+"""Decides which row a group works on next and keeps the books of the rows in flight."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hw.fetch import fetch_job
+from hw.layouts import command, slot_infos, tile, visit
+from hw.multiplier import Multiplier
+from spec.chip import Chip
+from spec.engine import DIMENSION_BITS, ROW_SLOTS, Widths
+
+FACTOR_BITS = 18  # row numbers and strides are unsigned 16-bit numbers in a signed multiplier
+
+
+def finish_job(chip: Chip):
+    return data.StructLayout({"row": DIMENSION_BITS, "half": 1, "base": Widths(chip).column})
+
+
+class Visits(wiring.Component):
+    """A visit is one row of A met by one tile of B; it occupies a slot from fetch to last sum.
+
+    In a row's first tile the row is pulled from the queue all groups share, so rows with many zeros
+    balance out. When a reduction takes several tiles the group keeps its rows, at most ``rows``, and
+    visits them again in each. Slots are used in turn and retire in order, when every column handed
+    to the lanes has reached the partial sums.
+
+    Members
+    -------
+    command, tiles : what is computed; ``tiles[h].open`` invites the group, ``tile_done[h]`` answers
+        when nothing of it is left here, and falls after ``open`` has fallen
+    left : nothing more will be started in this half
+    queue_* : asks for a row; the answer is a grant with a row or with ``queue_none``
+    fetch : :py:`Out(stream.Signature(fetch_job))`; fetch_done, fetch_slot, fetch_last : its answer
+    info, filled, visits, mask_address : state of every slot
+    pushed, pushed_slot : columns handed to the lanes; scanned, scanned_slot : all of them were
+    written, written_slot : a sum arrived
+    finish : rows whose sums are complete; finished, finished_half : one was written out
+    idle : no row is in flight
+    """
+
+    def __init__(self, chip: Chip, target: str | None = None):
+        self.chip = chip
+        self.target = target
+        widths = Widths(chip)
+        slot = ceil_log2(chip.slots)
+        super().__init__(
+            {
+                "command": In(command(chip)),
+                "tiles": In(data.ArrayLayout(tile(chip), 2)),
+                "tile_done": Out(2),
+                "left": Out(2),
+                "queue_request": Out(1),
+                "queue_half": Out(1),
+                "queue_grant": In(1),
+                "queue_none": In(1),
+                "queue_row": In(DIMENSION_BITS),
+                "fetch": Out(stream.Signature(fetch_job(chip))),
+                "fetch_done": In(1),
+                "fetch_slot": In(slot),
+                "fetch_last": In(widths.list_address),
+                "info": Out(slot_infos(chip)),
+                "filled": Out(chip.slots),
+                "visits": Out(data.ArrayLayout(visit(chip), chip.slots)),
+                "mask_address": Out(data.ArrayLayout(widths.brick_address, chip.slots)),
+                "pushed": In(range(chip.lanes + 1)),
+                "pushed_slot": In(slot),
+                "scanned": In(1),
+                "scanned_slot": In(slot),
+                "written": In(1),
+                "written_slot": In(slot),
+                "finish": Out(stream.Signature(finish_job(chip))),
+                "finished": In(1),
+                "finished_half": In(1),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        chip, widths, command = self.chip, Widths(self.chip), self.command
+        busy = Signal(chip.slots)
+        half, past = Signal(), Signal(2)
+        now = Signal(tile(chip))
+        m.d.comb += now.eq(self.tiles[half])
+        hold = Signal()  # rows come back in later tiles, or came in earlier ones
+        m.d.sync += hold.eq(~(now.first & now.last))
+
+        # Partial-sum rows form a ring. A place is its number and its first address.
+        def place(name):
+            return Signal(range(ROW_SLOTS), name=f"{name}_number"), Signal(widths.column, name=f"{name}_base")
+
+        def step(pointer):
+            number, base = pointer
+            wraps = number + 1 == command.rows
+            return [number.eq(Mux(wraps, 0, number + 1)), base.eq(Mux(wraps, 0, base + command.columns))]
+
+        head, begin, again = place("head"), place("begin"), place("again")
+        kept, coming = Signal(range(ROW_SLOTS + 1)), Signal(range(ROW_SLOTS + 1))
+        used = Signal(range(ROW_SLOTS + 1))  # ring places whose sums are not written out
+        pulled = Signal()
+        m.d.sync += used.eq(used + pulled - self.finished)
+
+        m.submodules.rows = rows = Memory(shape=DIMENSION_BITS, depth=ROW_SLOTS, init=[])
+        table_w, table_r = rows.write_port(), rows.read_port(domain="comb")
+        m.d.comb += [table_w.addr.eq(head[0]), table_w.data.eq(self.queue_row), table_r.addr.eq(again[0])]
+
+        m.submodules.multiplier = multiplier = Multiplier(FACTOR_BITS, target=self.target)
+        row, base = Signal(DIMENSION_BITS), Signal(widths.column)
+        for_mask = Signal()
+        wait = Signal(range(Multiplier.LATENCY + 1))
+        a_address, mask_address = Signal(widths.brick_address), Signal(widths.brick_address)
+        a_origin, mask_origin = Signal(widths.brick_address), Signal(widths.brick_address)
+        m.d.comb += [
+            multiplier.a.eq(row),
+            multiplier.b.eq(Mux(for_mask, command.mask_stride, command.a_stride)),
+        ]
+        m.d.sync += [
+            a_origin.eq(command.a_base + now.k_brick),
+            mask_origin.eq(command.mask_base + (now.n_base >> 6)),
+        ]
+
+        alloc = Signal(range(chip.slots))
+        free = Signal()
+        m.d.comb += free.eq(~busy.bit_select(alloc, 1))
+
+        with m.FSM():
+            with m.State("TILE"):
+                with m.If(now.open & ~past.bit_select(half, 1)):
+                    with m.If(now.first):
+                        m.d.sync += [kept.eq(0), coming.eq(0), begin[0].eq(head[0]), begin[1].eq(head[1])]
+                    with m.Else():
+                        m.d.sync += [coming.eq(kept), again[0].eq(begin[0]), again[1].eq(begin[1])]
+                    m.next = "ORIGIN"
+            with m.State("ORIGIN"):  # the tile's origins settle
+                m.next = "NEXT"
+            with m.State("NEXT"):
+                with m.If(now.first):
+                    with m.If(hold & (kept == command.rows)):
+                        m.next = "LEAVE"
+                    with m.Elif(free & (used != command.rows)):
+                        m.next = "PULL"
+                with m.Elif(coming == 0):
+                    m.next = "LEAVE"
+                with m.Elif(free):
+                    m.d.sync += [row.eq(table_r.data), base.eq(again[1]), coming.eq(coming - 1), *step(again)]
+                    m.next = "MULTIPLY"
+            with m.State("PULL"):
+                m.d.comb += [self.queue_request.eq(~self.queue_grant), self.queue_half.eq(half)]
+                with m.If(self.queue_grant):
+                    with m.If(self.queue_none):
+                        m.next = "LEAVE"
+                    with m.Else():
+                        m.d.comb += [pulled.eq(1), table_w.en.eq(1)]
+                        m.d.sync += [row.eq(self.queue_row), base.eq(head[1]), kept.eq(kept + 1), *step(head)]
+                        m.next = "MULTIPLY"
+            with m.State("MULTIPLY"):
+                m.d.sync += wait.eq(wait + 1)
+                with m.If(wait == Multiplier.LATENCY):
+                    m.d.sync += wait.eq(0)
+                    with m.If(for_mask):
+                        m.d.sync += [mask_address.eq(mask_origin + multiplier.p), for_mask.eq(0)]
+                        m.next = "FETCH"
+                    with m.Else():
+                        m.d.sync += [a_address.eq(a_origin + multiplier.p), for_mask.eq(command.masked)]
+                        with m.If(~command.masked):
+                            m.next = "FETCH"
+            with m.State("FETCH"):
+                m.d.comb += self.fetch.valid.eq(1)
+                with m.If(self.fetch.ready):
+                    m.d.sync += alloc.eq(Mux(alloc == chip.slots - 1, 0, alloc + 1))
+                    m.next = "NEXT"
+            with m.State("LEAVE"):
+                m.d.sync += [past.bit_select(half, 1).eq(1), half.eq(~half)]
+                m.next = "TILE"
+        m.d.comb += [
+            self.left.eq(past),
+            self.fetch.p.slot.eq(alloc),
+            self.fetch.p.address.eq(a_address),
+            self.fetch.p.length.eq(now.k_length),
+        ]
+        for h in range(2):
+            with m.If(~self.tiles[h].open):
+                m.d.sync += past[h].eq(0)
+
+        # Books of the slots.
+        oldest = Signal(range(chip.slots))
+        scanned = Signal(chip.slots)
+        empty = Signal(chip.slots)
+        owed = [Signal(widths.psum_address + 1, name=f"owed_{s}") for s in range(chip.slots)]
+        retire = Signal()
+        halves = Cat(self.visits[s].half for s in range(chip.slots))
+        for s in range(chip.slots):
+            started = self.fetch.valid & self.fetch.ready & (alloc == s)
+            generation = self.info[s].generation
+            with m.If(started):
+                m.d.sync += [
+                    busy[s].eq(1),
+                    scanned[s].eq(0),
+                    generation.eq(~generation),
+                    self.info[s].half.eq(half),
+                    self.visits[s].eq(Cat(row, half, base, now.first, now.last)),
+                    self.mask_address[s].eq(mask_address),
+                ]
+            with m.If(self.fetch_done & (self.fetch_slot == s)):
+                m.d.sync += [self.filled[s].eq(1), self.info[s].last.eq(self.fetch_last)]
+            with m.If(self.scanned & (self.scanned_slot == s)):
+                m.d.sync += scanned[s].eq(1)
+            arrived = self.written & (self.written_slot == s)
+            m.d.sync += owed[s].eq(owed[s] + Mux(self.pushed_slot == s, self.pushed, 0) - arrived)
+            m.d.sync += empty[s].eq(owed[s] == 0)
+            with m.If(retire & (oldest == s)):
+                m.d.sync += [busy[s].eq(0), self.filled[s].eq(0)]
+
+        # `empty` is a cycle late; a slot is scanned at least a cycle after its last push.
+        settled = Signal(chip.slots)
+        m.d.sync += settled.eq(scanned & busy)
+        leaving = Signal(visit(chip))
+        m.d.comb += [
+            leaving.eq(self.visits[oldest]),
+            retire.eq((settled & empty & scanned & busy).bit_select(oldest, 1) & (~leaving.last | self.finish.ready)),
+            self.finish.valid.eq(retire & leaving.last),
+            self.finish.p.eq(Cat(leaving.row, leaving.half, leaving.base)),
+            self.idle.eq(~busy.any() & (used == 0)),
+        ]
+        with m.If(retire):
+            m.d.sync += oldest.eq(Mux(oldest == chip.slots - 1, 0, oldest + 1))
+
+        unwritten = [Signal(range(ROW_SLOTS + 1), name=f"unwritten_{h}") for h in range(2)]
+        for h in range(2):
+            more = self.finish.valid & (leaving.half == h)
+            fewer = self.finished & (self.finished_half == h)
+            m.d.sync += unwritten[h].eq(unwritten[h] + more - fewer)
+            working = (busy & (halves ^ (0 if h else -1))).any()
+            m.d.sync += self.tile_done[h].eq(past[h] & ~working & (unwritten[h] == 0))
+        return m

@@ -1,0 +1,104 @@
+"""Widths, latencies and counters of the engine that a chip describes."""
+
+from dataclasses import dataclass
+
+from spec.chip import BRICK, Chip
+from spec.convert import Convert
+
+DIMENSION_BITS = 16  # m, k, n, strides: 1 to 65535
+ROW_SLOTS = 32  # rows of C whose partial sums one group can hold
+RESULTS = 3  # finished sums that wait in a lane for the drain
+COUNTER_BITS = 40
+
+COUNTERS = (
+    "cycles",  # command accepted to command done
+    "busy_lane_cycles",  # multiply-accumulates issued
+    "steady_cycles",  # from every group having started until one has no row left to start
+    "steady_busy_lane_cycles",
+    "outputs_computed",  # elements of C that were computed, masked ones not
+    "drain_stall_lane_cycles",  # a column waited, but the lane's earlier sums had not been taken
+    "load_stall_group_cycles",  # a row waited for its tile of B
+    "saturations",
+)
+
+
+def bits_for(count: int) -> int:
+    """Bits that tell ``count`` things apart."""
+    return max(1, (count - 1).bit_length())
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Bit widths that follow from a chip."""
+
+    chip: Chip
+
+    @property
+    def half_address(self) -> int:
+        """Words of one bank half."""
+        return bits_for(self.chip.bank_depth // 2)
+
+    @property
+    def list_address(self) -> int:
+        return bits_for(self.chip.list_depth)
+
+    @property
+    def lane(self) -> int:
+        return bits_for(self.chip.lanes)
+
+    @property
+    def psum_address(self) -> int:
+        return bits_for(self.chip.psum_depth)
+
+    @property
+    def column(self) -> int:
+        """Columns of one lane in a tile; also rows times columns of the partial sums."""
+        return self.psum_address - self.lane
+
+    @property
+    def lane_sum(self) -> int:
+        """Exact for as many products as a row list holds."""
+        return 2 * self.chip.width + self.list_address
+
+    @property
+    def brick_address(self) -> int:
+        return bits_for(self.chip.scratch_bricks)
+
+    @property
+    def convert(self) -> Convert:
+        return Convert(acc_width=self.chip.acc_width, width=self.chip.width)
+
+    def command_fields(self) -> tuple[tuple[str, int], ...]:
+        """Names of :class:`spec.product.Product` fields and their widths, least significant first."""
+        address, dimension = self.brick_address, DIMENSION_BITS
+        return (
+            ("m", dimension),
+            ("k", dimension),
+            ("n", dimension),
+            ("a_base", address),
+            ("a_stride", dimension),
+            ("b_base", address),
+            ("b_stride", dimension),
+            ("c_base", address),
+            ("c_stride", dimension),
+            ("mask_base", address),
+            ("mask_stride", dimension),
+            ("masked", 1),
+            ("skip", 1),
+            ("start", 1),
+            ("finish", 1),
+            ("shift", 6),
+            ("rounding", 2),
+            ("key", 32),
+            ("index_base", 32),
+            ("index_stride", dimension),
+            ("k_tile", self.list_address + 1),
+            ("columns", self.column + 1),
+            ("rows", bits_for(ROW_SLOTS + 1)),
+            ("row_tile", dimension),
+        )
+
+
+def load_cycles_per_brick(chip: Chip) -> int:
+    """Cycles a brick of B takes into the banks."""
+    return max(1, BRICK // chip.lanes)
