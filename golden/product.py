@@ -117,6 +117,5 @@ def _check_words(name: str, operand: np.ndarray, width: int) -> None:
     limit = 1 << (width - 1)
     if operand.size and not (-limit <= operand.min() and operand.max() < limit):
         raise ValueError(
-            f"words of {name} must be {-limit} to {limit - 1} for width {width},"
-            f" not {operand.min()} to {operand.max()}"
+            f"words of {name} must be {-limit} to {limit - 1} for width {width}, not {operand.min()} to {operand.max()}"
         )
