@@ -50,9 +50,7 @@ def forward(weights: list[np.ndarray], x: np.ndarray) -> list[np.ndarray]:
     return tensors
 
 
-def loss_and_gradients(
-    weights: list[np.ndarray], x: np.ndarray, labels: np.ndarray
-) -> tuple[float, list[np.ndarray]]:
+def loss_and_gradients(weights: list[np.ndarray], x: np.ndarray, labels: np.ndarray) -> tuple[float, list[np.ndarray]]:
     """Softmax cross-entropy summed over the batch, and its gradient for each layer's [weights; bias]."""
     *inputs, z = forward(weights, x)
     z = z - z.max(axis=1, keepdims=True)

@@ -20,7 +20,8 @@ class Execute(Protocol):
     ``saturations`` is a running count over all calls; callers read differences.
     """
 
-    saturations: int
+    @property
+    def saturations(self) -> int: ...
 
     def __call__(
         self,
@@ -98,11 +99,11 @@ def _hash(key: int, index: int) -> int:
 class Formats:
     """The formats of one dense layer. All must share one width."""
 
-    weights: Fixed = Fixed(16, 13)
-    activations: Fixed = Fixed(16, 11)  # this layer's output z
-    deltas: Fixed = Fixed(16, 14)  # gradient of z; must hold -1 to 1 in the last layer
-    gradients: Fixed = Fixed(16, 10)  # weight gradient, summed over the batch
-    velocity: Fixed = Fixed(16, 10)  # momentum's running sum of gradients
+    weights: Fixed = field(default=Fixed(16, 13))
+    activations: Fixed = field(default=Fixed(16, 10))  # this layer's output z
+    deltas: Fixed = field(default=Fixed(16, 13))  # gradient of z; must hold -1 to 1 in the last layer
+    gradients: Fixed = field(default=Fixed(16, 10))  # weight gradient, summed over the batch
+    velocity: Fixed = field(default=Fixed(16, 10))  # momentum's running sum of gradients
 
     def __post_init__(self) -> None:
         widths = {name: fixed.width for name, fixed in vars(self).items()}
@@ -157,16 +158,12 @@ class Dense:
         """The word that means 1.0 in the input's format."""
         return 1 << self.inputs.frac
 
-    def forward(
-        self, execute: Execute, x: np.ndarray, weights: np.ndarray, rounding: Rounding, key: int
-    ) -> np.ndarray:
+    def forward(self, execute: Execute, x: np.ndarray, weights: np.ndarray, rounding: Rounding, key: int) -> np.ndarray:
         """FP: ``z = [x 1] @ W``, words of ``formats.activations``."""
         have = self.inputs.frac + self.formats.weights.frac
         shift = shift_between(f"layer {self.number} FP", have, self.formats.activations.frac)
         name = f"layer{self.number}.z"
-        return execute(
-            with_ones(x, self.one), weights, shift=shift, rounding=rounding, key=key, name=name, phase="FP"
-        )
+        return execute(with_ones(x, self.one), weights, shift=shift, rounding=rounding, key=key, name=name, phase="FP")
 
     def input_gradient(
         self,
@@ -179,11 +176,11 @@ class Dense:
         key: int,
     ) -> np.ndarray:
         """BP: ``mask * (delta @ W.T)``, words of ``below``; what ReLU zeroed is never computed."""
-        shift = shift_between(f"layer {self.number} BP", self.formats.deltas.frac + self.formats.weights.frac, below.frac)
-        name = f"layer{self.number}.dx"
-        return execute(
-            delta, weights[:-1].T, shift=shift, rounding=rounding, key=key, mask=mask, name=name, phase="BP"
+        shift = shift_between(
+            f"layer {self.number} BP", self.formats.deltas.frac + self.formats.weights.frac, below.frac
         )
+        name = f"layer{self.number}.dx"
+        return execute(delta, weights[:-1].T, shift=shift, rounding=rounding, key=key, mask=mask, name=name, phase="BP")
 
     def weight_gradient(
         self, execute: Execute, x: np.ndarray, delta: np.ndarray, rounding: Rounding, key: int

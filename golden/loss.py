@@ -110,5 +110,5 @@ def cross_entropy(
     delta, saturations = convert(acc, GUARD, rounding, key, index, deltas.width)
 
     loss = ((below_top[rows, labels] << LOSS_FRAC) >> logits.frac) + log_words(total)
-    correct = np.count_nonzero(z.argmax(axis=1) == labels)
+    correct = int(np.count_nonzero(z.argmax(axis=1) == labels))
     return LossResult(delta, int(loss.sum()), correct, saturations)

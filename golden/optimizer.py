@@ -71,9 +71,7 @@ class Sgd:
         f = formats
         return SgdPlan(
             formats=f,
-            decay=affine("decay", f.gradients, f.gradients, 1.0, f.weights, self.decay * batch)
-            if self.decay
-            else None,
+            decay=affine("decay", f.gradients, f.gradients, 1.0, f.weights, self.decay * batch) if self.decay else None,
             velocity=affine("momentum", f.velocity, f.velocity, self.momentum, f.gradients, 1.0),
             weights=affine("rate", f.weights, f.weights, 1.0, f.velocity, -self.rate / batch),
         )

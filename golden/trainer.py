@@ -44,13 +44,13 @@ class Samples:
 class Config:
     """One training run; equal configs on equal samples give equal words on every machine."""
 
-    hidden: tuple[int, ...] = (96, 64)
-    epochs: int = 20
+    hidden: tuple[int, ...] = (256, 64)
+    epochs: int = 12
     batch: int = 32
-    sgd: Sgd = Sgd()
-    rate_drops: tuple[tuple[int, float], ...] = ()  # from this epoch on the rate is multiplied by this
-    inputs: Fixed = Fixed(16, 8)
-    formats: Formats | tuple[Formats, ...] = Formats()  # of every layer, or one each
+    sgd: Sgd = field(default=Sgd(rate=0.08, momentum=0.9, decay=1e-4))
+    rate_drops: tuple[tuple[int, float], ...] = ((8, 0.2),)  # from this epoch on the rate is multiplied by this
+    inputs: Fixed = field(default=Fixed(16, 8))
+    formats: Formats | tuple[Formats, ...] = field(default=Formats())  # of every layer, or one each
     rounding: Rounding = Rounding.STOCHASTIC
     seed: int = 0
 
@@ -175,9 +175,7 @@ def train(
             try:
                 log = _epoch(config, samples, network, epoch, per_epoch, trained, tested, progress)
             finally:
-                result.first_difference = (
-                    result.first_difference or trained.first_difference or tested.first_difference
-                )
+                result.first_difference = result.first_difference or trained.first_difference or tested.first_difference
             result.history.append(log)
             if on_epoch:
                 on_epoch(log, network)
