@@ -1,0 +1,152 @@
+"""Verilog to utilisation and Fmax: Yosys, a ring of registers, nextpnr."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from synth.edge import ring_verilog
+from synth.netlist import cells_by_instance, count_cells, luts, summary
+from synth.report import read_timing
+from synth.targets import SynthError, Target, load_target
+from synth.tools import NEXTPNR, YOSYS, run, versions
+
+RING = "ring"
+FREQUENCY = 160  # MHz asked of the placer; it works no harder than it must
+
+# Read and lowered in a pass of its own: Yosys would otherwise read modules again when it
+# meets a primitive with parameters, after their children have gone.
+_SYNTHESIS = """\
+read_verilog "{verilog}"
+hierarchy -top {top}
+proc
+write_rtlil {top}.il
+design -reset
+read_rtlil {top}.il
+synth_ecp5 -top {top}
+write_json {top}.json
+"""
+_RINGED = """\
+read_json {top}.json
+read_verilog ring.v
+hierarchy -top ring
+flatten
+write_json ring.json
+"""
+
+
+def synth(
+    verilog: Path,
+    top: str,
+    target: str,
+    *,
+    seeds: int | Sequence[int] = 1,
+    out: Path,
+    lanes: int | None = None,
+    progress: bool = True,
+) -> dict:
+    """Synthesise, place and route module ``top`` on ``target``; return what it takes and how fast it is.
+
+    ``seeds`` is a number of placements to try or the seeds themselves; the fastest counts,
+    and all are listed. The unit stands in a ring of registers (:mod:`synth.edge`) whose
+    flip-flops are not counted. Logs and netlists go to ``out``.
+
+    Numbers are of the routed design: ``lut4`` is everything that occupies a LUT (logic,
+    carry chains, distributed RAM), so it is at most what the part's data sheet counts.
+    Raises :class:`synth.targets.SynthError` for an unknown target, a missing tool or a
+    design that a tool refuses or that does not fit.
+    """
+    part = load_target(target)
+    seed_list = _seed_list(seeds)
+    tools = versions()
+    netlist = _synthesise(verilog, top, part, out, progress)
+    module = netlist["modules"][top]
+    cells = count_cells(netlist, top)
+    ring, ring_flip_flops = ring_verilog(top, module["ports"], RING)
+    (out / "ring.v").write_text(ring)
+    (out / "ring.ys").write_text(_RINGED.format(top=top))
+    run(YOSYS, ["ring.ys"], folder=out, log="ring.log", what=f"ring {top}", progress=False)
+
+    timings = {}
+    for seed in seed_list:
+        _place(part, seed, top, out, progress)
+        timings[seed] = read_timing(out / f"seed{seed}.json")
+    best = max(seed_list, key=lambda seed: timings[seed].fmax_mhz)
+    used = timings[best].used
+    lut4 = used["TRELLIS_COMB"] + 2 * used.get("TRELLIS_RAMW", 0)
+    unit = summary(cells)
+    return {
+        "lut4": lut4,
+        "ff": used.get("TRELLIS_FF", 0) - ring_flip_flops,
+        "dsp": used.get("MULT18X18D", 0),
+        "bram": used.get("DP16KD", 0),
+        "fmax_mhz": round(timings[best].fmax_mhz, 2),
+        "lanes": lanes,
+        "lut4_per_lane": round(lut4 / lanes, 1) if lanes else None,
+        "target": target,
+        "luts_by": {
+            "logic": unit["logic"],
+            "carry": unit["carry"],
+            "ram": unit["ram"],
+            "packing": lut4 - unit["lut4"],
+        },
+        "share": {
+            "lut4": round(lut4 / part.lut4, 4),
+            "dsp": round(used.get("MULT18X18D", 0) / part.dsp, 4),
+            "bram": round(used.get("DP16KD", 0) / part.bram, 4),
+        },
+        "seed": best,
+        "fmax_by_seed": {str(seed): round(timings[seed].fmax_mhz, 2) for seed in seed_list},
+        "critical_path": timings[best].critical_path,
+        "top": top,
+        "speed_grade": part.speed,
+        "versions": tools,
+    }
+
+
+def area_by_unit(
+    verilog: Path, top: str, target: str = "ecp5-85k", *, out: Path, progress: bool = True
+) -> list[dict[str, object]]:
+    """Cells of every instance under ``top`` after synthesis, largest first; no placement.
+
+    Each row has ``instance`` (``""`` is the top's own logic), the numbers of
+    :func:`synth.netlist.summary` for the instance alone, and ``lut4_below``, which adds
+    the instances inside it. The design is flattened first, as it is when it is routed.
+    """
+    part = load_target(target)
+    versions()
+    homes = cells_by_instance(_synthesise(verilog, top, part, out, progress), top)
+    rows: list[dict[str, object]] = []
+    for instance, cells in homes.items():
+        below = sum(
+            luts(other) for name, other in homes.items() if not instance or f"{name}.".startswith(f"{instance}.")
+        )
+        rows.append({"instance": instance} | summary(cells) | {"lut4_below": below})
+    return sorted(rows, key=lambda row: -int(str(row["lut4_below"])))
+
+
+def _seed_list(seeds: int | Sequence[int]) -> list[int]:
+    chosen = list(range(1, seeds + 1)) if isinstance(seeds, int) else list(seeds)
+    if not chosen:
+        raise SynthError(f"seeds must name at least one placement, not {seeds!r}")
+    return chosen
+
+
+def _synthesise(verilog: Path, top: str, part: Target, out: Path, progress: bool) -> dict:
+    if not Path(verilog).is_file():
+        raise SynthError(f"no Verilog file {verilog}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "synth.ys").write_text(_SYNTHESIS.format(verilog=Path(verilog).resolve(), top=top))
+    except OSError as error:
+        raise SynthError(f"cannot write to {out}: {error.strerror}") from error
+    run(YOSYS, ["synth.ys"], folder=out, log="synth.log", what=f"synthesise {top} for {part.name}", progress=progress)
+    return json.loads((out / f"{top}.json").read_text())
+
+
+def _place(part: Target, seed: int, top: str, out: Path, progress: bool) -> None:
+    # Names are relative to `out`: the packaged nextpnr sees another /tmp than the caller.
+    arguments = [f"--{part.device}", "--package", part.package, "--speed", str(part.speed)]
+    arguments += ["--json", "ring.json", "--report", f"seed{seed}.json", "--seed", str(seed)]
+    arguments += ["--router", "router2", "--freq", str(FREQUENCY), "--timing-allow-fail"]
+    what = f"place and route {top} on {part.name}, seed {seed}"
+    run(NEXTPNR, arguments, folder=out, log=f"seed{seed}.log", what=what, progress=progress)

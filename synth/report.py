@@ -1,0 +1,48 @@
+"""Reading nextpnr's JSON report."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from synth.edge import CLOCK
+from synth.targets import SynthError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """One placement: its clock rate, what it used and the path that limits it."""
+
+    fmax_mhz: float
+    used: dict[str, int]  # cells by nextpnr's name for their place
+    critical_path: list[str]  # one line per step, delays in nanoseconds
+
+
+def read_timing(report: Path) -> Timing:
+    """Read a report; raises :class:`SynthError` where no path starts and ends at the clock."""
+    content = json.loads(report.read_text())
+    clocks = {name: clock for name, clock in content["fmax"].items() if CLOCK in name}
+    if len(clocks) != 1:
+        raise SynthError(f"{report}: expected one clock, found {', '.join(content['fmax']) or 'none'}")
+    [(clock, result)] = clocks.items()
+    return Timing(
+        fmax_mhz=float(result["achieved"]),
+        used={name: place["used"] for name, place in content["utilization"].items() if place["used"]},
+        critical_path=_path(content["critical_paths"], clock),
+    )
+
+
+def _path(paths: list[dict], clock: str) -> list[str]:
+    steps = next(path["path"] for path in paths if path["from"] == path["to"] == f"posedge {clock}")
+    lines, total, logic = [], 0.0, 0.0
+    for step in steps:
+        total += step["delay"]
+        place = f"{step['to']['cell']}.{step['to']['port']}".removeprefix("unit.")
+        if step["type"] == "logic":
+            logic += step["delay"]  # a carry chain is one line, not one per bit
+        elif step["type"] != "routing" or step["delay"] > 0:
+            if logic:
+                lines.append(f"{logic:5.2f} {total - step['delay']:6.2f} logic")
+                logic = 0.0
+            net = f" {step['net'].removeprefix('unit.')} ->" if step["type"] == "routing" else ""
+            lines.append(f"{step['delay']:5.2f} {total:6.2f} {step['type']}{net} {place}")
+    return lines
