@@ -106,6 +106,7 @@ class Engine(wiring.Component):
             connect(m, group.c, c_arbiter.i[g])
             m.d.comb += [
                 group.command.eq(sequencer.command),
+                group.restart.eq(sequencer.restart),
                 group.tiles.eq(sequencer.tiles),
                 sequencer.tile_done[g].eq(group.tile_done),
                 sequencer.left[g].eq(group.left),

@@ -21,7 +21,7 @@ class Group(wiring.Component):
 
     Members
     -------
-    command, tiles, tile_done, left, queue_* : see :class:`hw.visits.Visits`
+    command, restart, tiles, tile_done, left, queue_* : see :class:`hw.visits.Visits`
     load : words of B for the banks
     a_request, a_valid, a_brick : bricks of A, answered in order
     scan_request, finish_request, scan_valid, finish_valid, mask_brick : bricks of the mask
@@ -38,6 +38,7 @@ class Group(wiring.Component):
         super().__init__(
             {
                 "command": In(command(chip)),
+                "restart": In(1),
                 "tiles": In(data.ArrayLayout(tile(chip), 2)),
                 "tile_done": Out(2),
                 "left": Out(2),
@@ -78,6 +79,7 @@ class Group(wiring.Component):
 
         m.d.comb += [
             visits.command.eq(self.command),
+            visits.restart.eq(self.restart),
             visits.tiles.eq(self.tiles),
             self.tile_done.eq(visits.tile_done),
             self.left.eq(visits.left),
@@ -109,7 +111,7 @@ class Group(wiring.Component):
             lists.filled.eq(visits.filled),
             scan.masked.eq(self.command.masked),
             scan.tiles.eq(self.tiles),
-            scan.filled.eq(visits.filled),
+            scan.unscanned.eq(visits.unscanned),
             scan.visits.eq(visits.visits),
             scan.mask_address.eq(visits.mask_address),
             scan.brick_valid.eq(self.scan_valid),

@@ -19,7 +19,7 @@ class Scan(wiring.Component):
 
     Members
     -------
-    masked, tiles, filled, visits, mask_address : what to walk
+    masked, tiles, unscanned, visits, mask_address : what to walk
     request, brick_valid, brick : mask bricks
     o : one :py:`Out(stream.Signature(item))` per lane
     pushed, pushed_slot : columns that are on their way to the lanes, to be counted
@@ -36,7 +36,7 @@ class Scan(wiring.Component):
             {
                 "masked": In(1),
                 "tiles": In(data.ArrayLayout(tile(chip), 2)),
-                "filled": In(chip.slots),
+                "unscanned": In(chip.slots),
                 "visits": In(data.ArrayLayout(visit(chip), chip.slots)),
                 "mask_address": In(data.ArrayLayout(address, chip.slots)),
                 "request": Out(stream.Signature(address)),
@@ -88,7 +88,7 @@ class Scan(wiring.Component):
                     left.eq(half_tile.n_length),
                     address.eq(self.mask_address[slot]),
                 ]
-                with m.If(self.filled.bit_select(slot, 1)):
+                with m.If(self.unscanned.bit_select(slot, 1)):
                     m.d.comb += self.load_wait.eq(~half_tile.loaded)
                     with m.If(half_tile.loaded):
                         m.next = "START"

@@ -21,7 +21,7 @@ class Sequencer(wiring.Component):
     Members
     -------
     i : :py:`In(stream.Signature(command))`, accepted when the machine is idle
-    command, tiles : what is computed
+    command, tiles : what is computed; restart : a pulse before the first tile of a new reduction
     tile_done : two bits per group; left : two bits per group, nothing more to start in this half
     idle : one bit per group
     queue_* : rows of a new tile
@@ -37,6 +37,7 @@ class Sequencer(wiring.Component):
             {
                 "i": In(stream.Signature(command(chip))),
                 "command": Out(command(chip)),
+                "restart": Out(1),
                 "tiles": Out(data.ArrayLayout(tile(chip), 2)),
                 "tile_done": In(data.ArrayLayout(2, chip.groups)),
                 "left": In(data.ArrayLayout(2, chip.groups)),
@@ -111,7 +112,7 @@ class Sequencer(wiring.Component):
         flush = Signal(range(FLUSH + 1))
         loading_done = Signal()
         m.d.comb += [self.i.ready.eq(~self.running), self.queue_half.eq(half)]
-        m.d.sync += self.done.eq(0)
+        m.d.sync += [self.done.eq(0), self.restart.eq(0)]
 
         with m.FSM():
             with m.State("IDLE"):
@@ -124,7 +125,7 @@ class Sequencer(wiring.Component):
                     flush.eq(0),
                 ]
                 with m.If(self.i.valid & self.i.ready):
-                    m.d.sync += [command.eq(self.i.p), self.running.eq(1)]
+                    m.d.sync += [command.eq(self.i.p), self.running.eq(1), self.restart.eq(self.i.p.start)]
                     m.next = "SETTLE"
             with m.State("SETTLE"):  # sums of the new bases settle
                 m.d.sync += settle.eq(settle + 1)

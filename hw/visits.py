@@ -32,9 +32,10 @@ class Visits(wiring.Component):
     command, tiles : what is computed; ``tiles[h].open`` invites the group, ``tile_done[h]`` answers
         when nothing of it is left here, and falls after ``open`` has fallen
     left : nothing more will be started in this half
+    restart : a new reduction begins; rows kept from an earlier one are forgotten
     queue_* : asks for a row; the answer is a grant with a row or with ``queue_none``
     fetch : :py:`Out(stream.Signature(fetch_job))`; fetch_done, fetch_slot, fetch_last : its answer
-    info, filled, visits, mask_address : state of every slot
+    info, filled, visits, mask_address : state of every slot; unscanned : filled, and not handed to the lanes
     pushed, pushed_slot : columns handed to the lanes; scanned, scanned_slot : all of them were
     written, written_slot : a sum arrived
     finish : rows whose sums are complete; finished, finished_half : one was written out
@@ -49,6 +50,7 @@ class Visits(wiring.Component):
         super().__init__(
             {
                 "command": In(command(chip)),
+                "restart": In(1),
                 "tiles": In(data.ArrayLayout(tile(chip), 2)),
                 "tile_done": Out(2),
                 "left": Out(2),
@@ -63,6 +65,7 @@ class Visits(wiring.Component):
                 "fetch_last": In(widths.list_address),
                 "info": Out(slot_infos(chip)),
                 "filled": Out(chip.slots),
+                "unscanned": Out(chip.slots),
                 "visits": Out(data.ArrayLayout(visit(chip), chip.slots)),
                 "mask_address": Out(data.ArrayLayout(widths.brick_address, chip.slots)),
                 "pushed": In(range(chip.lanes + 1)),
@@ -181,6 +184,8 @@ class Visits(wiring.Component):
             self.fetch.p.address.eq(a_address),
             self.fetch.p.length.eq(now.k_length),
         ]
+        with m.If(self.restart):
+            m.d.sync += [head[0].eq(0), head[1].eq(0), used.eq(0)]
         for h in range(2):
             with m.If(~self.tiles[h].open):
                 m.d.sync += past[h].eq(0)
@@ -223,6 +228,7 @@ class Visits(wiring.Component):
             retire.eq((settled & empty & scanned & busy).bit_select(oldest, 1) & (~leaving.last | self.finish.ready)),
             self.finish.valid.eq(retire & leaving.last),
             self.finish.p.eq(Cat(leaving.row, leaving.half, leaving.base)),
+            self.unscanned.eq(self.filled & ~scanned),
             self.idle.eq(~busy.any() & (used == 0)),
         ]
         with m.If(retire):

@@ -6,6 +6,10 @@
 #include "Vengine.h"
 #include "verilated.h"
 
+// Verilator writes the second of two underscores in a port's name as __05F.
+#define MEMBER(port, member) top.port##___05F##member
+#define PAYLOAD(port, field) top.port##___05Fpayload___05F##field
+
 namespace {
 
 constexpr int BRICK = 8;
@@ -53,9 +57,9 @@ struct Engine {
     explicit Engine(int word_width) : width(word_width) {
         top.clk = 0;
         top.rst = 1;
-        top.command__valid = 0;
-        top.write__valid = 0;
-        top.read__valid = 0;
+        MEMBER(command, valid) = 0;
+        MEMBER(write, valid) = 0;
+        MEMBER(read, valid) = 0;
         for (int n = 0; n < 4; ++n) tick();
         top.rst = 0;
         tick();
@@ -90,15 +94,15 @@ void engine_idle(void* handle, uint64_t cycles) {
 void engine_write(void* handle, uint32_t address, const int32_t* words, uint32_t count) {
     auto& engine = *static_cast<Engine*>(handle);
     auto& top = engine.top;
-    top.write__valid = 1;
+    MEMBER(write, valid) = 1;
     for (uint32_t n = 0; n < count;) {
-        top.write__payload__address = address + n;
-        put(top.write__payload__words, words + static_cast<std::size_t>(n) * BRICK, engine.width);
+        PAYLOAD(write, address) = address + n;
+        put(PAYLOAD(write, words), words + static_cast<std::size_t>(n) * BRICK, engine.width);
         top.eval();
-        if (top.write__ready) ++n;
+        if (MEMBER(write, ready)) ++n;
         engine.tick();
     }
-    top.write__valid = 0;
+    MEMBER(write, valid) = 0;
 }
 
 void engine_read(void* handle, uint32_t address, int32_t* words, uint32_t count) {
@@ -106,52 +110,52 @@ void engine_read(void* handle, uint32_t address, int32_t* words, uint32_t count)
     auto& top = engine.top;
     uint32_t asked = 0;
     for (uint32_t got = 0; got < count;) {
-        top.read__valid = asked < count;
-        top.read__payload = address + asked;
+        MEMBER(read, valid) = asked < count;
+        MEMBER(read, payload) = address + asked;
         top.eval();
         if (top.read_valid) get(top.read_brick, words + static_cast<std::size_t>(got++) * BRICK, engine.width);
-        if (asked < count && top.read__ready) ++asked;
+        if (asked < count && MEMBER(read, ready)) ++asked;
         engine.tick();
     }
-    top.read__valid = 0;
+    MEMBER(read, valid) = 0;
 }
 
 // Fields in the order of spec.engine.Widths.command_fields. Waits until the command is taken.
 void engine_start(void* handle, const uint32_t* field) {
     auto& engine = *static_cast<Engine*>(handle);
     auto& top = engine.top;
-    top.command__payload__m = *field++;
-    top.command__payload__k = *field++;
-    top.command__payload__n = *field++;
-    top.command__payload__a_base = *field++;
-    top.command__payload__a_stride = *field++;
-    top.command__payload__b_base = *field++;
-    top.command__payload__b_stride = *field++;
-    top.command__payload__c_base = *field++;
-    top.command__payload__c_stride = *field++;
-    top.command__payload__mask_base = *field++;
-    top.command__payload__mask_stride = *field++;
-    top.command__payload__masked = *field++;
-    top.command__payload__skip = *field++;
-    top.command__payload__start = *field++;
-    top.command__payload__finish = *field++;
-    top.command__payload__shift = *field++;
-    top.command__payload__rounding = *field++;
-    top.command__payload__key = *field++;
-    top.command__payload__index_base = *field++;
-    top.command__payload__index_stride = *field++;
-    top.command__payload__k_tile = *field++;
-    top.command__payload__columns = *field++;
-    top.command__payload__rows = *field++;
-    top.command__payload__row_tile = *field++;
-    top.command__valid = 1;
+    PAYLOAD(command, m) = *field++;
+    PAYLOAD(command, k) = *field++;
+    PAYLOAD(command, n) = *field++;
+    PAYLOAD(command, a_base) = *field++;
+    PAYLOAD(command, a_stride) = *field++;
+    PAYLOAD(command, b_base) = *field++;
+    PAYLOAD(command, b_stride) = *field++;
+    PAYLOAD(command, c_base) = *field++;
+    PAYLOAD(command, c_stride) = *field++;
+    PAYLOAD(command, mask_base) = *field++;
+    PAYLOAD(command, mask_stride) = *field++;
+    PAYLOAD(command, masked) = *field++;
+    PAYLOAD(command, skip) = *field++;
+    PAYLOAD(command, start) = *field++;
+    PAYLOAD(command, finish) = *field++;
+    PAYLOAD(command, shift) = *field++;
+    PAYLOAD(command, rounding) = *field++;
+    PAYLOAD(command, key) = *field++;
+    PAYLOAD(command, index_base) = *field++;
+    PAYLOAD(command, index_stride) = *field++;
+    PAYLOAD(command, k_tile) = *field++;
+    PAYLOAD(command, columns) = *field++;
+    PAYLOAD(command, rows) = *field++;
+    PAYLOAD(command, row_tile) = *field++;
+    MEMBER(command, valid) = 1;
     do {
         top.eval();
-        const bool taken = top.command__ready;
+        const bool taken = MEMBER(command, ready);
         engine.tick();
         if (taken) break;
     } while (true);
-    top.command__valid = 0;
+    MEMBER(command, valid) = 0;
 }
 
 // Up to `limit` cycles; 1 when the command ended in them.
@@ -167,13 +171,13 @@ int engine_run(void* handle, uint64_t limit) {
 // In the order of spec.engine.COUNTERS.
 void engine_counters(void* handle, uint64_t* values) {
     const auto& top = static_cast<Engine*>(handle)->top;
-    *values++ = top.counters__cycles;
-    *values++ = top.counters__busy_lane_cycles;
-    *values++ = top.counters__steady_cycles;
-    *values++ = top.counters__steady_busy_lane_cycles;
-    *values++ = top.counters__outputs_computed;
-    *values++ = top.counters__drain_stall_lane_cycles;
-    *values++ = top.counters__load_stall_group_cycles;
-    *values++ = top.counters__saturations;
+    *values++ = MEMBER(counters, cycles);
+    *values++ = MEMBER(counters, busy_lane_cycles);
+    *values++ = MEMBER(counters, steady_cycles);
+    *values++ = MEMBER(counters, steady_busy_lane_cycles);
+    *values++ = MEMBER(counters, outputs_computed);
+    *values++ = MEMBER(counters, drain_stall_lane_cycles);
+    *values++ = MEMBER(counters, load_stall_group_cycles);
+    *values++ = MEMBER(counters, saturations);
 }
 }
