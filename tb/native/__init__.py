@@ -1,0 +1,1 @@
+"""The Verilog as a shared library, called through ctypes."""

@@ -1,0 +1,83 @@
+"""Verilog and a C++ wrapper to a shared library, built once by Verilator and g++.
+
+The wrapper includes ``ports.h``, whatever the module is called, drives class ``Vtop`` through members
+named as the Verilog ports, and exports ``extern "C"`` functions for ctypes.
+"""
+
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+from tb import toolchain
+
+WAIVED = ["-Wno-WIDTHEXPAND"]  # Yosys leaves operand extension to Verilog context
+VERILATE = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert"]
+OPTIMIZE = "-O3 -march=native"
+OBJECT_FLAGS = "-fPIC"
+LIBRARY = "simulation.so"
+
+
+def build_library(verilog: Path, top: str, wrapper: Path, *, progress: bool = True) -> Path:
+    """Path of the shared library of module ``top`` of ``verilog`` behind ``wrapper``.
+
+    Built under ``build/native/<digest>`` unless a library of the same Verilog, wrapper, headers beside the
+    wrapper, flags, tools and processor is there. ``progress`` reports a build on standard error.
+
+    Raises :class:`tb.toolchain.ToolError` naming a missing tool on one line, or with the
+    end of the log of a tool that failed.
+    """
+    sources = [wrapper, *sorted(wrapper.parent.glob("*.h"))]
+    digest = toolchain.digest(
+        verilog.read_text(), top, *(source.read_text() for source in sources), *VERILATE, OPTIMIZE, OBJECT_FLAGS
+    )
+
+    def step(title: str, command: list[str], folder: Path) -> None:
+        start = time.monotonic()
+        if progress:
+            print(f"  {title} ...", end="", file=sys.stderr, flush=True)
+        toolchain.run_tool(command, folder / "build.log")
+        if progress:
+            print(f" {time.monotonic() - start:.0f} s", file=sys.stderr)
+
+    def build(folder: Path) -> None:
+        runtime = toolchain.digest("native", OPTIMIZE, OBJECT_FLAGS)
+        if progress:
+            print(f"building the native simulation of {top}, once:", file=sys.stderr)
+        step("Verilator", _verilate(verilog.resolve(), top, folder), folder)
+        toolchain.take_runtime(folder, runtime)
+        step("compiling what it wrote", _make(folder), folder)
+        toolchain.keep_runtime(folder, runtime)
+        (folder / "ports.h").write_text(_ports((folder / "Vtop.h").read_text()))
+        step("compiling the wrapper", _link(wrapper.resolve(), folder), folder)
+
+    return toolchain.built_once(toolchain.build_root() / "native" / f"{top}-{digest}", build) / LIBRARY
+
+
+def _verilate(verilog: Path, top: str, folder: Path) -> list[str]:
+    verilator = str(toolchain.verilator_root() / "bin" / "verilator")
+    names = ["--cc", "--top-module", top, "--prefix", "Vtop", "-Mdir", str(folder)]
+    return [verilator, *names, *VERILATE, *WAIVED, "-CFLAGS", OBJECT_FLAGS, str(verilog)]
+
+
+def _ports(header: str) -> str:
+    """Header that undoes Verilator's spelling of ``x__y``, which is ``x___05Fy`` in C++."""
+    spelled = re.findall(r"^ *VL_(?:IN|OUT)\w*\(&?(\w*___05F\w*),", header, re.MULTILINE)
+    aliases = "".join(f"#define {name.replace('___05F', '__')} {name}\n" for name in spelled)
+    return f'#pragma once\n#include "Vtop.h"\n{aliases}'
+
+
+def _make(folder: Path) -> list[str]:
+    jobs = min(os.cpu_count() or 1, 4)
+    # The slow part runs once at the start: optimising it costs more than it gives.
+    optimize = [f"OPT_FAST={OPTIMIZE}", f"OPT_GLOBAL={OPTIMIZE}", "OPT_SLOW=-O1"]
+    return ["make", f"-j{jobs}", "-C", str(folder), "-f", "Vtop.mk", *optimize, "libVtop.a", "libverilated.a"]
+
+
+def _link(wrapper: Path, folder: Path) -> list[str]:
+    include = toolchain.verilator_root() / "include"
+    flags = ["-std=gnu++20", *OPTIMIZE.split(), *OBJECT_FLAGS.split(), "-shared", "-pthread"]
+    headers = [f"-I{folder}", f"-I{wrapper.parent}", f"-I{include}", f"-I{include / 'vltstd'}"]
+    archives = [str(folder / "libVtop.a"), str(folder / "libverilated.a")]
+    return ["g++", *flags, *headers, str(wrapper), *archives, "-o", str(folder / LIBRARY)]
