@@ -240,5 +240,8 @@ def evaluate(network: Network, samples: Samples, execute: Execute) -> float:
     return correct / len(samples.test_x)
 
 
-# The demo: digits, two hidden layers, 16 bits, stochastic rounding.
+# The demo on digits: two hidden layers, 16 bits, stochastic rounding; the defaults are its settings.
 DEMO = Config()
+
+# The same with three fraction bits everywhere: stochastic rounding still learns, nearest does not.
+COARSE = DEMO.with_frac(3)
