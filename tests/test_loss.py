@@ -6,7 +6,8 @@ from decimal import Decimal, localcontext
 import numpy as np
 import pytest
 
-from golden.loss import FINE, LN2, LOG2E, LOSS_FRAC, ONE, ROOTS, cross_entropy, exp_negative, log_words
+from golden.keyed import random_bits
+from golden.loss import FINE, GUARD, LN2, LOG2E, LOSS_FRAC, ONE, ROOTS, cross_entropy, exp_negative, log_words
 from spec.number import Fixed, Rounding
 
 SEED = 77
@@ -110,6 +111,18 @@ def test_stochastic_gradient_has_no_bias():
     )
     want = (softmax(z / 1024)[0] - [0, 0, 0, 1]) * 2**8
     assert np.abs(mean - want).max() < 5 * 0.5 / math.sqrt(keys) + 2.0**-13
+
+
+def test_gradient_is_rounded_under_its_linear_index(rng):
+    z, labels = rng.integers(-2000, 2000, (6, 5)), rng.integers(0, 5, 6)
+    got = cross_entropy(z, labels, Fixed(16, 10), Fixed(16, 6), Rounding.STOCHASTIC, 1234).delta
+    exps = exp_negative(z.max(axis=1, keepdims=True) - z, 10)
+    for row in range(6):
+        for column in range(5):
+            exact = (int(exps[row, column]) << (6 + GUARD)) // int(exps[row].sum())
+            exact -= (1 << (6 + GUARD)) * int(column == labels[row])
+            dither = int(random_bits(1234, np.array([5 * row + column]))[0]) % (1 << GUARD)
+            assert got[row, column] == (exact + dither) >> GUARD
 
 
 def test_bad_labels_are_refused():
