@@ -47,7 +47,7 @@ class Config:
     hidden: tuple[int, ...] = (256, 64)
     epochs: int = 12
     batch: int = 32
-    sgd: Sgd = field(default=Sgd(rate=0.08, momentum=0.9, decay=1e-4))
+    sgd: Sgd = field(default=Sgd(rate=0.16, momentum=0.8, decay=1e-4))
     rate_drops: tuple[tuple[int, float], ...] = ((8, 0.2),)  # from this epoch on the rate is multiplied by this
     inputs: Fixed = field(default=Fixed(16, 8))
     formats: Formats | tuple[Formats, ...] = field(default=Formats())  # of every layer, or one each

@@ -170,7 +170,7 @@ def test_saturations_are_logged_by_phase(blobs):
 def test_rate_drops_apply_from_their_epoch_on(blobs):
     config = replace(SMALL, epochs=4, rate_drops=((1, 0.5), (3, 0.1)))
     rates = [log.rate for log in train(config, blobs).history]
-    assert rates == pytest.approx([0.08, 0.04, 0.04, 0.004])
+    assert rates == pytest.approx([0.16, 0.08, 0.08, 0.008])
 
 
 def test_interruption_returns_whole_epochs_and_the_last_whole_step(blobs):
