@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from spec.keyed import COLUMNS, LAYERS, ROTATIONS, ROWS, layer_key
+from spec.keyed import HALF, LAST_HIGH, LAST_LOW, ROUND_CONSTANTS, TURN_HIGH, TURN_LOW, TURN_SUM
 
-BLOCK = 1 << 15  # indices hashed at a time, so that the rows stay in the cache
+BLOCK = 1 << 15  # indices hashed at a time: a block's arrays stay in the cache
 
 
 def random_bits(key: int, index: np.ndarray) -> np.ndarray:
@@ -16,35 +16,27 @@ def random_bits(key: int, index: np.ndarray) -> np.ndarray:
     """
     if not 0 <= key < 1 << 32:
         raise ValueError(f"key must be 0 to {(1 << 32) - 1}, not {key}")
-    flat = np.ascontiguousarray(index).astype(np.uint32).reshape(-1)
-    bits = np.empty_like(flat)
+    index = np.asarray(index)
+    flat = index.reshape(-1)
+    bits = np.empty(flat.size, np.uint32)
     for start in range(0, flat.size, BLOCK):
-        bits[start : start + BLOCK] = _hash(key, flat[start : start + BLOCK])
-    return bits.reshape(np.shape(index))
+        part = slice(start, start + BLOCK)
+        bits[part] = _hash(key, flat[part])
+    return bits.reshape(index.shape)
 
 
 def _hash(key: int, index: np.ndarray) -> np.ndarray:
-    # Eight columns of a row fill a byte: one uint8 array per row.
-    octets = index.astype("<u4").view(np.uint8).reshape(-1, ROWS)
-    rows = [np.ascontiguousarray(octets[:, row]) for row in range(ROWS)]
-    for layer in range(LAYERS):
-        rows = _substitute(*rows)
-        mixed = layer_key(layer, key)
-        if mixed:
-            rows = [row ^ np.uint8(mixed >> COLUMNS * n & 0xFF) for n, row in enumerate(rows)]
-        rows = [_rotate(row, turn) for row, turn in zip(rows, ROTATIONS, strict=True)]
-    return np.stack(rows, axis=-1).view("<u4").reshape(-1).astype(np.uint32)
+    # uint16 arithmetic is modulo 2**16, as the rounds are.
+    low = index.astype(np.uint16)
+    high = (index >> HALF).astype(np.uint16)
+    for number, constant in enumerate(ROUND_CONSTANTS):
+        high = _rotate(high, TURN_SUM) + low
+        key_half = key >> (HALF * (number % 2)) & 0xFFFF
+        low = _rotate(low, TURN_LOW) ^ high ^ _rotate(high, TURN_HIGH) ^ np.uint16(key_half ^ constant)
+    last_low = _rotate(low, TURN_LOW) ^ high ^ _rotate(high, TURN_HIGH)
+    last_high = _rotate(high, LAST_HIGH) ^ low ^ _rotate(low, LAST_LOW)
+    return last_high.astype(np.uint32) << np.uint32(HALF) | last_low
 
 
-def _substitute(a, b, c, d):
-    """The S-box of ``spec.keyed`` in logic, all columns at once; a is bit 0."""
-    flipped = ~b
-    outer = c ^ d
-    first = (a & flipped) ^ outer
-    inner = a ^ (d | flipped)
-    middle = b ^ c
-    return [first, c ^ inner, middle ^ (first | inner), middle ^ (outer & inner)]
-
-
-def _rotate(row: np.ndarray, turn: int) -> np.ndarray:
-    return row if turn == 0 else (row << np.uint8(turn)) | (row >> np.uint8(COLUMNS - turn))
+def _rotate(half: np.ndarray, turn: int) -> np.ndarray:
+    return half << np.uint16(turn) | half >> np.uint16(HALF - turn)

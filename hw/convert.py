@@ -54,7 +54,12 @@ class Converter(wiring.Component):
             m.d.sync += flags.eq(Cat(self.i.valid, flags))
         m.d.comb += self.o.valid.eq(flags[-1])
 
-        m.d.comb += [keyed.en.eq(en), keyed.key.eq(self.key), keyed.index.eq(self.i.payload.index)]
+        m.d.comb += [
+            keyed.en.eq(en),
+            keyed.key.eq(self.key),
+            keyed.ones.eq(self.rounding != Rounding.STOCHASTIC),
+            keyed.index.eq(self.i.payload.index),
+        ]
         offset = self._offset(m, en, keyed.bits)
 
         acc = self.i.payload.acc
@@ -63,7 +68,7 @@ class Converter(wiring.Component):
             with m.If(en):
                 m.d.sync += held.eq(acc)
             acc = held
-        exact = Signal(signed(self.spec.acc_width + 1), reset_less=True)
+        exact = Signal(signed(max(self.spec.acc_width, MAX_SHIFT + 1) + 1), reset_less=True)
         with m.If(en):
             m.d.sync += exact.eq(acc + offset)
 
@@ -72,22 +77,30 @@ class Converter(wiring.Component):
 
     def _offset(self, m, en, bits):
         """What is added: masked random bits, all ones below half a step, or zero."""
-        # A mask of ones below `ones` serves every mode; it is settled before the first sum needs it.
-        ones = Signal(range(MAX_SHIFT + 1))
+        # One mask serves every mode: ones in its low `count` bits. It has settled long before
+        # the first sum needs it.
+        count = Signal(range(MAX_SHIFT + 1))
         with m.If(self.rounding == Rounding.STOCHASTIC):
-            m.d.sync += ones.eq(self.shift)
+            m.d.sync += count.eq(self.shift)
         with m.Elif((self.rounding == Rounding.NEAREST) & self.shift.any()):
-            m.d.sync += ones.eq(self.shift - 1)
+            m.d.sync += count.eq(self.shift - 1)
         with m.Else():
-            m.d.sync += ones.eq(0)
+            m.d.sync += count.eq(0)
         mask = Signal(MAX_SHIFT)
-        m.d.sync += mask.eq(Cat(ones > bit for bit in range(MAX_SHIFT)))
-        steady = Signal()
-        m.d.sync += steady.eq(self.rounding != Rounding.STOCHASTIC)
+        octet, rest = count[3:], count[:3]
+        below = Signal(8)  # ones in the low `rest` bits
+        m.d.comb += below.eq((1 << rest) - 1)
+        for number in range(MAX_SHIFT // 8):
+            with m.If(octet > number):
+                m.d.sync += mask[8 * number : 8 * number + 8].eq(~0)
+            with m.Elif(octet == number):
+                m.d.sync += mask[8 * number : 8 * number + 8].eq(below)
+            with m.Else():
+                m.d.sync += mask[8 * number : 8 * number + 8].eq(0)
 
         offset = Signal(MAX_SHIFT, reset_less=True)
         with m.If(en):
-            m.d.sync += offset.eq(mask & (bits | steady.replicate(MAX_SHIFT)))
+            m.d.sync += offset.eq(mask & bits)
         return offset
 
     def _shift_and_saturate(self, m, en, exact):
@@ -97,29 +110,27 @@ class Converter(wiring.Component):
         few bits its own stage drops, so none is a wide comparison.
         """
         width = self.spec.width
-        coarse = Signal(range(MAX_SHIFT // COARSE + 1))
-        fine = Signal(range(COARSE))
+        coarse, fine = Signal(range(MAX_SHIFT // COARSE + 1)), Signal(range(COARSE))
         whole = Signal()  # shift by 32: nothing is left for the fine stages, whose tests are off
         m.d.sync += [coarse.eq(self.shift // COARSE), fine.eq(self.shift), whole.eq(self.shift == MAX_SHIFT)]
 
         sign = exact[-1]
         kept = width + COARSE - 1
 
-        def over(value, low):
-            """Some bit from ``low`` up is not the sign."""
-            return Cat(value[bit] ^ value[-1] for bit in range(low, len(value) - 1)).any()
+        def differs(bits):
+            """Some of these bits of ``exact`` differ from its sign."""
+            return Cat(exact[bit] ^ sign for bit in bits if bit < len(exact)).any()
 
-        value = Signal(signed(kept), reset_less=True)
-        negative, overflow = Signal(reset_less=True), Signal(reset_less=True)
-        with m.If(en):
-            m.d.sync += negative.eq(sign)
-            with m.Switch(coarse):
-                with m.Case(0):
-                    m.d.sync += [value.eq(exact), overflow.eq(over(exact, kept))]
-                with m.Case(1):
-                    m.d.sync += [value.eq(exact >> COARSE), overflow.eq(over(exact, COARSE + kept))]
-                with m.Default():
-                    m.d.sync += [value.eq(exact >> 2 * COARSE), overflow.eq(over(exact, 2 * COARSE + width))]
+        # Bits above the word are wrong after a shift by 32, where no test sees them.
+        near = Mux(coarse[0], exact >> COARSE, exact)
+        far = Cat(exact[bit] if bit < len(exact) else sign for bit in range(MAX_SHIFT, MAX_SHIFT + width))
+        chosen = Cat(Mux(whole, far, near[:width]), near[width:kept])
+        lost = (
+            differs(range(kept, COARSE + kept)) & (coarse == 0)
+            | differs(range(COARSE + kept, MAX_SHIFT + width)) & ~whole
+            | differs(range(MAX_SHIFT + width, len(exact)))
+        )
+        value, overflow, negative = self._hold(m, en, "coarse", chosen, lost, sign)
 
         for steps in ((8, 4), (2, 1)):
             for step in steps:

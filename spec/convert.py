@@ -24,5 +24,5 @@ class Convert:
     @property
     def LATENCY(self) -> int:
         """Cycles from an input transfer to its output valid, when nothing stalls."""
-        # Hash; masked bits; sum; coarse shift; two fine shifts; saturation.
+        # Hash; masked offset; sum; coarse shift; two fine shifts; saturation.
         return KEYED_LATENCY + 6
