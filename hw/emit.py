@@ -8,6 +8,8 @@ The reasons are in docs/decisions/0003-verilog-emission.md.
 
 import json
 import re
+from collections.abc import Hashable
+from copy import copy
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +19,7 @@ from amaranth.back import rtlil as amaranth_rtlil
 from amaranth.hdl import Cat, ClockSignal, Fragment, Instance, ResetSignal, Signal, Value
 from amaranth.hdl._ast import SignalDict
 from amaranth.hdl._ir import PortDirection
+from amaranth.hdl._mem import MemoryInstance
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from pyosys import libyosys
@@ -28,6 +31,8 @@ from spec.version import VERSION
 CLOCK = {"clk": ClockSignal, "rst": ResetSignal}
 TRIGGER = re.compile(r"\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+ ")
 START = "_start_"
+REGISTERS = re.compile(r"(?:  always @\(posedge clk\)\n    \S+ <= \S+;\n){2,}")
+EMPTY_ELSE = re.compile(r"^( *)end else if \(\S+\) begin\n\1end$", re.MULTILINE)
 
 
 class EmitError(ValueError):
@@ -62,7 +67,8 @@ class _Units:
 
     def __init__(self):
         self.bodies = {}
-        self._by_body = {}  # what was written, without its name -> its name
+        self._by_body = {}  # (base name, body) -> name
+        self._by_parameters = {}  # class and parameters of a component -> name
         self._signals = []  # (unit, signals it uses, signals it may share with other units)
 
     def add(self, component: wiring.Component, fragment: Fragment, name: str) -> str:
@@ -78,17 +84,30 @@ class _Units:
         return self._add_text(text, name, [*CLOCK, *ports])
 
     def _replace_children(self, fragment: Fragment, shared: SignalDict) -> None:
-        for position, (child, label, location) in enumerate(fragment.subfragments):
+        """Turn components into instances; take in what is not a component and could not stand alone."""
+        kept = []
+        for child, label, location in fragment.subfragments:
             component = child.origins[0] if child.origins else None
             if isinstance(component, wiring.Component) and not isinstance(component, Memory):
-                instance = self._instance(component, child, label, shared)
-                fragment.subfragments[position] = (instance, label, location)
-            elif type(child) is Fragment and not _is_transformed(child):
+                kept.append((self._instance(component, child, label, shared), label, location))
+            elif type(child) is Fragment and not child.domains and not _is_transformed(child):
                 self._replace_children(child, shared)
+                for domain, statements in child.statements.items():
+                    fragment.add_statements(domain, *statements)
+                kept += [(inner, f"{label}_{name}", where) for inner, name, where in child.subfragments]
+            else:
+                if isinstance(child, MemoryInstance):
+                    _skip_zeros(child)
+                kept.append((child, label, location))
+        fragment.subfragments[:] = kept
 
     def _instance(self, component: wiring.Component, fragment: Fragment, label: str, shared: SignalDict) -> Instance:
         members = _interface(component)
-        unit = self.add(component, fragment, _snake(type(component).__name__))
+        parameters = _parameters(component)
+        unit = self._by_parameters.get(parameters)
+        if unit is None:
+            unit = self.add(component, fragment, _snake(type(component).__name__))
+            self._by_parameters[parameters] = unit
         connections = [
             ("i", port, domain("sync")) for port, domain in CLOCK.items() if port in rtlil.ports(self.bodies[unit])
         ]
@@ -145,9 +164,32 @@ class _Units:
                     raise EmitError(f"{unit} shares signal {signal.name!r} with {others} past its signature")
 
 
+def _skip_zeros(memory: MemoryInstance) -> None:
+    """Save the zeros that a memory starts with the way through text and back; they are most of a large design."""
+    if not any(memory._data._init._raw):
+        memory._data = copy(memory._data)
+        memory._data._init = copy(memory._data._init)
+        memory._data._init._raw = []
+
+
 def _is_transformed(fragment: Fragment) -> bool:
     """A fragment under DomainRenamer and the like: left inside its parent, clocks and all."""
     return bool(fragment.origins) and type(fragment.origins[0]).__name__ == "TransformedElaboratable"
+
+
+def _parameters(component: wiring.Component) -> tuple:
+    """What decides a component's circuit: elaboration is pure, so that its class, signature and attributes do.
+
+    Attributes that compare by identity make a component unlike any other, which costs time and nothing else.
+    """
+    members = set(component.signature.members)
+    attributes = []
+    for name, value in vars(component).items():
+        # A leading underscore is Amaranth's own bookkeeping.
+        if name not in members and not name.startswith("_"):
+            attributes.append((name, type(value), value if isinstance(value, Hashable) else id(value)))
+    interface = [(path, repr(value.shape()), direction) for path, value, direction in _interface(component)]
+    return type(component), tuple(attributes), tuple(interface)
 
 
 def _interface(component: wiring.Component) -> list[tuple[str, object, PortDirection]]:
@@ -202,8 +244,8 @@ def _to_verilog(text: str) -> str:
     with TemporaryDirectory() as scratch:
         source, target = Path(scratch, "design.il"), Path(scratch, "design.v")
         source.write_text(text)
-        # Processes stay as they are, so that what was an `If` in Python is an `if` in Verilog.
-        for command in (f"read_rtlil {source}", "proc -nomux -norom", f"write_verilog -noattr {target}"):
+        # No pass in between: processes stay, so that an `If` in Python is an `if` in Verilog.
+        for command in (f"read_rtlil {source}", f"write_verilog -noattr {target}"):
             libyosys.Pass.call(design, f"tee -q {command}")
         verilog = target.read_text()
     return _readable(verilog)
@@ -219,4 +261,12 @@ def _readable(verilog: str) -> str:
         flags=re.MULTILINE,
     )
     verilog = TRIGGER.sub(START, verilog)
+    verilog = REGISTERS.sub(lambda run: _one_block(run[0]), verilog)
+    while (shorter := EMPTY_ELSE.sub(r"\1end", verilog)) != verilog:
+        verilog = shorter
     return re.sub(r"^  initial begin\n  end\n", "", verilog, flags=re.MULTILINE)
+
+
+def _one_block(registers: str) -> str:
+    lines = re.findall(r"^    \S+ <= \S+;$", registers, re.MULTILINE)
+    return "\n".join(["  always @(posedge clk) begin", *lines, "  end", ""])

@@ -58,7 +58,8 @@ def drop_memory_contents(body: str) -> str:
     def check(cell: re.Match) -> str:
         if cell[2] != "$meminit_v2":
             return cell[0]
-        if "1" in MEMORY_CONTENTS.search(cell[0])[1]:
+        contents = MEMORY_CONTENTS.search(cell[0])
+        if contents and "1" in contents[1]:
             name = MEMORY_NAME.search(cell[0])[1]
             raise RtlilError(f"memory {name} has initial contents; memories start undefined")
         return ""
@@ -96,7 +97,63 @@ def plain_names(body: str) -> str:
     return NAME.sub(lambda match: plain[match[0]] if count[plain[match[0]]] == 1 else match[0], body)
 
 
+def widen_shifts(body: str) -> str:
+    """Let a shift that keeps few of its bits give them all, and take the few from those.
+
+    Verilog computes them all anyway, and Verilator warns where they are dropped in passing.
+    """
+    extra = []
+
+    def widen(cell: re.Match) -> str:
+        width, kept = (re.search(rf"^    parameter \\{name}_WIDTH (\d+)$", cell[0], re.MULTILINE) for name in "AY")
+        if cell[2] not in {"$shr", "$sshr", "$shift"} or int(width[1]) <= int(kept[1]):
+            return cell[0]
+        target = re.search(r"^    connect \\Y (.*)$", cell[0], re.MULTILINE)
+        wide = f"$shifted{len(extra)}"
+        extra.append((wide, width[1], f"connect {target[1]} {wide} [{int(kept[1]) - 1}:0]\n"))
+        return cell[0].replace(kept[0], f"    parameter \\Y_WIDTH {width[1]}").replace(target[0], f"    connect \\Y {wide}")
+
+    body = CELL.sub(widen, body)
+    wires = "".join(f"  wire width {width} {wide}\n" for wide, width, _ in extra)
+    return wires + body + "".join(connect for _, _, connect in extra)
+
+
+def fold_vacuous(body: str) -> str:
+    """Replace ``x < 0`` and ``x >= 0`` of unsigned ``x``, which come from loops that start at 0."""
+
+    def fold(cell: re.Match) -> str:
+        against_zero = re.search(r"^    connect \\B \d+'0+$", cell[0], re.MULTILINE)
+        if cell[2] not in {"$lt", "$ge"} or not against_zero or "A_SIGNED 1" in cell[0]:
+            return cell[0]
+        target = re.search(r"^    connect \\Y (.*)$", cell[0], re.MULTILINE)
+        return f"connect {target[1]} 1'{int(cell[2] == '$ge')}\n"
+
+    return CELL.sub(fold, body)
+
+
+def complete_cases(body: str) -> str:
+    """End every choice between values with a default that does nothing.
+
+    Chains of ``If`` and ``Elif`` test one bit each, as in ``1``, ``-1`` and ``1--``; they stay as they are.
+    """
+    lines, open_switches = [], []
+    for line in body.splitlines(keepends=True):
+        words = line.split()
+        indent = line[: len(line) - len(line.lstrip())]
+        if words[:1] == ["switch"]:
+            open_switches.append([indent, False])
+        elif open_switches and words[:1] == ["case"]:
+            patterns = [word.rstrip(",").split("'")[1] for word in words[1:]]
+            choice = any(pattern.count("1") != 1 or "0" in pattern for pattern in patterns)
+            open_switches[-1][1] = bool(patterns) and (choice or open_switches[-1][1])
+        elif open_switches and words == ["end"] and indent == open_switches[-1][0] and open_switches.pop()[1]:
+            lines.append(f"{indent}  case\n")
+        lines.append(line)
+    return "".join(lines)
+
+
 def clean(body: str) -> str:
     """All of the above that is about reading, for one module."""
     body = drop_aliases(name_next_states(drop_memory_contents(body)))
+    body = complete_cases(widen_shifts(fold_vacuous(body)))
     return re.sub(r"\n{2,}", "\n", plain_names(body))
