@@ -13,6 +13,12 @@ from synth.tools import NEXTPNR, YOSYS, run, versions
 RING = "ring"
 FREQUENCY = 160  # MHz asked of the placer; it works no harder than it must
 
+# Adders up to this wide go to LUTs: every carry chain costs up to four LUTs more for its
+# ends. The mapper may take this long for a path before it saves area instead.
+# Both were chosen by measurement: docs/synth.md.
+NARROW = 10
+DELAY_PS = 5000
+
 # Read and lowered in a pass of its own: Yosys would otherwise read modules again when it
 # meets a primitive with parameters, after their children have gone.
 _SYNTHESIS = """\
@@ -22,7 +28,11 @@ proc
 write_rtlil {top}.il
 design -reset
 read_rtlil {top}.il
-synth_ecp5 -top {top}
+scratchpad -set abc9.D {delay}
+synth_ecp5 -cmp2softlogic -top {top} -run begin:map_gates
+select -set narrow t:$alu r:Y_WIDTH<={narrow} %i
+techmap -map +/techmap.v @narrow
+synth_ecp5 -cmp2softlogic -top {top} -run map_gates:
 write_json {top}.json
 """
 _RINGED = """\
@@ -72,7 +82,7 @@ def synth(
         timings[seed] = read_timing(out / f"seed{seed}.json")
     best = max(seed_list, key=lambda seed: timings[seed].fmax_mhz)
     used = timings[best].used
-    lut4 = used["TRELLIS_COMB"] + 2 * used.get("TRELLIS_RAMW", 0)
+    lut4 = used["TRELLIS_COMB"]
     unit = summary(cells)
     return {
         "lut4": lut4,
@@ -136,7 +146,8 @@ def _synthesise(verilog: Path, top: str, part: Target, out: Path, progress: bool
         raise SynthError(f"no Verilog file {verilog}")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "synth.ys").write_text(_SYNTHESIS.format(verilog=Path(verilog).resolve(), top=top))
+        script = _SYNTHESIS.format(verilog=Path(verilog).resolve(), top=top, narrow=NARROW, delay=DELAY_PS)
+        (out / "synth.ys").write_text(script)
     except OSError as error:
         raise SynthError(f"cannot write to {out}: {error.strerror}") from error
     run(YOSYS, ["synth.ys"], folder=out, log="synth.log", what=f"synthesise {top} for {part.name}", progress=progress)
