@@ -5,6 +5,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from hw.logic import select
+
 
 class Arbiter(wiring.Component):
     """One transfer a cycle from ``count`` streams, in turn; the same stream at most every second cycle.
@@ -48,13 +50,12 @@ class Arbiter(wiring.Component):
             with m.If(requests.any()):
                 m.d.sync += after.eq(Cat(pick < n for n in range(self.count)))
 
-        values = Signal(data.ArrayLayout(self.shape, self.count))
         for n, i in enumerate(self.i):
-            m.d.comb += [values[n].eq(i.p), i.ready.eq(chosen_valid & (chosen == n) & advance)]
+            m.d.comb += i.ready.eq(chosen_valid & (chosen == n) & advance)
         with m.If(advance):
             m.d.sync += [
                 self.o.valid.eq(chosen_valid),
                 self.o.p.source.eq(chosen),
-                self.o.p.value.eq(values[chosen]),
+                self.o.p.value.eq(select(chosen, [i.p for i in self.i])),
             ]
         return m

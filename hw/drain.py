@@ -8,6 +8,7 @@ from amaranth.utils import ceil_log2
 from hw.arbiter import Arbiter
 from hw.bram import Bram
 from hw.layouts import result, visit
+from hw.logic import select
 from spec.chip import Chip
 from spec.engine import Widths
 
@@ -59,7 +60,10 @@ class Drain(wiring.Component):
         for n in range(chip.lanes):
             connect(m, flipped(self.i[n]), arbiter.i[n])
         m.d.comb += arbiter.o.ready.eq(advance)
+        taken_visit = Signal(visit(chip))
         taken, taken_lane = arbiter.o.p.value, arbiter.o.p.source
+
+        m.d.comb += taken_visit.eq(select(taken.slot, self.visits))
 
         # Its address.
         place_valid, place_first = Signal(), Signal()
@@ -71,8 +75,8 @@ class Drain(wiring.Component):
                 place_valid.eq(arbiter.o.valid),
                 place_sum.eq(taken.sum),
                 place_slot.eq(taken.slot),
-                place_first.eq(self.visits[taken.slot].first),
-                place.eq(Cat(taken_lane, (self.visits[taken.slot].base + taken.column)[: widths.column])),
+                place_first.eq(taken_visit.first),
+                place.eq(Cat(taken_lane, (taken_visit.base + taken.column)[: widths.column])),
             ]
 
         # Read, add, write. A step is (valid, address, sum, first, slot).

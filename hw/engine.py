@@ -8,8 +8,8 @@ from hw.arbiter import Arbiter
 from hw.counters import Counters
 from hw.finish import write_request
 from hw.group import Group
-from hw.lane import delayed
 from hw.layouts import brick, command
+from hw.logic import delayed
 from hw.rowqueue import RowQueue
 from hw.scratchpad import Scratchpad
 from hw.sequencer import Sequencer

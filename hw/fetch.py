@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.layouts import brick
+from hw.logic import select
 from spec.chip import BRICK, Chip
 from spec.engine import Widths
 
@@ -15,15 +16,15 @@ BUFFERS = 2  # bricks asked for or waiting behind the one being read
 def fetch_job(chip: Chip):
     widths = Widths(chip)
     return data.StructLayout(
-        {"slot": ceil_log2(chip.slots), "address": widths.brick_address, "length": widths.list_address + 1}
+        {"slot": ceil_log2(chip.slots), "address": widths.brick_address, "bricks": widths.list_bricks, "tail": BRICK}
     )
 
 
 class Fetch(wiring.Component):
-    """One job is one row of a tile: ``length`` words from brick ``address`` on.
+    """One job is one row of a tile: ``bricks`` bricks from ``address`` on, of the last one the words in ``tail``.
 
     A brick costs as many cycles as it has nonzeros, at least one; with ``skip`` low every word
-    counts as nonzero. Words past ``length`` cost nothing. A row without any nonzero becomes a list
+    counts as nonzero. Words past the row's end cost nothing. A row without any nonzero becomes a list
     of one zero, so that every column still gets a sum.
 
     Stalls: bricks may come any number of cycles after they were asked for; at most ``BUFFERS`` are
@@ -63,8 +64,9 @@ class Fetch(wiring.Component):
         m = Module()
         chip, widths = self.chip, Widths(self.chip)
         busy = Signal()
-        unasked = Signal(widths.list_address + 1)  # words not asked for yet
-        unread = Signal(widths.list_address + 1)  # words not yet begun
+        unasked = Signal(widths.list_bricks)  # bricks not asked for yet
+        unread = Signal(widths.list_bricks)  # bricks not yet begun
+        tail = Signal(BRICK)
         held = Signal(range(BUFFERS + 1))  # bricks asked for and not yet begun
         address = Signal(widths.brick_address)
 
@@ -76,7 +78,7 @@ class Fetch(wiring.Component):
             asked.eq(self.request.valid & self.request.ready),
         ]
         with m.If(asked):
-            m.d.sync += [address.eq(address + 1), unasked.eq(Mux(unasked > BRICK, unasked - BRICK, 0))]
+            m.d.sync += [address.eq(address + 1), unasked.eq(unasked - 1)]
         m.d.sync += held.eq(held + asked - begin)
 
         # Bricks move toward the extractor; nonzero bits are found on the way.
@@ -102,7 +104,7 @@ class Fetch(wiring.Component):
         inside = Signal(BRICK)
         m.d.comb += [
             rest.eq(pending & (pending - 1)),
-            inside.eq(Mux(unread >= BRICK, (1 << BRICK) - 1, (1 << unread[: ceil_log2(BRICK)]) - 1)),
+            inside.eq(Mux(unread == 1, tail, -1)),
             begin.eq(ready_valid & (rest == 0) & busy),
         ]
         started = Signal()  # a brick of this row has begun: its successor lies `columns * BRICK` further
@@ -110,7 +112,7 @@ class Fetch(wiring.Component):
             m.d.sync += [
                 words.eq(ready),
                 pending.eq(ready_nonzero & inside),
-                unread.eq(Mux(unread > BRICK, unread - BRICK, 0)),
+                unread.eq(unread - 1),
                 base.eq(Mux(started, base + (self.columns << ceil_log2(BRICK)), 0)),
                 started.eq(1),
             ]
@@ -130,7 +132,7 @@ class Fetch(wiring.Component):
         part_2, offset = Signal.like(base), Signal.like(base)
         m.d.sync += [
             valid[0].eq(pending.any()),
-            value[0].eq(words[number]),
+            value[0].eq(select(number, words)),
             number_1.eq(number),
             base_1.eq(base),
             valid[1].eq(valid[0]),
@@ -167,8 +169,9 @@ class Fetch(wiring.Component):
                 started.eq(0),
                 count.eq(0),
                 address.eq(self.i.p.address),
-                unasked.eq(self.i.p.length),
-                unread.eq(self.i.p.length),
+                unasked.eq(self.i.p.bricks),
+                unread.eq(self.i.p.bricks),
+                tail.eq(self.i.p.tail),
                 self.w_slot.eq(self.i.p.slot),
             ]
         return m

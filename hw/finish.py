@@ -6,16 +6,18 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
 from hw.bram import Bram
+from hw.chain import Chain
 from hw.convert import Converter
 from hw.fifo import Fifo
-from hw.lane import delayed
 from hw.layouts import brick, command, tile
+from hw.logic import delayed, select
 from hw.multiplier import Multiplier
 from hw.visits import FACTOR_BITS, finish_job
 from spec.chip import BRICK, Chip
-from spec.engine import ROW_SLOTS, Widths
+from spec.engine import Widths
 from spec.product import MASK_COLUMNS
 
+JOBS = 3  # rows whose sums are complete and that wait
 BRICKS_AHEAD = 3  # bricks begun and not yet written: one being filled, two waiting
 
 
@@ -31,7 +33,7 @@ class Finish(wiring.Component):
 
     Members
     -------
-    i : :py:`In(stream.Signature(finish_job))`; up to ``ROW_SLOTS`` rows wait here
+    i : :py:`In(stream.Signature(finish_job))`; up to ``JOBS`` rows wait here
     command, tiles : what is computed
     read_* : the partial sums, see :class:`hw.drain.Drain`
     request, brick_valid, brick : mask bricks
@@ -69,11 +71,11 @@ class Finish(wiring.Component):
         m = Module()
         chip, widths, command = self.chip, Widths(self.chip), self.command
 
-        m.submodules.jobs = jobs = Fifo(finish_job(chip), ROW_SLOTS)
+        m.submodules.jobs = jobs = Chain(finish_job(chip), JOBS)
         connect(m, flipped(self.i), jobs.i)
         job = Signal(finish_job(chip))
         now = Signal(tile(chip))
-        m.d.comb += now.eq(self.tiles[job.half])
+        m.d.comb += now.eq(select(job.half, self.tiles))
 
         # Where the row starts: three products, one after the other.
         m.submodules.multiplier = multiplier = Multiplier(FACTOR_BITS, target=self.target)
@@ -82,14 +84,7 @@ class Finish(wiring.Component):
         index, word_address = Signal(32), Signal(widths.psum_address)
         mask_address = Signal(widths.brick_address)
         brick_address = Signal(widths.brick_address)  # where the next brick of C goes
-        c_origin, mask_origin = Signal(widths.brick_address), Signal(widths.brick_address)
-        index_origin = Signal(32)
         m.d.comb += multiplier.a.eq(job.row)
-        m.d.sync += [
-            c_origin.eq(command.c_base + (now.n_base >> ceil_log2(BRICK))),
-            mask_origin.eq(command.mask_base + (now.n_base >> ceil_log2(MASK_COLUMNS))),
-            index_origin.eq(command.index_base + now.n_base),
-        ]
         with m.Switch(product):
             with m.Case(0):
                 m.d.comb += multiplier.b.eq(command.index_stride)
@@ -120,21 +115,19 @@ class Finish(wiring.Component):
                 m.d.comb += jobs.o.ready.eq(1)
                 m.d.sync += job.eq(jobs.o.p)
                 with m.If(jobs.o.valid):
-                    m.next = "ORIGIN"
-            with m.State("ORIGIN"):
-                m.d.sync += [product.eq(0), wait.eq(0)]
-                m.next = "MULTIPLY"
+                    m.d.sync += [product.eq(0), wait.eq(0)]
+                    m.next = "MULTIPLY"
             with m.State("MULTIPLY"):
                 m.d.sync += wait.eq(wait + 1)
                 with m.If(wait == Multiplier.LATENCY):
                     m.d.sync += [wait.eq(0), product.eq(product + 1)]
                     with m.Switch(product):
                         with m.Case(0):
-                            m.d.sync += index.eq(index_origin + multiplier.p)
+                            m.d.sync += index.eq(now.index_base + multiplier.p)
                         with m.Case(1):
-                            m.d.sync += brick_address.eq(c_origin + multiplier.p)
+                            m.d.sync += brick_address.eq(now.c_base + multiplier.p)
                         with m.Default():
-                            m.d.sync += mask_address.eq(mask_origin + multiplier.p)
+                            m.d.sync += mask_address.eq(now.mask_base + multiplier.p)
                     with m.If(product == Mux(command.masked, 2, 1)):
                         m.d.sync += [
                             left.eq(now.n_length),
@@ -197,14 +190,17 @@ class Finish(wiring.Component):
 
         # Gather eight words; two more bricks may wait to be written, each with its address.
         m.submodules.addresses = addresses = Fifo(widths.brick_address, BRICKS_AHEAD + 1)
+        m.submodules.bricks = bricks = Chain(write_request(chip), BRICKS_AHEAD - 1)
+        connect(m, bricks.o, flipped(self.o))
         gathered, count, full = Signal(brick(chip)), Signal(range(BRICK)), Signal()
-        waiting, waiting_valid, waiting_address = Signal(brick(chip)), Signal(), Signal(widths.brick_address)
-        move, leave = Signal(), Signal()
+        move = Signal()
         m.d.comb += [
             addresses.i.p.eq(brick_address),
             addresses.i.valid.eq(begun),
-            leave.eq(~self.o.valid | self.o.ready),
-            move.eq(full & (~waiting_valid | leave)),
+            bricks.i.valid.eq(full),
+            bricks.i.p.words.eq(gathered),
+            bricks.i.p.address.eq(addresses.o.p),
+            move.eq(full & bricks.i.ready),
             addresses.o.ready.eq(move),
             written.eq(self.o.valid & self.o.ready),
         ]
@@ -212,10 +208,4 @@ class Finish(wiring.Component):
         with m.If(word_valid):
             m.d.sync += [gathered.eq(Cat(*list(gathered)[1:], converter.o.p.word)), count.eq(count + 1)]
         m.d.sync += full.eq((full & ~move) | (word_valid & (count == BRICK - 1)))
-        with m.If(move):
-            m.d.sync += [waiting.eq(gathered), waiting_address.eq(addresses.o.p), waiting_valid.eq(1)]
-        with m.Elif(leave):
-            m.d.sync += waiting_valid.eq(0)
-        with m.If(leave):
-            m.d.sync += [self.o.valid.eq(waiting_valid), self.o.p.words.eq(waiting), self.o.p.address.eq(waiting_address)]
         return m

@@ -1,6 +1,6 @@
 """One group: lanes with their row lists, partial sums and Convert."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -9,6 +9,7 @@ from hw.fetch import Fetch
 from hw.finish import Finish, write_request
 from hw.lane import Lane
 from hw.layouts import brick, command, load_bus, tile
+from hw.logic import popcount
 from hw.rowlist import RowLists
 from hw.scan import Scan
 from hw.visits import Visits
@@ -108,6 +109,7 @@ class Group(wiring.Component):
             lists.w_k.eq(fetch.w_k),
             lists.w_a.eq(fetch.w_a),
             lists.info.eq(visits.info),
+            lists.ends.eq(visits.ends),
             lists.filled.eq(visits.filled),
             scan.masked.eq(self.command.masked),
             scan.tiles.eq(self.tiles),
@@ -143,7 +145,7 @@ class Group(wiring.Component):
             lanes.append(lane)
             here = (self.load.upper == n // BRICK) if chip.lanes > BRICK else 1
             m.d.comb += [
-                lane.pairs_i.eq(passing),
+                *(late.eq(early) for late, early in zip(lane.pairs_i, passing, strict=True)),
                 lane.info.eq(visits.info),
                 lane.load_enable.eq(self.load.enable & here),
                 lane.load_address.eq(self.load.address),
@@ -154,8 +156,8 @@ class Group(wiring.Component):
             connect(m, lane.o, drain.i[n])
 
         m.d.sync += [
-            self.busy.eq(sum(lane.busy for lane in lanes)),
-            self.blocked.eq(sum(lane.blocked for lane in lanes)),
+            self.busy.eq(popcount(Cat(lane.busy for lane in lanes))),
+            self.blocked.eq(popcount(Cat(lane.blocked for lane in lanes))),
             self.outputs.eq(scan.outputs),
             self.load_wait.eq(scan.load_wait),
             self.saturated.eq(finish.saturated),

@@ -1,12 +1,14 @@
 """One lane: a queue of columns, a bank of B, a multiplier and an exact sum."""
 
-from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.bram import Bram
+from hw.chain import Chain
 from hw.fifo import Fifo
-from hw.layouts import item, pair, pairs, result, slot_info, slot_infos
+from hw.layouts import item, pair, result, slot_info, slot_infos
+from hw.logic import delayed, select
 from hw.multiplier import Multiplier
 from spec.chip import Chip
 from spec.engine import RESULTS, Widths
@@ -16,9 +18,9 @@ class Lane(wiring.Component):
     """Computes columns of C one after another, each as one turn around a row list.
 
     All row lists circulate past the lane without end. The lane joins the list of its
-    next column at whatever pair is passing and leaves after as many pairs as the list
-    holds: an exact sum does not depend on where it starts. So columns follow each
-    other without a lost cycle, and lanes need not keep step with one another.
+    next column at whatever pair is passing and leaves when that pair passes again: an exact
+    sum does not depend on where it starts. So columns of one row follow each other without
+    a lost cycle (a change of row costs one), and lanes need not keep step with one another.
 
     Golden twin: one column of :func:`golden.product.exact_product`.
     Latency: ``LATENCY`` cycles from a column's last pair on ``pairs_o`` to ``o.valid``.
@@ -28,7 +30,7 @@ class Lane(wiring.Component):
     Members
     -------
     pairs_i, pairs_o : pairs of every row list, handed on one cycle later
-    info : length, generation and bank half of every list
+    info : generation and bank half of every list
     i : :py:`In(stream.Signature(item))`, columns to compute, in order
     o : :py:`Out(stream.Signature(result))`
     load_enable, load_address, load_word : writes the bank; the top address bit is the half
@@ -41,8 +43,8 @@ class Lane(wiring.Component):
         widths = Widths(chip)
         super().__init__(
             {
-                "pairs_i": In(pairs(chip)),
-                "pairs_o": Out(pairs(chip)),
+                "pairs_i": In(pair(chip)).array(chip.slots),
+                "pairs_o": Out(pair(chip)).array(chip.slots),
                 "info": In(slot_infos(chip)),
                 "i": In(stream.Signature(item(chip))),
                 "o": Out(stream.Signature(result(chip))),
@@ -58,54 +60,62 @@ class Lane(wiring.Component):
         m = Module()
         chip, widths = self.chip, Widths(self.chip)
 
-        m.d.sync += self.pairs_o.eq(self.pairs_i)
+        m.d.sync += [late.eq(early) for late, early in zip(self.pairs_o, self.pairs_i, strict=True)]
 
         m.submodules.queue = queue = Fifo(item(chip), chip.queue_depth)
         connect(m, flipped(self.i), queue.i)
         head = queue.o.p
 
-        # Issue: follow one list for as many pairs as it holds.
-        active, first = Signal(), Signal()
+        # Issue: follow one list until the pair passes that the column began with.
+        active, fresh = Signal(), Signal()
         current = Signal(item(chip))
-        remaining = Signal(widths.list_address)
-        final = Signal()  # remaining == 0, kept in a register of its own
         generation, half = Signal(), Signal()
+        start = Signal(widths.half_address)  # offset of the column's first pair; offsets in a list differ
         unread = Signal(range(RESULTS + 1))  # columns started whose sums have not left
 
         passing = Signal(pair(chip))
         wanted = Signal(slot_info(chip))
-        m.d.comb += [passing.eq(self.pairs_o[current.slot]), wanted.eq(self.info[head.slot])]
+        m.d.comb += [passing.eq(select(current.slot, self.pairs_o)), wanted.eq(select(head.slot, self.info))]
 
-        fire, leave, take, room = Signal(), Signal(), Signal(), Signal()
+        here, closed, waits, again = Signal(), Signal(), Signal(), Signal()
+        fire, first, take = Signal(), Signal(), Signal()
         m.d.comb += [
             # A list that was refilled in the same slot carries the other generation.
-            fire.eq(active & passing.valid & (passing.generation == generation)),
-            leave.eq(fire & final),
-            room.eq(unread != RESULTS),
-            take.eq(queue.o.valid & room & (~active | leave)),
+            here.eq(active & passing.valid & (passing.generation == generation)),
+            closed.eq(here & ~fresh & (passing.k == start)),
+            waits.eq(queue.o.valid & (unread != RESULTS)),
+            # The next column of the same list begins with the very pair that closed the last one.
+            again.eq(closed & waits & (head.slot == current.slot)),
+            fire.eq(here & (~closed | again)),
+            first.eq(fresh | again),
+            take.eq(waits & (~active | closed)),
             queue.o.ready.eq(take),
             self.busy.eq(fire),
-            self.blocked.eq(queue.o.valid & ~room & ~active),
+            self.blocked.eq(queue.o.valid & ~waits & ~active),
         ]
         with m.If(take):
-            m.d.sync += [
-                active.eq(1),
-                first.eq(1),
-                current.eq(head),
-                remaining.eq(wanted.last),
-                final.eq(wanted.last == 0),
-                generation.eq(wanted.generation),
-                half.eq(wanted.half),
-            ]
+            m.d.sync += [active.eq(1), current.eq(head), generation.eq(wanted.generation), half.eq(wanted.half)]
+        with m.Elif(closed):
+            m.d.sync += active.eq(0)
+        with m.If(take & ~again):
+            m.d.sync += fresh.eq(1)
         with m.Elif(fire):
-            m.d.sync += [active.eq(~final), first.eq(0), remaining.eq(remaining - 1), final.eq(remaining == 1)]
+            m.d.sync += fresh.eq(0)
+        with m.If(fire & first):
+            m.d.sync += start.eq(passing.k)
         m.d.sync += unread.eq(unread + take - (self.o.valid & self.o.ready))
 
         # Select, then address the bank.
         k, a = Signal(widths.half_address), Signal(chip.width)
         selected = Signal(item(chip))
         selected_half = Signal()
-        m.d.sync += [k.eq(passing.k), a.eq(passing.a), selected.eq(current), selected_half.eq(half)]
+        m.d.sync += [
+            k.eq(passing.k),
+            a.eq(passing.a),
+            selected.slot.eq(current.slot),
+            selected.column.eq(Mux(again, head.column, current.column)),
+            selected_half.eq(half),
+        ]
         address = Signal(widths.half_address + 1)
         m.d.sync += address.eq(Cat((k + selected.column)[: widths.half_address], selected_half))
 
@@ -120,42 +130,26 @@ class Lane(wiring.Component):
         a = delayed(m, a, 1 + Bram.LATENCY, "a")
         m.d.comb += [multiplier.a.eq(a), multiplier.b.eq(bank.r_data)]
 
-        # What goes with a pair through bank and multiplier.
+        # What goes with a pair through bank and multiplier. That a pair was its column's last
+        # shows when the next one passes.
         depth = 2 + Bram.LATENCY + Multiplier.LATENCY
         valid_at = delayed(m, fire, depth, "valid")
-        first_at = delayed(m, first, depth, "first")
-        last_at = delayed(m, leave, depth, "last")
+        last_at = delayed(m, closed, depth - 1, "last")
         tag_at = delayed(m, selected.as_value(), depth - 1, "tag")
 
-        total = Signal(signed(widths.lane_sum))
-        with m.If(valid_at):
-            m.d.sync += total.eq(Cat(bit & ~first_at for bit in total).as_signed() + multiplier.p)
-        done = Signal()
-        tag = Signal.like(tag_at)
-        m.d.sync += [done.eq(last_at), tag.eq(tag_at)]
+        # The sum leaves as its last product is added, so its register can be cleared for the next.
+        total, added = Signal(signed(widths.lane_sum)), Signal(signed(widths.lane_sum))
+        m.d.comb += added.eq(total + multiplier.p)
+        with m.If(last_at):
+            m.d.sync += total.eq(0)
+        with m.Elif(valid_at):
+            m.d.sync += total.eq(added)
 
-        # Finished sums move toward the drain; `unread` keeps the first place free.
-        valids = [Signal(name=f"valid_{n}") for n in range(RESULTS)]
-        places = [Signal(result(chip), name=f"place_{n}") for n in range(RESULTS)]
-        moves = [Signal(name=f"moves_{n}") for n in range(RESULTS)]
-        incoming = Signal(result(chip))
-        m.d.comb += [incoming.sum.eq(total), Cat(incoming.slot, incoming.column).eq(tag)]
-        for n in range(RESULTS):
-            after = self.o.ready if n == RESULTS - 1 else moves[n + 1]
-            m.d.comb += moves[n].eq(~valids[n] | after)
-            with m.If(moves[n]):
-                m.d.sync += [
-                    valids[n].eq(done if n == 0 else valids[n - 1]),
-                    places[n].eq(incoming if n == 0 else places[n - 1]),
-                ]
-        m.d.comb += [self.o.valid.eq(valids[-1]), self.o.p.eq(places[-1])]
+        m.submodules.results = results = Chain(result(chip), RESULTS)
+        connect(m, results.o, flipped(self.o))
+        m.d.comb += [
+            results.i.valid.eq(last_at),  # `unread` keeps the first place free
+            results.i.p.sum.eq(added),
+            Cat(results.i.p.slot, results.i.p.column).eq(tag_at),
+        ]
         return m
-
-
-def delayed(m: Module, signal, cycles: int, name: str):
-    """``signal`` through ``cycles`` registers."""
-    for n in range(cycles):
-        late = Signal(signal.shape(), name=f"{name}_{n + 1}")
-        m.d.sync += late.eq(signal)
-        signal = late
-    return signal

@@ -18,11 +18,6 @@ def pair(chip: Chip):
     return data.StructLayout({"valid": 1, "generation": 1, "k": widths.half_address, "a": chip.width})
 
 
-def pairs(chip: Chip):
-    """One pair of every row list, handed on from lane to lane."""
-    return data.ArrayLayout(pair(chip), chip.slots)
-
-
 def item(chip: Chip):
     """One column of one row for a lane to compute."""
     return data.StructLayout({"slot": ceil_log2(chip.slots), "column": Widths(chip).column})
@@ -30,11 +25,16 @@ def item(chip: Chip):
 
 def slot_info(chip: Chip):
     """What a lane needs to know of a row list; constant while the list is in use."""
-    return data.StructLayout({"last": Widths(chip).list_address, "generation": 1, "half": 1})
+    return data.StructLayout({"generation": 1, "half": 1})
 
 
 def slot_infos(chip: Chip):
     return data.ArrayLayout(slot_info(chip), chip.slots)
+
+
+def list_ends(chip: Chip):
+    """Number of the last pair of every row list."""
+    return data.ArrayLayout(Widths(chip).list_address, chip.slots)
 
 
 def result(chip: Chip):
@@ -54,9 +54,13 @@ def tile(chip: Chip):
     widths = Widths(chip)
     return data.StructLayout(
         {
-            "k_brick": DIMENSION_BITS,  # first brick of the tile in a row of A
+            "a_base": widths.brick_address,  # where the tile begins in the first row of A, C and the mask
+            "c_base": widths.brick_address,
+            "mask_base": widths.brick_address,
+            "index_base": 32,  # index of the tile's first element in the first row of C
             "k_length": widths.list_address + 1,
-            "n_base": DIMENSION_BITS,  # first column of the tile in C
+            "k_bricks": widths.list_bricks,
+            "k_tail": BRICK,  # which words of the last brick belong to the tile
             "n_length": widths.psum_address + 1,
             "first": 1,  # rows are pulled from the queue and their sums start at zero
             "last": 1,  # sums are complete after this tile

@@ -5,8 +5,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.bram import Bram
-from hw.lane import delayed
-from hw.layouts import pair, pairs, slot_infos
+from hw.layouts import list_ends, pair, slot_infos
+from hw.logic import delayed
 from spec.chip import Chip
 from spec.engine import Widths
 
@@ -14,13 +14,13 @@ from spec.engine import Widths
 class RowLists(wiring.Component):
     """One memory per slot; a filled list is read round and round, one pair a cycle.
 
-    Contract: ``filled[s]`` rises when list ``s`` is complete and ``info[s]`` holds; the list then
+    Contract: ``filled[s]`` rises when list ``s`` is complete; ``info[s]`` and ``ends[s]`` hold; the list then
     circulates without a gap until ``filled[s]`` falls. Latency: ``Bram.LATENCY`` cycles.
 
     Members
     -------
     w_enable : one bit per slot; w_address, w_k, w_a : the pair to store
-    info, filled : state of every slot
+    info, ends, filled : state of every slot
     o : the pairs, one of each slot
     """
 
@@ -35,8 +35,9 @@ class RowLists(wiring.Component):
                 "w_k": In(widths.half_address),
                 "w_a": In(chip.width),
                 "info": In(slot_infos(chip)),
+                "ends": In(list_ends(chip)),
                 "filled": In(chip.slots),
-                "o": Out(pairs(chip)),
+                "o": Out(pair(chip)).array(chip.slots),
             }
         )
 
@@ -50,7 +51,7 @@ class RowLists(wiring.Component):
             memory = Bram(width=word.size, depth=chip.list_depth, target=self.target)
             m.submodules[f"memory_{s}"] = memory
             position = Signal(widths.list_address, name=f"position_{s}")
-            with m.If(~self.filled[s] | (position == self.info[s].last)):
+            with m.If(~self.filled[s] | (position == self.ends[s])):
                 m.d.sync += position.eq(0)
             with m.Else():
                 m.d.sync += position.eq(position + 1)

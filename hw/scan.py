@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.layouts import brick, item, tile, visit
+from hw.logic import popcount, select
 from spec.chip import Chip
 from spec.engine import Widths
 from spec.product import MASK_COLUMNS
@@ -63,7 +64,7 @@ class Scan(wiring.Component):
         address = Signal(widths.brick_address)
         here = Signal(visit(chip))
         half_tile = Signal(tile(chip))
-        m.d.comb += [here.eq(self.visits[slot]), half_tile.eq(self.tiles[here.half])]
+        m.d.comb += [here.eq(select(slot, self.visits)), half_tile.eq(select(here.half, self.tiles))]
 
         pending = Signal(chip.lanes)
         pending_item = Signal(item(chip))
@@ -79,6 +80,8 @@ class Scan(wiring.Component):
             inside.eq(Cat(left > n for n in range(chip.lanes))),
             wanted.eq(inside & Mux(self.masked, bits[: chip.lanes], -1)),
         ]
+        count = Signal(range(chip.lanes + 1))
+        m.d.comb += count.eq(popcount(wanted))
         m.d.sync += [pending.eq(pending & ~ready), self.pushed.eq(0), self.outputs.eq(0), self.scanned.eq(0)]
 
         with m.FSM():
@@ -86,7 +89,7 @@ class Scan(wiring.Component):
                 m.d.sync += [
                     column.eq(0),
                     left.eq(half_tile.n_length),
-                    address.eq(self.mask_address[slot]),
+                    address.eq(select(slot, self.mask_address)),
                 ]
                 with m.If(self.unscanned.bit_select(slot, 1)):
                     m.d.comb += self.load_wait.eq(~half_tile.loaded)
@@ -112,9 +115,9 @@ class Scan(wiring.Component):
                         pending.eq(wanted),
                         pending_item.slot.eq(slot),
                         pending_item.column.eq(column),
-                        self.pushed.eq(sum(wanted[n] for n in range(chip.lanes))),
+                        self.pushed.eq(count),
                         self.pushed_slot.eq(slot),
-                        self.outputs.eq(Mux(here.last, sum(wanted[n] for n in range(chip.lanes)), 0)),
+                        self.outputs.eq(Mux(here.last, count, 0)),
                         column.eq(column + 1),
                         left.eq(left - chip.lanes),
                         bits.eq(bits >> chip.lanes),

@@ -7,8 +7,8 @@ from amaranth.utils import ceil_log2
 
 from hw.bram import Bram
 from hw.finish import write_request
-from hw.lane import delayed
 from hw.layouts import brick
+from hw.logic import delayed, select
 from spec.chip import BRICK, Chip
 from spec.engine import Widths
 
@@ -58,10 +58,11 @@ class Scratchpad(wiring.Component):
         write = Signal(write_request(chip))
         write_valid = Signal()
         m.d.sync += [write.eq(self.write.p), write_valid.eq(self.write.valid)]
-        answers = Signal(data.ArrayLayout(chip.width * BRICK, chip.scratch_banks))
+        answers = []
         for b in banks:
             bank = Bram(width=chip.width * BRICK, depth=chip.scratch_depth, target=self.target)
             m.submodules[f"bank_{b}"] = bank
+            answers.append(bank.r_data)
             address = Signal(bits, name=f"address_{b}")
             for p in reversed(range(self.readers)):
                 with m.If(wants[p][b]):
@@ -71,7 +72,6 @@ class Scratchpad(wiring.Component):
                 bank.w_en.eq(write_valid & (write.address >> bits == b)),
                 bank.w_addr.eq(write.address),
                 bank.w_data.eq(write.words),
-                answers[b].eq(bank.r_data),
             ]
         for p in range(self.readers):
             chosen = Signal(range(max(2, chip.scratch_banks)), name=f"bank_of_{p}")
@@ -79,7 +79,7 @@ class Scratchpad(wiring.Component):
             m.d.sync += [
                 chosen.eq(self.read[p].p >> bits),
                 valid.eq(self.read[p].valid & self.read[p].ready),
-                self.bricks[p].eq(answers[delayed(m, chosen, Bram.LATENCY, f"bank_{p}")]),
+                self.bricks[p].eq(select(delayed(m, chosen, Bram.LATENCY, f"bank_{p}"), answers)),
                 self.valid[p].eq(delayed(m, valid, Bram.LATENCY, f"valid_{p}")),
             ]
         return m

@@ -8,6 +8,7 @@ from amaranth.utils import ceil_log2
 from hw.layouts import brick, command, load_bus, tile
 from spec.chip import BRICK, Chip
 from spec.engine import DIMENSION_BITS, Widths, load_cycles_per_brick
+from spec.product import MASK_COLUMNS
 
 FLUSH = 8  # cycles until the last brick of C has reached the scratchpad
 
@@ -108,6 +109,9 @@ class Sequencer(wiring.Component):
             k_rest.eq(command.k - k_base),
             n_length.eq(Mux(n_next > command.n, n_rest, command.columns << ceil_log2(chip.lanes))),
         ]
+        k_length = Signal(widths.list_address + 1)
+        k_spare = k_length[: ceil_log2(BRICK)]  # words in a last brick that is not full
+        m.d.sync += k_length.eq(Mux(k_next > command.k, k_rest, command.k_tile))
         settle = Signal(2)
         flush = Signal(range(FLUSH + 1))
         loading_done = Signal()
@@ -135,15 +139,19 @@ class Sequencer(wiring.Component):
                 with m.If(~(opens | any_done).bit_select(half, 1)):
                     new = self.tiles[half]
                     m.d.sync += [
-                        new.k_brick.eq(k_base >> ceil_log2(BRICK)),
-                        new.k_length.eq(Mux(k_next > command.k, k_rest, command.k_tile)),
-                        new.n_base.eq(n_base),
+                        new.a_base.eq(command.a_base + (k_base >> ceil_log2(BRICK))),
+                        new.c_base.eq(command.c_base + (n_base >> ceil_log2(BRICK))),
+                        new.mask_base.eq(command.mask_base + (n_base >> ceil_log2(MASK_COLUMNS))),
+                        new.index_base.eq(command.index_base + n_base),
+                        new.k_length.eq(k_length),
+                        new.k_bricks.eq((k_length + BRICK - 1) >> ceil_log2(BRICK)),
+                        new.k_tail.eq(Mux(k_spare == 0, -1, (1 << k_spare) - 1)),
                         new.n_length.eq(n_length),
                         new.first.eq(command.start & (k_base == 0)),
                         new.last.eq(command.finish & (k_next >= command.k)),
                         new.open.eq(1),
                         new.loaded.eq(0),
-                        rows_left.eq(Mux(k_next > command.k, k_rest, command.k_tile)),
+                        rows_left.eq(k_length),
                         bricks.eq((n_length + BRICK - 1) >> ceil_log2(BRICK)),
                         bricks_left.eq((n_length + BRICK - 1) >> ceil_log2(BRICK)),
                     ]

@@ -1,13 +1,14 @@
 """Decides which row a group works on next and keeps the books of the rows in flight."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.fetch import fetch_job
-from hw.layouts import command, slot_infos, tile, visit
+from hw.layouts import command, list_ends, slot_infos, tile, visit
+from hw.logic import select
 from hw.multiplier import Multiplier
 from spec.chip import Chip
 from spec.engine import DIMENSION_BITS, ROW_SLOTS, Widths
@@ -35,7 +36,7 @@ class Visits(wiring.Component):
     restart : a new reduction begins; rows kept from an earlier one are forgotten
     queue_* : asks for a row; the answer is a grant with a row or with ``queue_none``
     fetch : :py:`Out(stream.Signature(fetch_job))`; fetch_done, fetch_slot, fetch_last : its answer
-    info, filled, visits, mask_address : state of every slot; unscanned : filled, and not handed to the lanes
+    info, ends, filled, visits, mask_address : state of every slot; unscanned : filled, and not handed to the lanes
     pushed, pushed_slot : columns handed to the lanes; scanned, scanned_slot : all of them were
     written, written_slot : a sum arrived
     finish : rows whose sums are complete; finished, finished_half : one was written out
@@ -64,6 +65,7 @@ class Visits(wiring.Component):
                 "fetch_slot": In(slot),
                 "fetch_last": In(widths.list_address),
                 "info": Out(slot_infos(chip)),
+                "ends": Out(list_ends(chip)),
                 "filled": Out(chip.slots),
                 "unscanned": Out(chip.slots),
                 "visits": Out(data.ArrayLayout(visit(chip), chip.slots)),
@@ -87,7 +89,7 @@ class Visits(wiring.Component):
         busy = Signal(chip.slots)
         half, past = Signal(), Signal(2)
         now = Signal(tile(chip))
-        m.d.comb += now.eq(self.tiles[half])
+        m.d.comb += now.eq(select(half, self.tiles))
         hold = Signal()  # rows come back in later tiles, or came in earlier ones
         m.d.sync += hold.eq(~(now.first & now.last))
 
@@ -115,15 +117,12 @@ class Visits(wiring.Component):
         for_mask = Signal()
         wait = Signal(range(Multiplier.LATENCY + 1))
         a_address, mask_address = Signal(widths.brick_address), Signal(widths.brick_address)
-        a_origin, mask_origin = Signal(widths.brick_address), Signal(widths.brick_address)
+        address = Signal(widths.brick_address)
         m.d.comb += [
             multiplier.a.eq(row),
             multiplier.b.eq(Mux(for_mask, command.mask_stride, command.a_stride)),
         ]
-        m.d.sync += [
-            a_origin.eq(command.a_base + now.k_brick),
-            mask_origin.eq(command.mask_base + (now.n_base >> 6)),
-        ]
+        m.d.comb += address.eq(Mux(for_mask, now.mask_base, now.a_base) + multiplier.p)
 
         alloc = Signal(range(chip.slots))
         free = Signal()
@@ -136,8 +135,8 @@ class Visits(wiring.Component):
                         m.d.sync += [kept.eq(0), coming.eq(0), begin[0].eq(head[0]), begin[1].eq(head[1])]
                     with m.Else():
                         m.d.sync += [coming.eq(kept), again[0].eq(begin[0]), again[1].eq(begin[1])]
-                    m.next = "ORIGIN"
-            with m.State("ORIGIN"):  # the tile's origins settle
+                    m.next = "SETTLE"
+            with m.State("SETTLE"):  # of `hold`
                 m.next = "NEXT"
             with m.State("NEXT"):
                 with m.If(now.first):
@@ -164,10 +163,10 @@ class Visits(wiring.Component):
                 with m.If(wait == Multiplier.LATENCY):
                     m.d.sync += wait.eq(0)
                     with m.If(for_mask):
-                        m.d.sync += [mask_address.eq(mask_origin + multiplier.p), for_mask.eq(0)]
+                        m.d.sync += [mask_address.eq(address), for_mask.eq(0)]
                         m.next = "FETCH"
                     with m.Else():
-                        m.d.sync += [a_address.eq(a_origin + multiplier.p), for_mask.eq(command.masked)]
+                        m.d.sync += [a_address.eq(address), for_mask.eq(command.masked)]
                         with m.If(~command.masked):
                             m.next = "FETCH"
             with m.State("FETCH"):
@@ -182,7 +181,8 @@ class Visits(wiring.Component):
             self.left.eq(past),
             self.fetch.p.slot.eq(alloc),
             self.fetch.p.address.eq(a_address),
-            self.fetch.p.length.eq(now.k_length),
+            self.fetch.p.bricks.eq(now.k_bricks),
+            self.fetch.p.tail.eq(now.k_tail),
         ]
         with m.If(self.restart):
             m.d.sync += [head[0].eq(0), head[1].eq(0), used.eq(0)]
@@ -210,11 +210,13 @@ class Visits(wiring.Component):
                     self.mask_address[s].eq(mask_address),
                 ]
             with m.If(self.fetch_done & (self.fetch_slot == s)):
-                m.d.sync += [self.filled[s].eq(1), self.info[s].last.eq(self.fetch_last)]
+                m.d.sync += [self.filled[s].eq(1), self.ends[s].eq(self.fetch_last)]
             with m.If(self.scanned & (self.scanned_slot == s)):
                 m.d.sync += scanned[s].eq(1)
+            change = Signal(signed(ceil_log2(chip.lanes) + 2), name=f"change_{s}")
             arrived = self.written & (self.written_slot == s)
-            m.d.sync += owed[s].eq(owed[s] + Mux(self.pushed_slot == s, self.pushed, 0) - arrived)
+            m.d.comb += change.eq(Mux(self.pushed_slot == s, self.pushed, 0) - arrived)
+            m.d.sync += owed[s].eq(owed[s] + change)
             m.d.sync += empty[s].eq(owed[s] == 0)
             with m.If(retire & (oldest == s)):
                 m.d.sync += [busy[s].eq(0), self.filled[s].eq(0)]
@@ -224,7 +226,7 @@ class Visits(wiring.Component):
         m.d.sync += settled.eq(scanned & busy)
         leaving = Signal(visit(chip))
         m.d.comb += [
-            leaving.eq(self.visits[oldest]),
+            leaving.eq(select(oldest, self.visits)),
             retire.eq((settled & empty & scanned & busy).bit_select(oldest, 1) & (~leaving.last | self.finish.ready)),
             self.finish.valid.eq(retire & leaving.last),
             self.finish.p.eq(Cat(leaving.row, leaving.half, leaving.base)),

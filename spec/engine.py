@@ -43,6 +43,11 @@ class Widths:
         return bits_for(self.chip.list_depth)
 
     @property
+    def list_bricks(self) -> int:
+        """Counts the bricks of a row list's words, all of them included."""
+        return bits_for(self.chip.list_depth // BRICK + 1)
+
+    @property
     def lane(self) -> int:
         return bits_for(self.chip.lanes)
 

@@ -1,0 +1,45 @@
+"""Small shared pieces of logic."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+
+
+def popcount(bits: Value) -> Value:
+    """How many bits are set; full adders in a tree, so no carry chain is spent on a few bits."""
+    columns = {0: list(bits)}
+    weight = 0
+    outputs = []
+    while columns.get(weight):
+        column = columns[weight]
+        while len(column) > 1:
+            a, b = column.pop(0), column.pop(0)
+            c = column.pop(0) if column else None
+            if c is None:
+                column.append(a ^ b)
+                columns.setdefault(weight + 1, []).append(a & b)
+            else:
+                column.append(a ^ b ^ c)
+                columns.setdefault(weight + 1, []).append((a & b) | (c & (a ^ b)))
+        outputs.append(column[0])
+        weight += 1
+    return Cat(outputs)
+
+
+def select(index: Value, choices: list) -> Value:
+    """``choices[index]`` as a tree of two-way multiplexers; past the end, any of them."""
+    choices = [Value.cast(choice) for choice in choices]
+    bit = 0
+    while len(choices) > 1:
+        pairs = [choices[n : n + 2] for n in range(0, len(choices), 2)]
+        choices = [Mux(index[bit], pair[1], pair[0]) if len(pair) == 2 else pair[0] for pair in pairs]
+        bit += 1
+    return choices[0]
+
+
+def delayed(m: Module, signal, cycles: int, name: str):
+    """``signal`` through ``cycles`` registers, kept as one shift register."""
+    bits = Value.cast(signal)
+    line = Signal(len(bits) * cycles, name=f"{name}_line", reset_less=True)
+    m.d.sync += line.eq(Cat(bits, line)[: len(line)])
+    late = Signal(signal.shape(), name=f"{name}_late")
+    m.d.comb += late.eq(line[len(bits) * (cycles - 1) :])
+    return late
