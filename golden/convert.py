@@ -6,6 +6,8 @@ from golden.keyed import random_bits
 from spec.convert import MAX_SHIFT
 from spec.number import Rounding
 
+BLOCK = 1 << 14  # sums rounded at a time: a block's arrays stay in the cache
+
 
 def convert(
     acc: np.ndarray,
@@ -21,25 +23,36 @@ def convert(
     acc : int64 sums of any shape.
     index : integers of the same shape, taken modulo 2**32; only stochastic rounding reads it.
     Returns the int64 words, same shape, and how many of them were saturated.
-    Raises ValueError on a shift outside 0 to 32, a sum outside ``acc_width`` bits, a missing index.
+    Raises ValueError on a shift outside 0 to 32, an unknown mode, a sum outside ``acc_width``
+    bits, a missing index; golden code never wraps.
     """
     if not 0 <= shift <= MAX_SHIFT:
         raise ValueError(f"shift must be 0 to {MAX_SHIFT}, not {shift}")
+    rounding = Rounding(rounding)
     acc = np.asarray(acc, dtype=np.int64)
     bound = 1 << (acc_width - 1)
     if acc.size and not (-bound <= acc.min() and acc.max() < bound):
         raise ValueError(f"sums outside {acc_width} bits: min {acc.min()}, max {acc.max()}")
+    stochastic = rounding is Rounding.STOCHASTIC
+    if stochastic and (index is None or np.shape(index) != acc.shape):
+        given = "none" if index is None else f"one of {np.shape(index)}"
+        raise ValueError(f"stochastic rounding needs an index of the sums' shape {acc.shape}, not {given}")
 
     step = 1 << shift
-    if rounding == Rounding.STOCHASTIC:
-        if index is None or np.shape(index) != acc.shape:
-            raise ValueError(f"index must have the shape of the sums, {acc.shape}, not {np.shape(index)}")
-        offset = random_bits(key, index).astype(np.int64) % step
-    elif rounding == Rounding.NEAREST:
-        offset = max(step // 2 - 1, 0)
-    else:
-        offset = 0
-    exact = np.floor_divide(acc + offset, step)
+    offset = max(step // 2 - 1, 0) if rounding is Rounding.NEAREST else 0
     low, high = -(1 << (width - 1)), (1 << (width - 1)) - 1
-    words = np.clip(exact, low, high)
-    return words, int(np.count_nonzero(words != exact))
+    sums = acc.reshape(-1)
+    indices = np.asarray(index).reshape(-1) if stochastic else sums
+    words = np.empty_like(sums)
+    saturations = 0
+    for start in range(0, sums.size, BLOCK):
+        part = slice(start, start + BLOCK)
+        if stochastic:
+            # A remainder by a power of two, on unsigned words.
+            rounded = sums[part] + (random_bits(key, indices[part]) & np.uint32(step - 1))
+        else:
+            rounded = sums[part] + offset
+        exact = np.floor_divide(rounded, step, out=rounded)
+        np.clip(exact, low, high, out=words[part])
+        saturations += int(np.count_nonzero(words[part] != exact))
+    return words.reshape(acc.shape), saturations

@@ -27,6 +27,7 @@ def random_bits(key: int, index: np.ndarray) -> np.ndarray:
 
 def _hash(key: int, index: np.ndarray) -> np.ndarray:
     # uint16 arithmetic is modulo 2**16, as the rounds are.
+    index = index.astype(np.uint32)
     low = index.astype(np.uint16)
     high = (index >> HALF).astype(np.uint16)
     for number, constant in enumerate(ROUND_CONSTANTS):

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.keyed import Keyed
 from spec.convert import MAX_SHIFT, Convert
-from spec.keyed import KEYED_LATENCY
+from spec.keyed import KeyedBits
 from spec.number import Rounding
 
 COARSE = 16  # the coarse stage shifts by 0, 16 or 32; the fine ones by 0 to 15
@@ -63,7 +63,7 @@ class Converter(wiring.Component):
         offset = self._offset(m, en, keyed.bits)
 
         acc = self.i.payload.acc
-        for stage in range(KEYED_LATENCY + 1):
+        for stage in range(KeyedBits.LATENCY + 1):
             held = Signal(signed(self.spec.acc_width), name=f"acc{stage}", reset_less=True)
             with m.If(en):
                 m.d.sync += held.eq(acc)
@@ -89,7 +89,10 @@ class Converter(wiring.Component):
         mask = Signal(MAX_SHIFT)
         octet, rest = count[3:], count[:3]
         below = Signal(8)  # ones in the low `rest` bits
-        m.d.comb += below.eq((1 << rest) - 1)
+        with m.Switch(rest):
+            for ones in range(8):
+                with m.Case(ones):
+                    m.d.comb += below.eq((1 << ones) - 1)
         for number in range(MAX_SHIFT // 8):
             with m.If(octet > number):
                 m.d.sync += mask[8 * number : 8 * number + 8].eq(~0)

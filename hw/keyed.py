@@ -11,7 +11,7 @@ class Keyed(wiring.Component):
     """32 random bits of (key, index).
 
     Golden twin: :func:`golden.keyed.random_bits`, bit for bit.
-    One index per enabled cycle; its bits are valid ``KEYED_LATENCY`` enabled cycles later,
+    One index per enabled cycle; its bits are valid ``KeyedBits.LATENCY`` enabled cycles later,
     one layer of xors behind the last register, for the user to mask in the same layer.
 
     Members

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from spec.keyed import KEYED_LATENCY
+from spec.keyed import KeyedBits
 from spec.number import MAX_WIDTH, MIN_WIDTH
 
 MAX_SHIFT = 32  # bits Convert can drop; the random bits of one index
@@ -25,4 +25,4 @@ class Convert:
     def LATENCY(self) -> int:
         """Cycles from an input transfer to its output valid, when nothing stalls."""
         # Hash; masked offset; sum; coarse shift; two fine shifts; saturation.
-        return KEYED_LATENCY + 6
+        return KeyedBits.LATENCY + 6

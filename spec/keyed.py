@@ -15,9 +15,17 @@ hash of exactly one index: over all of them every rounding is unbiased, not just
 docs/decisions/0001-keyed-rounding-hash.md says why this one.
 """
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 HALF = 16  # bits of half an index, of half a key and of a round
 ROUND_CONSTANTS = (0x9E37, 0x79B9, 0x7F4A, 0x7C15, 0xF39C, 0xC060)  # golden ratio's digits: nothing up the sleeve
 TURN_SUM, TURN_LOW, TURN_HIGH = 4, 9, 12
 LAST_LOW, LAST_HIGH = 1, 7
 
-KEYED_LATENCY = len(ROUND_CONSTANTS)  # cycles from an index to its bits: one adder a stage
+
+@dataclass(frozen=True)
+class KeyedBits:
+    """32 random bits a cycle; there is nothing to choose."""
+
+    LATENCY: ClassVar[int] = len(ROUND_CONSTANTS)  # cycles from an index to its bits: one adder a stage
