@@ -122,7 +122,7 @@ def fold_vacuous(body: str) -> str:
     """Replace ``x < 0`` and ``x >= 0`` of unsigned ``x``, which come from loops that start at 0."""
 
     def fold(cell: re.Match) -> str:
-        against_zero = re.search(r"^    connect \\B \d+'0+$", cell[0], re.MULTILINE)
+        against_zero = re.search(r"^    connect \\B (\d+'0+|\{  \})$", cell[0], re.MULTILINE)
         if cell[2] not in {"$lt", "$ge"} or not against_zero or "A_SIGNED 1" in cell[0]:
             return cell[0]
         target = re.search(r"^    connect \\Y (.*)$", cell[0], re.MULTILINE)
