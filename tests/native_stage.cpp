@@ -1,8 +1,8 @@
 // Wrapper of the stage circuit of test_native_build.py: the smallest that does something.
-#include "ports.h"
+#include "Vstage.h"
 #include "verilated.h"
 
-static void tick(Vtop* top) {
+static void tick(Vstage* top) {
     top->clk = 0;
     top->eval();
     top->clk = 1;
@@ -11,23 +11,23 @@ static void tick(Vtop* top) {
 
 extern "C" {
 
-Vtop* stage_new() {
-    Vtop* top = new Vtop;
+Vstage* stage_new() {
+    Vstage* top = new Vstage;
     top->rst = 1;
     tick(top);
     top->rst = 0;
-    top->o__ready = 1;
+    top->o___05Fready = 1;
     return top;
 }
 
-void stage_delete(Vtop* top) { delete top; }
+void stage_delete(Vstage* top) { delete top; }
 
 // What `index` becomes after one clock.
-unsigned stage_pass(Vtop* top, unsigned index) {
-    top->i__payload__index = index;
-    top->i__valid = 1;
+unsigned stage_pass(Vstage* top, unsigned index) {
+    top->i___05Fpayload___05Findex = index;
+    top->i___05Fvalid = 1;
     tick(top);
-    return top->o__payload__index;
+    return top->o___05Fpayload___05Findex;
 }
 
 }

@@ -60,7 +60,7 @@ def test_changed_sources_are_built_anew(stage, build_folder, tmp_path):
 @pytest.mark.rtl
 def test_a_wrapper_that_does_not_compile_leaves_nothing(stage, build_folder, tmp_path):
     wrapper = tmp_path / "broken.cpp"
-    wrapper.write_text('#include "ports.h"\nint wrong = "text";\n')
+    wrapper.write_text('#include "Vstage.h"\nint wrong = "text";\n')
     with pytest.raises(toolchain.ToolError, match=r"^g\+\+ ended with status 1:\n(.*\n)*.*broken.cpp:2"):
         build_library(stage.verilog, stage.top, wrapper, progress=False)
     assert [path.suffix for path in (build_folder / "native").iterdir()] == [".lock"]

@@ -1,11 +1,10 @@
 """Verilog and a C++ wrapper to a shared library, built once by Verilator and g++.
 
-The wrapper includes ``ports.h``, whatever the module is called, drives class ``Vtop`` through members
-named as the Verilog ports, and exports ``extern "C"`` functions for ctypes.
+The wrapper of module ``x`` includes ``Vx.h``, drives class ``Vx`` and exports ``extern "C"``
+functions for ctypes. Verilator spells the port ``o__valid`` as member ``o___05Fvalid``.
 """
 
 import os
-import re
 import sys
 import time
 from pathlib import Path
@@ -47,37 +46,29 @@ def build_library(verilog: Path, top: str, wrapper: Path, *, progress: bool = Tr
             print(f"building the native simulation of {top}, once:", file=sys.stderr)
         step("Verilator", _verilate(verilog.resolve(), top, folder), folder)
         toolchain.take_runtime(folder, runtime)
-        step("compiling what it wrote", _make(folder), folder)
+        step("compiling what it wrote", _make(top, folder), folder)
         toolchain.keep_runtime(folder, runtime)
-        (folder / "ports.h").write_text(_ports((folder / "Vtop.h").read_text()))
-        step("compiling the wrapper", _link(wrapper.resolve(), folder), folder)
+        step("compiling the wrapper", _link(top, wrapper.resolve(), folder), folder)
 
     return toolchain.built_once(toolchain.build_root() / "native" / f"{top}-{digest}", build) / LIBRARY
 
 
 def _verilate(verilog: Path, top: str, folder: Path) -> list[str]:
     verilator = str(toolchain.verilator_root() / "bin" / "verilator")
-    names = ["--cc", "--top-module", top, "--prefix", "Vtop", "-Mdir", str(folder)]
+    names = ["--cc", "--top-module", top, "-Mdir", str(folder)]
     return [verilator, *names, *VERILATE, *WAIVED, "-CFLAGS", OBJECT_FLAGS, str(verilog)]
 
 
-def _ports(header: str) -> str:
-    """Header that undoes Verilator's spelling of ``x__y``, which is ``x___05Fy`` in C++."""
-    spelled = re.findall(r"^ *VL_(?:IN|OUT)\w*\(&?(\w*___05F\w*),", header, re.MULTILINE)
-    aliases = "".join(f"#define {name.replace('___05F', '__')} {name}\n" for name in spelled)
-    return f'#pragma once\n#include "Vtop.h"\n{aliases}'
-
-
-def _make(folder: Path) -> list[str]:
+def _make(top: str, folder: Path) -> list[str]:
     jobs = min(os.cpu_count() or 1, 4)
     # The slow part runs once at the start: optimising it costs more than it gives.
     optimize = [f"OPT_FAST={OPTIMIZE}", f"OPT_GLOBAL={OPTIMIZE}", "OPT_SLOW=-O1"]
-    return ["make", f"-j{jobs}", "-C", str(folder), "-f", "Vtop.mk", *optimize, "libVtop.a", "libverilated.a"]
+    return ["make", f"-j{jobs}", "-C", str(folder), "-f", f"V{top}.mk", *optimize, f"libV{top}.a", "libverilated.a"]
 
 
-def _link(wrapper: Path, folder: Path) -> list[str]:
+def _link(top: str, wrapper: Path, folder: Path) -> list[str]:
     include = toolchain.verilator_root() / "include"
     flags = ["-std=gnu++20", *OPTIMIZE.split(), *OBJECT_FLAGS.split(), "-shared", "-pthread"]
     headers = [f"-I{folder}", f"-I{wrapper.parent}", f"-I{include}", f"-I{include / 'vltstd'}"]
-    archives = [str(folder / "libVtop.a"), str(folder / "libverilated.a")]
+    archives = [str(folder / f"libV{top}.a"), str(folder / "libverilated.a")]
     return ["g++", *flags, *headers, str(wrapper), *archives, "-o", str(folder / LIBRARY)]
