@@ -1,11 +1,11 @@
 """Running Yosys and nextpnr as child processes, with a log file and a line of progress."""
 
-import importlib.util
 import re
 import subprocess
 import sys
 import time
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from synth.targets import SynthError
@@ -24,7 +24,7 @@ _STAGE = re.compile(r"^\d+(?:\.\d+)*\. (Executing \w+)|^Info: ((?:Packing|Promot
 def versions() -> dict[str, str]:
     """Versions of the tools; raises :class:`SynthError` for one that is not installed."""
     for package in _PROGRAMS:
-        if importlib.util.find_spec(package.replace("-", "_")) is None:
+        if find_spec(package.replace("-", "_")) is None:
             raise SynthError(f"{package} is not installed; pip install {package}")
     return {package: version(package) for package in _PROGRAMS}
 
