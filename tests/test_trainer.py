@@ -161,7 +161,7 @@ def test_saturations_are_logged_by_phase(blobs):
         gradients=Fixed(16, 14),
         velocity=Fixed(16, 14),
     )
-    log = train(replace(SMALL, formats=narrow, sgd=Sgd(rate=2.0)), blobs).history[0]
+    log = train(replace(SMALL, formats=narrow, sgd=Sgd(rate=8.0)), blobs).history[0]
     assert set(log.saturations) == {"FP", "BP", "WG", "update", "test"}
     assert min(log.saturations.values()) > 0
     assert set(train(SMALL, blobs).history[0].saturations.values()) == {0}
@@ -267,9 +267,8 @@ def test_demo_reaches_its_accuracy(digits):
 
 
 def test_nearest_rounding_stalls_where_stochastic_rounding_learns(digits):
-    short = replace(COARSE, epochs=4, rate_drops=())
-    stochastic = train(short, digits).accuracy
-    nearest = train(replace(short, rounding=Rounding.NEAREST), digits).accuracy
+    stochastic = train(COARSE, digits).accuracy
+    nearest = train(replace(COARSE, rounding=Rounding.NEAREST), digits).accuracy
     print(f"stochastic {stochastic:.4f}, nearest {nearest:.4f}")
-    assert stochastic >= 0.9
-    assert nearest <= stochastic - 0.2
+    assert stochastic >= 0.94
+    assert nearest <= stochastic - 0.05
