@@ -163,6 +163,17 @@ def test_network_gradients_are_the_float_gradients(rng, rounding):
         assert bound.max() < 0.02 * np.abs(want).max()  # the bound itself says something
 
 
+def test_prediction_rounds_to_nearest(rng):
+    network, x, *_ = fine_network(rng)
+    recorder = Recorder(width=18)
+    z = network.predict(recorder, x)
+    for layer, weights in zip(network.layers, network.weights, strict=True):
+        x = relu(layer.forward(GoldenExecute(width=18), x, weights, Rounding.NEAREST, 0))
+    assert {options["phase"] for *_, options in recorder.calls.values()} == {"FP"}
+    np.testing.assert_array_equal(relu(z), x)
+    assert (z < 0).any()
+
+
 def test_no_gradient_of_the_samples_is_computed(rng):
     network, x, labels, *_ = fine_network(rng)
     recorder = Recorder(width=18)

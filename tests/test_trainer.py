@@ -9,7 +9,8 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from golden.float_reference import train_float
-from golden.layers import PHASES, Formats, GoldenExecute
+from golden.keyed import random_bits
+from golden.layers import PHASES, Formats, GoldenExecute, Role, tensor_key
 from golden.network import Network
 from golden.optimizer import Sgd
 from golden.product import product
@@ -124,6 +125,8 @@ def test_every_epoch_sees_every_sample_once(blobs):
         assert [len(chosen) for chosen in epoch] == [16, 16, 16, 12]
         assert sorted(np.concatenate(epoch)) == list(range(60))
     assert (epochs[0][0] != epochs[1][0]).any()
+    bits = random_bits(tensor_key(config.seed, 1, 0, Role.SHUFFLE), np.arange(60))
+    assert np.concatenate(epochs[1]).tolist() == sorted(range(60), key=lambda sample: bits[sample])
 
 
 def test_log_counts_what_went_through(blobs):
@@ -250,7 +253,9 @@ def test_fine_formats_follow_the_float_run(blobs):
         gradients=Fixed(18, 11),
         velocity=Fixed(18, 11),
     )
-    config = replace(SMALL, epochs=3, formats=formats, inputs=Fixed(18, 12), sgd=Sgd(rate=0.02, momentum=0.8))
+    config = replace(
+        SMALL, epochs=3, formats=formats, inputs=Fixed(18, 12), sgd=Sgd(rate=0.02, momentum=0.8, decay=0.1)
+    )
     words, real = train(config, blobs), train_float(config, blobs)
     for log, epoch in zip(words.history, real, strict=True):
         assert log.loss == pytest.approx(epoch.loss, abs=1e-3)
