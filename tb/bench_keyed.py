@@ -1,0 +1,68 @@
+"""Keyed against its golden twin, with the enable at rest half of the time; its latency measured."""
+
+import cocotb
+import numpy as np
+from cocotb.triggers import RisingEdge
+
+from golden.keyed import random_bits
+from spec.keyed import KeyedBits
+from tb.kit import generator, start
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.parametrize(stall=[0.0, 0.5])
+async def matches_golden(dut, stall):
+    rng = generator()
+    await start(dut)
+    for key in (0, 0xFFFFFFFF, *map(int, rng.integers(0, 1 << 32, 4))):
+        index = np.concatenate([np.arange(100), rng.integers(0, 1 << 32, 300), (1 << 32) - np.arange(1, 20)])
+        dut.key.value = key
+        got = await hashes(dut, index, rng, stall)
+        np.testing.assert_array_equal(got, random_bits(key, index))
+
+
+async def hashes(dut, index, rng, stall):
+    """Bits of each index; while the enable rests, the index is noise and the bits must not move."""
+    edge = RisingEdge(dut.clk)
+    flush = [0] * KeyedBits.LATENCY
+    words = []
+    for word in [*map(int, index), *flush]:
+        dut.en.value = 0
+        while rng.random() < stall:
+            dut.index.value = int(rng.integers(1 << 32))
+            await edge
+        dut.en.value = 1
+        dut.index.value = word
+        await edge
+        words.append(int(dut.bits.value))
+    return np.array(words[KeyedBits.LATENCY :])
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def has_its_latency(dut):
+    """The first edge at which the bits of a new index can be read."""
+    await start(dut)
+    dut.en.value = 1
+    for _ in range(2 * KeyedBits.LATENCY):
+        await RisingEdge(dut.clk)
+    assert int(dut.bits.value) == random_bits(0, np.array(0))
+    dut.index.value = 1
+    await RisingEdge(dut.clk)  # takes the index
+    for latency in range(1, 100):
+        await RisingEdge(dut.clk)
+        if int(dut.bits.value) == random_bits(0, np.array(1)):
+            break
+    assert latency == KeyedBits.LATENCY
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def gives_ones_on_request(dut):
+    rng = generator()
+    await start(dut)
+    dut.ones.value = 1
+    await RisingEdge(dut.clk)
+    for _ in range(50):
+        dut.en.value = int(rng.integers(2))
+        dut.index.value = int(rng.integers(1 << 32))
+        await RisingEdge(dut.clk)
+        assert int(dut.bits.value) == 0xFFFFFFFF
