@@ -20,7 +20,8 @@ NARROW = 10
 DELAY_PS = 5000
 
 # Read and lowered in a pass of its own: Yosys would otherwise read modules again when it
-# meets a primitive with parameters, after their children have gone.
+# meets a primitive with parameters, after their children have gone. Nets are split before the
+# mapper because it fails on some wide ones (Yosys issue 4451).
 _SYNTHESIS = """\
 read_verilog "{verilog}"
 hierarchy -top {top}
@@ -32,7 +33,9 @@ scratchpad -set abc9.D {delay}
 synth_ecp5 -cmp2softlogic -top {top} -run begin:map_gates
 select -set narrow t:$alu r:Y_WIDTH<={narrow} %i
 techmap -map +/techmap.v @narrow
-synth_ecp5 -cmp2softlogic -top {top} -run map_gates:
+synth_ecp5 -cmp2softlogic -top {top} -run map_gates:map_luts
+splitnets
+synth_ecp5 -cmp2softlogic -top {top} -run map_luts:
 write_json {top}.json
 """
 _RINGED = """\
