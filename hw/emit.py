@@ -8,6 +8,7 @@ The reasons are in docs/decisions/0003-verilog-emission.md.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Hashable
 from copy import copy
 from dataclasses import asdict
@@ -31,7 +32,8 @@ from spec.version import VERSION
 CLOCK = {"clk": ClockSignal, "rst": ResetSignal}
 TRIGGER = re.compile(r"\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+ ")
 START = "_start_"
-REGISTERS = re.compile(r"(?:  always @\(posedge clk\)\n    \S+ <= \S+;\n){2,}")
+COMBINATIONAL = re.compile(rf"^  always @\* begin\n    if \({START}\) begin end\n(    (\w+)(?:\[| ).*?)^  end\n", re.DOTALL | re.MULTILINE)
+PLAIN_REGISTERS = re.compile(r"(?:  always @\(posedge clk\)\n    \S+ <= .*;\n){2,}")
 EMPTY_ELSE = re.compile(r"^( *)end else if \(\S+\) begin\n\1end$", re.MULTILINE)
 
 
@@ -252,21 +254,46 @@ def _to_verilog(text: str) -> str:
 
 
 def _readable(verilog: str) -> str:
-    """Yosys' text without its banner, and with a name and a reason for its start signal."""
+    """Yosys' text without its banner, with a name and a reason for its start signal, and with registers as one writes them."""
     verilog = re.sub(r"^/\*.*?\*/\n+", "", verilog, flags=re.DOTALL)
-    verilog = re.sub(
-        rf"^  reg {TRIGGER.pattern} = 0;$",
-        f"  reg {START} = 0;  // makes every always block below run at time 0",
-        verilog,
-        flags=re.MULTILINE,
-    )
+    start = f"  reg {START} = 0;  // makes every combinational block below run at time 0"
+    verilog = re.sub(rf"^  reg {TRIGGER.pattern} = 0;$", start, verilog, flags=re.MULTILINE)
     verilog = TRIGGER.sub(START, verilog)
-    verilog = REGISTERS.sub(lambda run: _one_block(run[0]), verilog)
+    verilog = re.sub(r"^module .*?^endmodule$", lambda module: _clocked(module[0]), verilog, flags=re.DOTALL | re.MULTILINE)
     while (shorter := EMPTY_ELSE.sub(r"\1end", verilog)) != verilog:
         verilog = shorter
-    return re.sub(r"^  initial begin\n  end\n", "", verilog, flags=re.MULTILINE)
+    return verilog
+
+
+def _clocked(module: str) -> str:
+    """Assign a register where its next state was worked out: ``x <= y`` under its conditions, not ``x_next = y``.
+
+    That is how one writes it, and a simulator then skips what a disabled register would load.
+    """
+    uses = Counter(re.findall(r"\w+", module))
+    moved = set()
+
+    def move(block: re.Match) -> str:
+        register = block[2].removesuffix("_next")
+        inside = re.findall(rf"\b{block[2]}\b", block[0])
+        # Besides those in the block there are its declaration and `x <= x_next`.
+        if not block[2].endswith("_next") or uses[block[2]] != len(inside) + 2 or f"    {register} <= {block[2]};\n" not in module:
+            return block[0]
+        moved.add(block[2])
+        body = block[1].replace(f"    {block[2]} = {register};\n", "", 1)
+        body = re.sub(rf"^( *){block[2]}((?:\[[\d:]+\])?) = ", rf"\1{register}\2 <= ", body, flags=re.MULTILINE)
+        return f"  always @(posedge clk) begin\n{body}  end\n"
+
+    module = COMBINATIONAL.sub(move, module)
+    for state in moved:
+        module = module.replace(f"  always @(posedge clk)\n    {state.removesuffix('_next')} <= {state};\n", "")
+        module = re.sub(rf"^  reg (?:signed )?(?:\[[\d:]+\] )?{state};\n", "", module, flags=re.MULTILINE)
+    module = PLAIN_REGISTERS.sub(lambda run: _one_block(run[0]), module)
+    if START not in module.replace(f"reg {START}", "", 1):
+        module = re.sub(rf"^  reg {START} .*\n", "", module, flags=re.MULTILINE)
+    return module
 
 
 def _one_block(registers: str) -> str:
-    lines = re.findall(r"^    \S+ <= \S+;$", registers, re.MULTILINE)
+    lines = re.findall(r"^    \S+ <= .*;$", registers, re.MULTILINE)
     return "\n".join(["  always @(posedge clk) begin", *lines, "  end", ""])
