@@ -118,7 +118,7 @@ def synth(
 
 def area_by_unit(
     verilog: Path, top: str, target: str = "ecp5-85k", *, out: Path, progress: bool = True
-) -> list[dict[str, object]]:
+) -> list[dict[str, int | str]]:
     """Cells of every instance under ``top`` after synthesis, largest first; no placement.
 
     Each row has ``instance`` (``""`` is the top's own logic), the numbers of
@@ -128,13 +128,13 @@ def area_by_unit(
     part = load_target(target)
     versions()
     homes = cells_by_instance(_synthesise(verilog, top, part, out, progress), top)
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, int | str]] = []
     for instance, cells in homes.items():
         below = sum(
             luts(other) for name, other in homes.items() if not instance or f"{name}.".startswith(f"{instance}.")
         )
-        rows.append({"instance": instance} | summary(cells) | {"lut4_below": below})
-    return sorted(rows, key=lambda row: -int(str(row["lut4_below"])))
+        rows.append({"instance": instance, **summary(cells), "lut4_below": below})
+    return sorted(rows, key=lambda row: -int(row["lut4_below"]))
 
 
 def _seed_list(seeds: int | Sequence[int]) -> list[int]:
