@@ -1,5 +1,8 @@
 """Merges streams fairly."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -9,7 +12,7 @@ from hw.logic import select
 
 
 class Arbiter(wiring.Component):
-    """One transfer a cycle from ``count`` streams, in turn; the same stream at most every second cycle.
+    """One transfer a cycle from ``count`` streams, in turn; the same stream every ``pause`` cycles at most.
 
     Latency: two cycles from an input's valid to ``o.valid``. A stalled output holds what it has.
 
@@ -21,7 +24,8 @@ class Arbiter(wiring.Component):
 
     LATENCY = 2
 
-    def __init__(self, shape, count: int):
+    def __init__(self, shape, count: int, pause: int = 2):
+        self.pause = pause  # at least 2: the choice is made a cycle before the transfer
         self.count = count
         self.shape = shape
         self.output = data.StructLayout({"value": shape, "source": range(max(2, count))})
@@ -34,10 +38,16 @@ class Arbiter(wiring.Component):
         advance = Signal()
         m.d.comb += advance.eq(~self.o.valid | self.o.ready)
 
-        # Choose the next one after the last chosen. The one whose transfer happens now is left out.
+        # Choose the next one after the last chosen. Those chosen a short while ago are left out.
         requests, after = Signal(self.count), Signal(self.count)
         chosen_valid, chosen = Signal(), Signal(ceil_log2(max(2, self.count)))
-        m.d.comb += requests.eq(Cat(i.valid & ~(chosen_valid & (chosen == n)) for n, i in enumerate(self.i)))
+        recent = [Cat(chosen_valid & (chosen == n) for n in range(self.count))]
+        for age in range(self.pause - 2):
+            late = Signal(self.count, name=f"recent_{age}")
+            with m.If(advance):
+                m.d.sync += late.eq(recent[-1])
+            recent.append(late)
+        m.d.comb += requests.eq(Cat(i.valid for i in self.i) & ~reduce(or_, recent))
         later = Signal(self.count)
         m.d.comb += later.eq(requests & after)
         pick = Signal.like(chosen)
@@ -52,10 +62,12 @@ class Arbiter(wiring.Component):
 
         for n, i in enumerate(self.i):
             m.d.comb += i.ready.eq(chosen_valid & (chosen == n) & advance)
+        out = Signal(self.output, reset_less=True)
+        m.d.comb += self.o.p.eq(out)
         with m.If(advance):
             m.d.sync += [
                 self.o.valid.eq(chosen_valid),
-                self.o.p.source.eq(chosen),
-                self.o.p.value.eq(select(chosen, [i.p for i in self.i])),
+                out.source.eq(chosen),
+                out.value.eq(select(chosen, [i.p for i in self.i])),
             ]
         return m

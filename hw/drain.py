@@ -1,14 +1,14 @@
 """Takes finished sums from the lanes and adds them to the group's partial sums."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
 from hw.arbiter import Arbiter
 from hw.bram import Bram
 from hw.layouts import result, visit
-from hw.logic import select
+from hw.logic import delayed, select
 from spec.chip import Chip
 from spec.engine import Widths
 
@@ -16,8 +16,8 @@ from spec.engine import Widths
 class Drain(wiring.Component):
     """One partial sum a cycle: read, add, write back; a visit that is its row's first only writes.
 
-    Lanes are served in turn, none twice in a row. A sum whose address is still on its way to the
-    memory waits until the write is done, so additions to one element never overlap.
+    Lanes are served in turn. A lane that was served waits until its sum has been written: elements of
+    different lanes lie at different addresses, so additions to one element never overlap.
 
     Latency: ``LATENCY`` cycles from a lane's transfer to ``written``.
     Stalls: never on the memory; the other reader (``read_*``) gets the cycles the drain leaves.
@@ -31,7 +31,8 @@ class Drain(wiring.Component):
     read_data : its answer, ``Bram.LATENCY`` cycles after enable and ready
     """
 
-    LATENCY = 4 + Bram.LATENCY
+    LATENCY = Arbiter.LATENCY + 1 + Bram.LATENCY + 3
+    PAUSE = Bram.LATENCY + 3  # cycles from one read of the memory to the first that sees its sum
 
     def __init__(self, chip: Chip, target: str | None = None):
         self.chip = chip
@@ -40,7 +41,7 @@ class Drain(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(result(chip))).array(chip.lanes),
-                "visits": In(data.ArrayLayout(visit(chip), chip.slots)),
+                "visits": In(visit(chip)).array(chip.slots),
                 "written": Out(1),
                 "written_slot": Out(ceil_log2(chip.slots)),
                 "read_enable": In(1),
@@ -53,65 +54,51 @@ class Drain(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         chip, widths = self.chip, Widths(self.chip)
-        advance = Signal()  # low while an address waits for an earlier write to it
 
         # Fetch a lane's sum.
-        m.submodules.arbiter = arbiter = Arbiter(result(chip), chip.lanes)
+        m.submodules.arbiter = arbiter = Arbiter(result(chip), chip.lanes, pause=self.PAUSE)
         for n in range(chip.lanes):
             connect(m, flipped(self.i[n]), arbiter.i[n])
-        m.d.comb += arbiter.o.ready.eq(advance)
-        taken_visit = Signal(visit(chip))
+        m.d.comb += arbiter.o.ready.eq(1)
         taken, taken_lane = arbiter.o.p.value, arbiter.o.p.source
-
+        taken_visit = Signal(visit(chip))
         m.d.comb += taken_visit.eq(select(taken.slot, self.visits))
 
         # Its address.
-        place_valid, place_first = Signal(), Signal()
-        place_sum = Signal(signed(widths.lane_sum))
-        place = Signal(widths.psum_address)
-        place_slot = Signal(ceil_log2(chip.slots))
-        with m.If(advance):
-            m.d.sync += [
-                place_valid.eq(arbiter.o.valid),
-                place_sum.eq(taken.sum),
-                place_slot.eq(taken.slot),
-                place_first.eq(taken_visit.first),
-                place.eq(Cat(taken_lane, (taken_visit.base + taken.column)[: widths.column])),
-            ]
-
-        # Read, add, write. A step is (valid, address, sum, first, slot).
-        m.submodules.memory = memory = Bram(width=chip.acc_width, depth=chip.psum_depth, target=self.target)
-        steps = []
-        valid, previous = place_valid & advance, (place, place_sum, place_first, place_slot)
-        for n in range(Bram.LATENCY):
-            step_valid = Signal(name=f"step_{n}_valid")
-            step = tuple(Signal(s.shape(), name=f"step_{n}_{i}") for i, s in enumerate(previous))
-            m.d.sync += [step_valid.eq(valid), *(late.eq(early) for late, early in zip(step, previous, strict=True))]
-            steps.append((step_valid, step[0]))
-            valid, previous = step_valid, step
-        address, addend, first, slot = previous
-        write_valid, write_address = Signal(), Signal(widths.psum_address)
-        write_sum, write_slot = Signal(signed(chip.acc_width)), Signal(ceil_log2(chip.slots))
-        old = Cat(bit & ~first for bit in memory.r_data).as_signed()
+        slot_bits = ceil_log2(chip.slots)
+        place_valid, place_first = Signal(), Signal(reset_less=True)
+        place_sum = Signal(signed(widths.lane_sum), reset_less=True)
+        place = Signal(widths.psum_address, reset_less=True)
+        place_slot = Signal(slot_bits, reset_less=True)
         m.d.sync += [
-            write_valid.eq(valid),
-            write_address.eq(address),
-            write_slot.eq(slot),
-            write_sum.eq(old + addend),
+            place_valid.eq(arbiter.o.valid),
+            place_sum.eq(taken.sum),
+            place_slot.eq(taken.slot),
+            place_first.eq(taken_visit.first),
+            place.eq(Cat(taken_lane, (taken_visit.base + taken.column)[: widths.column])),
         ]
-        steps.append((write_valid, write_address))
-        clash = Cat(busy & (earlier == place) for busy, earlier in steps).any()
-        m.d.comb += advance.eq(~(place_valid & ~place_first & clash))
 
-        reads = Signal()
+        # Read; take the old sum, or nothing; add; write.
+        m.submodules.memory = memory = Bram(width=chip.acc_width, depth=chip.psum_depth, target=self.target)
+        reading = place_valid & ~place_first
+        first = delayed(m, place_first, Bram.LATENCY, "first")
+        old = Signal(signed(chip.acc_width), reset_less=True)
+        with m.If(first):
+            m.d.sync += old.eq(0)
+        with m.Else():
+            m.d.sync += old.eq(memory.r_data)
+        total = Signal(signed(chip.acc_width), reset_less=True)
+        m.d.sync += total.eq(old + delayed(m, place_sum, Bram.LATENCY + 1, "sum"))
         m.d.comb += [
-            reads.eq(place_valid & ~place_first & advance),
-            self.read_ready.eq(~reads),
-            memory.r_addr.eq(Mux(reads, place, self.read_address)),
+            self.read_ready.eq(~reading),
+            memory.r_addr.eq(Mux(reading, place, self.read_address)),
             self.read_data.eq(memory.r_data),
-            memory.w_en.eq(write_valid),
-            memory.w_addr.eq(write_address),
-            memory.w_data.eq(write_sum),
+            memory.w_en.eq(delayed(m, place_valid, Bram.LATENCY + 2, "valid", control=True)),
+            memory.w_addr.eq(delayed(m, place, Bram.LATENCY + 2, "place")),
+            memory.w_data.eq(total),
         ]
-        m.d.sync += [self.written.eq(write_valid), self.written_slot.eq(write_slot)]
+        m.d.sync += [
+            self.written.eq(memory.w_en),
+            self.written_slot.eq(delayed(m, place_slot, Bram.LATENCY + 2, "slot")),
+        ]
         return m

@@ -9,7 +9,7 @@ from hw.counters import Counters
 from hw.finish import write_request
 from hw.group import Group
 from hw.layouts import brick, command
-from hw.logic import delayed
+from hw.logic import delayed, join
 from hw.rowqueue import RowQueue
 from hw.scratchpad import Scratchpad
 from hw.sequencer import Sequencer
@@ -107,7 +107,7 @@ class Engine(wiring.Component):
             m.d.comb += [
                 group.command.eq(sequencer.command),
                 group.restart.eq(sequencer.restart),
-                group.tiles.eq(sequencer.tiles),
+                *join(group.tiles, sequencer.tiles),
                 sequencer.tile_done[g].eq(group.tile_done),
                 sequencer.left[g].eq(group.left),
                 sequencer.idle[g].eq(group.idle),

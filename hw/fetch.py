@@ -82,8 +82,8 @@ class Fetch(wiring.Component):
         m.d.sync += held.eq(held + asked - begin)
 
         # Bricks move toward the extractor; nonzero bits are found on the way.
-        waiting, waiting_valid = Signal(brick(chip)), Signal()
-        ready, ready_valid, ready_nonzero = Signal(brick(chip)), Signal(), Signal(BRICK)
+        waiting, waiting_valid = Signal(brick(chip), reset_less=True), Signal()
+        ready, ready_valid, ready_nonzero = Signal(brick(chip), reset_less=True), Signal(), Signal(BRICK)
         shift_ready = Signal()
         m.d.comb += shift_ready.eq(~ready_valid | begin)
         with m.If(shift_ready):
@@ -98,7 +98,7 @@ class Fetch(wiring.Component):
             m.d.sync += waiting_valid.eq(0)
 
         # Extract one nonzero a cycle.
-        words, pending = Signal(brick(chip)), Signal(BRICK)
+        words, pending = Signal(brick(chip), reset_less=True), Signal(BRICK)
         base = Signal(widths.half_address)  # offset in the bank of the brick's first word
         rest = Signal(BRICK)
         inside = Signal(BRICK)
@@ -126,7 +126,7 @@ class Fetch(wiring.Component):
 
         # Offset = base + number * columns, over three registers.
         valid = [Signal(name=f"valid_{n}") for n in range(3)]
-        value = [Signal(chip.width, name=f"value_{n}") for n in range(3)]
+        value = [Signal(chip.width, name=f"value_{n}", reset_less=True) for n in range(3)]
         number_1 = Signal.like(number)
         base_1, base_2 = Signal.like(base), Signal.like(base)
         part_2, offset = Signal.like(base), Signal.like(base)

@@ -51,7 +51,7 @@ class Finish(wiring.Component):
             {
                 "i": In(stream.Signature(finish_job(chip))),
                 "command": In(command(chip)),
-                "tiles": In(data.ArrayLayout(tile(chip), 2)),
+                "tiles": In(tile(chip)).array(2),
                 "read_enable": Out(1),
                 "read_address": Out(widths.psum_address),
                 "read_ready": In(1),
@@ -176,14 +176,19 @@ class Finish(wiring.Component):
 
         # Convert; a dropped column is a sum of zero.
         m.submodules.converter = converter = Converter(widths.convert)
-        keep_late = delayed(m, keep, Bram.LATENCY, "keep")
+        total = Signal(signed(chip.acc_width), reset_less=True)
+        with m.If(delayed(m, keep, Bram.LATENCY, "keep")):
+            m.d.sync += total.eq(self.read_data)
+        with m.Else():
+            m.d.sync += total.eq(0)
+        late = Bram.LATENCY + 1
         m.d.comb += [
             converter.shift.eq(command.shift),
             converter.rounding.eq(command.rounding),
             converter.key.eq(command.key),
-            converter.i.valid.eq(delayed(m, read, Bram.LATENCY, "read")),
-            converter.i.p.acc.eq(Cat(bit & keep_late for bit in self.read_data).as_signed()),
-            converter.i.p.index.eq(delayed(m, index, Bram.LATENCY, "index")),
+            converter.i.valid.eq(delayed(m, read, late, "read", control=True)),
+            converter.i.p.acc.eq(total),
+            converter.i.p.index.eq(delayed(m, index, late, "index")),
             converter.o.ready.eq(1),
             self.saturated.eq(converter.o.valid & converter.o.p.saturated),
         ]
@@ -192,7 +197,7 @@ class Finish(wiring.Component):
         m.submodules.addresses = addresses = Fifo(widths.brick_address, BRICKS_AHEAD + 1)
         m.submodules.bricks = bricks = Chain(write_request(chip), BRICKS_AHEAD - 1)
         connect(m, bricks.o, flipped(self.o))
-        gathered, count, full = Signal(brick(chip)), Signal(range(BRICK)), Signal()
+        gathered, count, full = Signal(brick(chip), reset_less=True), Signal(range(BRICK)), Signal()
         move = Signal()
         m.d.comb += [
             addresses.i.p.eq(brick_address),

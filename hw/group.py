@@ -1,7 +1,7 @@
 """One group: lanes with their row lists, partial sums and Convert."""
 
 from amaranth.hdl import Cat, Module
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.drain import Drain
@@ -9,7 +9,7 @@ from hw.fetch import Fetch
 from hw.finish import Finish, write_request
 from hw.lane import Lane
 from hw.layouts import brick, command, load_bus, tile
-from hw.logic import popcount
+from hw.logic import join, popcount
 from hw.rowlist import RowLists
 from hw.scan import Scan
 from hw.visits import Visits
@@ -40,7 +40,7 @@ class Group(wiring.Component):
             {
                 "command": In(command(chip)),
                 "restart": In(1),
-                "tiles": In(data.ArrayLayout(tile(chip), 2)),
+                "tiles": In(tile(chip)).array(2),
                 "tile_done": Out(2),
                 "left": Out(2),
                 "queue_request": Out(1),
@@ -81,7 +81,7 @@ class Group(wiring.Component):
         m.d.comb += [
             visits.command.eq(self.command),
             visits.restart.eq(self.restart),
-            visits.tiles.eq(self.tiles),
+            *join(visits.tiles, self.tiles),
             self.tile_done.eq(visits.tile_done),
             self.left.eq(visits.left),
             self.queue_request.eq(visits.queue_request),
@@ -108,25 +108,25 @@ class Group(wiring.Component):
             lists.w_address.eq(fetch.w_address),
             lists.w_k.eq(fetch.w_k),
             lists.w_a.eq(fetch.w_a),
-            lists.info.eq(visits.info),
-            lists.ends.eq(visits.ends),
+            *join(lists.info, visits.info),
+            *join(lists.ends, visits.ends),
             lists.filled.eq(visits.filled),
             scan.masked.eq(self.command.masked),
-            scan.tiles.eq(self.tiles),
+            *join(scan.tiles, self.tiles),
             scan.unscanned.eq(visits.unscanned),
-            scan.visits.eq(visits.visits),
-            scan.mask_address.eq(visits.mask_address),
+            *join(scan.visits, visits.visits),
+            *join(scan.mask_address, visits.mask_address),
             scan.brick_valid.eq(self.scan_valid),
             scan.brick.eq(self.mask_brick),
             visits.pushed.eq(scan.pushed),
             visits.pushed_slot.eq(scan.pushed_slot),
             visits.scanned.eq(scan.scanned),
             visits.scanned_slot.eq(scan.scanned_slot),
-            drain.visits.eq(visits.visits),
+            *join(drain.visits, visits.visits),
             visits.written.eq(drain.written),
             visits.written_slot.eq(drain.written_slot),
             finish.command.eq(self.command),
-            finish.tiles.eq(self.tiles),
+            *join(finish.tiles, self.tiles),
             drain.read_enable.eq(finish.read_enable),
             drain.read_address.eq(finish.read_address),
             finish.read_ready.eq(drain.read_ready),
@@ -145,8 +145,8 @@ class Group(wiring.Component):
             lanes.append(lane)
             here = (self.load.upper == n // BRICK) if chip.lanes > BRICK else 1
             m.d.comb += [
-                *(late.eq(early) for late, early in zip(lane.pairs_i, passing, strict=True)),
-                lane.info.eq(visits.info),
+                *join(lane.pairs_i, passing),
+                *join(lane.info, visits.info),
                 lane.load_enable.eq(self.load.enable & here),
                 lane.load_address.eq(self.load.address),
                 lane.load_word.eq(self.load.words[n % BRICK]),

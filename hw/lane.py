@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from hw.bram import Bram
 from hw.chain import Chain
 from hw.fifo import Fifo
-from hw.layouts import item, pair, result, slot_info, slot_infos
+from hw.layouts import item, pair, result, slot_info
 from hw.logic import delayed, select
 from hw.multiplier import Multiplier
 from spec.chip import Chip
@@ -45,7 +45,7 @@ class Lane(wiring.Component):
             {
                 "pairs_i": In(pair(chip)).array(chip.slots),
                 "pairs_o": Out(pair(chip)).array(chip.slots),
-                "info": In(slot_infos(chip)),
+                "info": In(slot_info(chip)).array(chip.slots),
                 "i": In(stream.Signature(item(chip))),
                 "o": Out(stream.Signature(result(chip))),
                 "load_enable": In(1),
@@ -60,7 +60,8 @@ class Lane(wiring.Component):
         m = Module()
         chip, widths = self.chip, Widths(self.chip)
 
-        m.d.sync += [late.eq(early) for late, early in zip(self.pairs_o, self.pairs_i, strict=True)]
+        for early, late in zip(self.pairs_i, self.pairs_o, strict=True):
+            m.d.comb += late.eq(delayed(m, early, 1, "pair"))
 
         m.submodules.queue = queue = Fifo(item(chip), chip.queue_depth)
         connect(m, flipped(self.i), queue.i)
@@ -106,9 +107,9 @@ class Lane(wiring.Component):
         m.d.sync += unread.eq(unread + take - (self.o.valid & self.o.ready))
 
         # Select, then address the bank.
-        k, a = Signal(widths.half_address), Signal(chip.width)
-        selected = Signal(item(chip))
-        selected_half = Signal()
+        k, a = Signal(widths.half_address, reset_less=True), Signal(chip.width, reset_less=True)
+        selected = Signal(item(chip), reset_less=True)
+        selected_half = Signal(reset_less=True)
         m.d.sync += [
             k.eq(passing.k),
             a.eq(passing.a),
@@ -116,7 +117,7 @@ class Lane(wiring.Component):
             selected.column.eq(Mux(again, head.column, current.column)),
             selected_half.eq(half),
         ]
-        address = Signal(widths.half_address + 1)
+        address = Signal(widths.half_address + 1, reset_less=True)
         m.d.sync += address.eq(Cat((k + selected.column)[: widths.half_address], selected_half))
 
         m.submodules.bank = bank = Bram(width=chip.width, depth=chip.bank_depth, target=self.target)
@@ -133,8 +134,8 @@ class Lane(wiring.Component):
         # What goes with a pair through bank and multiplier. That a pair was its column's last
         # shows when the next one passes.
         depth = 2 + Bram.LATENCY + Multiplier.LATENCY
-        valid_at = delayed(m, fire, depth, "valid")
-        last_at = delayed(m, closed, depth - 1, "last")
+        valid_at = delayed(m, fire, depth, "valid", control=True)
+        last_at = delayed(m, closed, depth - 1, "last", control=True)
         tag_at = delayed(m, selected.as_value(), depth - 1, "tag")
 
         # The sum leaves as its last product is added, so its register can be cleared for the next.

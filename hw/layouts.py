@@ -28,15 +28,6 @@ def slot_info(chip: Chip):
     return data.StructLayout({"generation": 1, "half": 1})
 
 
-def slot_infos(chip: Chip):
-    return data.ArrayLayout(slot_info(chip), chip.slots)
-
-
-def list_ends(chip: Chip):
-    """Number of the last pair of every row list."""
-    return data.ArrayLayout(Widths(chip).list_address, chip.slots)
-
-
 def result(chip: Chip):
     """A lane's exact sum over one row list and one column."""
     return data.StructLayout(

@@ -24,6 +24,11 @@ def popcount(bits: Value) -> Value:
     return Cat(outputs)
 
 
+def join(target, source) -> list:
+    """Assignments of one array of members to another."""
+    return [to.eq(what) for to, what in zip(target, source, strict=True)]
+
+
 def select(index: Value, choices: list) -> Value:
     """``choices[index]`` as a tree of two-way multiplexers; past the end, any of them."""
     choices = [Value.cast(choice) for choice in choices]
@@ -35,10 +40,10 @@ def select(index: Value, choices: list) -> Value:
     return choices[0]
 
 
-def delayed(m: Module, signal, cycles: int, name: str):
-    """``signal`` through ``cycles`` registers, kept as one shift register."""
+def delayed(m: Module, signal, cycles: int, name: str, *, control: bool = False):
+    """``signal`` through ``cycles`` registers, kept as one shift register; reset clears it if it is ``control``."""
     bits = Value.cast(signal)
-    line = Signal(len(bits) * cycles, name=f"{name}_line", reset_less=True)
+    line = Signal(len(bits) * cycles, name=f"{name}_line", reset_less=not control)
     m.d.sync += line.eq(Cat(bits, line)[: len(line)])
     late = Signal(signal.shape(), name=f"{name}_late")
     m.d.comb += late.eq(line[len(bits) * (cycles - 1) :])

@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.bram import Bram
-from hw.layouts import list_ends, pair, slot_infos
+from hw.layouts import pair, slot_info
 from hw.logic import delayed
 from spec.chip import Chip
 from spec.engine import Widths
@@ -34,8 +34,8 @@ class RowLists(wiring.Component):
                 "w_address": In(widths.list_address),
                 "w_k": In(widths.half_address),
                 "w_a": In(chip.width),
-                "info": In(slot_infos(chip)),
-                "ends": In(list_ends(chip)),
+                "info": In(slot_info(chip)).array(chip.slots),
+                "ends": In(widths.list_address).array(chip.slots),
                 "filled": In(chip.slots),
                 "o": Out(pair(chip)).array(chip.slots),
             }
@@ -63,7 +63,7 @@ class RowLists(wiring.Component):
                 memory.w_data.eq(written),
                 memory.r_addr.eq(position),
                 read.eq(memory.r_data),
-                out.valid.eq(delayed(m, self.filled[s], Bram.LATENCY, f"valid_{s}")),
+                out.valid.eq(delayed(m, self.filled[s], Bram.LATENCY, f"valid_{s}", control=True)),
                 out.generation.eq(delayed(m, self.info[s].generation, Bram.LATENCY, f"generation_{s}")),
                 out.k.eq(read.k),
                 out.a.eq(read.a),

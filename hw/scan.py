@@ -1,7 +1,7 @@
 """Hands the unmasked columns of a row to the lanes that hold them."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
@@ -36,10 +36,10 @@ class Scan(wiring.Component):
         super().__init__(
             {
                 "masked": In(1),
-                "tiles": In(data.ArrayLayout(tile(chip), 2)),
+                "tiles": In(tile(chip)).array(2),
                 "unscanned": In(chip.slots),
-                "visits": In(data.ArrayLayout(visit(chip), chip.slots)),
-                "mask_address": In(data.ArrayLayout(address, chip.slots)),
+                "visits": In(visit(chip)).array(chip.slots),
+                "mask_address": In(address).array(chip.slots),
                 "request": Out(stream.Signature(address)),
                 "brick_valid": In(1),
                 "brick": In(brick(chip)),

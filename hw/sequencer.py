@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.layouts import brick, command, load_bus, tile
+from hw.logic import select
 from spec.chip import BRICK, Chip
 from spec.engine import DIMENSION_BITS, Widths, load_cycles_per_brick
 from spec.product import MASK_COLUMNS
@@ -39,7 +40,7 @@ class Sequencer(wiring.Component):
                 "i": In(stream.Signature(command(chip))),
                 "command": Out(command(chip)),
                 "restart": Out(1),
-                "tiles": Out(data.ArrayLayout(tile(chip), 2)),
+                "tiles": Out(tile(chip)).array(2),
                 "tile_done": In(data.ArrayLayout(2, chip.groups)),
                 "left": In(data.ArrayLayout(2, chip.groups)),
                 "idle": In(chip.groups),
@@ -112,6 +113,21 @@ class Sequencer(wiring.Component):
         k_length = Signal(widths.list_address + 1)
         k_spare = k_length[: ceil_log2(BRICK)]  # words in a last brick that is not full
         m.d.sync += k_length.eq(Mux(k_next > command.k, k_rest, command.k_tile))
+        fresh = Signal(tile(chip))  # the tile at the present bases
+        m.d.comb += [
+            fresh.a_base.eq(command.a_base + (k_base >> ceil_log2(BRICK))),
+            fresh.c_base.eq(command.c_base + (n_base >> ceil_log2(BRICK))),
+            fresh.mask_base.eq(command.mask_base + (n_base >> ceil_log2(MASK_COLUMNS))),
+            fresh.index_base.eq(command.index_base + n_base),
+            fresh.k_length.eq(k_length),
+            fresh.k_bricks.eq((k_length + BRICK - 1) >> ceil_log2(BRICK)),
+            fresh.k_tail.eq(Mux(k_spare == 0, -1, (1 << k_spare) - 1)),
+            fresh.n_length.eq(n_length),
+            fresh.first.eq(command.start & (k_base == 0)),
+            fresh.last.eq(command.finish & (k_next >= command.k)),
+            fresh.open.eq(1),
+            fresh.loaded.eq(0),
+        ]
         settle = Signal(2)
         flush = Signal(range(FLUSH + 1))
         loading_done = Signal()
@@ -137,20 +153,10 @@ class Sequencer(wiring.Component):
                     m.next = "OPEN"
             with m.State("OPEN"):
                 with m.If(~(opens | any_done).bit_select(half, 1)):
-                    new = self.tiles[half]
+                    for h in range(2):
+                        with m.If(half == h):
+                            m.d.sync += self.tiles[h].eq(fresh)
                     m.d.sync += [
-                        new.a_base.eq(command.a_base + (k_base >> ceil_log2(BRICK))),
-                        new.c_base.eq(command.c_base + (n_base >> ceil_log2(BRICK))),
-                        new.mask_base.eq(command.mask_base + (n_base >> ceil_log2(MASK_COLUMNS))),
-                        new.index_base.eq(command.index_base + n_base),
-                        new.k_length.eq(k_length),
-                        new.k_bricks.eq((k_length + BRICK - 1) >> ceil_log2(BRICK)),
-                        new.k_tail.eq(Mux(k_spare == 0, -1, (1 << k_spare) - 1)),
-                        new.n_length.eq(n_length),
-                        new.first.eq(command.start & (k_base == 0)),
-                        new.last.eq(command.finish & (k_next >= command.k)),
-                        new.open.eq(1),
-                        new.loaded.eq(0),
                         rows_left.eq(k_length),
                         bricks.eq((n_length + BRICK - 1) >> ceil_log2(BRICK)),
                         bricks_left.eq((n_length + BRICK - 1) >> ceil_log2(BRICK)),
@@ -163,7 +169,10 @@ class Sequencer(wiring.Component):
                     m.next = "LOAD"
             with m.State("LOAD"):
                 with m.If(loading_done):
-                    m.d.sync += [self.tiles[half].loaded.eq(1), half.eq(~half), settle.eq(0), k_base.eq(k_next)]
+                    m.d.sync += [half.eq(~half), settle.eq(0), k_base.eq(k_next)]
+                    for h in range(2):
+                        with m.If(half == h):
+                            m.d.sync += self.tiles[h].loaded.eq(1)
                     m.next = "SETTLE"
                     with m.If(k_next >= command.k):
                         m.d.sync += [k_base.eq(0), row_base.eq(row_next)]
@@ -210,7 +219,8 @@ class Sequencer(wiring.Component):
             brick_ends.eq(busy & (part == parts - 1)),
             row_ends.eq(brick_ends & (brick_number + 1 == bricks)),
         ]
-        now = self.tiles[half]
+        now = Signal(tile(chip))
+        m.d.comb += now.eq(select(half, self.tiles))
         with m.If(now.open & ~now.loaded):
             with m.If(busy):
                 m.d.sync += column.eq(column + (upper if chip.lanes > BRICK else 1))

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.fetch import fetch_job
-from hw.layouts import command, list_ends, slot_infos, tile, visit
+from hw.layouts import command, slot_info, tile, visit
 from hw.logic import select
 from hw.multiplier import Multiplier
 from spec.chip import Chip
@@ -52,7 +52,7 @@ class Visits(wiring.Component):
             {
                 "command": In(command(chip)),
                 "restart": In(1),
-                "tiles": In(data.ArrayLayout(tile(chip), 2)),
+                "tiles": In(tile(chip)).array(2),
                 "tile_done": Out(2),
                 "left": Out(2),
                 "queue_request": Out(1),
@@ -64,12 +64,12 @@ class Visits(wiring.Component):
                 "fetch_done": In(1),
                 "fetch_slot": In(slot),
                 "fetch_last": In(widths.list_address),
-                "info": Out(slot_infos(chip)),
-                "ends": Out(list_ends(chip)),
+                "info": Out(slot_info(chip)).array(chip.slots),
+                "ends": Out(widths.list_address).array(chip.slots),
                 "filled": Out(chip.slots),
                 "unscanned": Out(chip.slots),
-                "visits": Out(data.ArrayLayout(visit(chip), chip.slots)),
-                "mask_address": Out(data.ArrayLayout(widths.brick_address, chip.slots)),
+                "visits": Out(visit(chip)).array(chip.slots),
+                "mask_address": Out(widths.brick_address).array(chip.slots),
                 "pushed": In(range(chip.lanes + 1)),
                 "pushed_slot": In(slot),
                 "scanned": In(1),
@@ -199,18 +199,27 @@ class Visits(wiring.Component):
         halves = Cat(self.visits[s].half for s in range(chip.slots))
         for s in range(chip.slots):
             started = self.fetch.valid & self.fetch.ready & (alloc == s)
-            generation = self.info[s].generation
+            generation = Signal(name=f"generation_{s}")
+            kept_visit = Signal(visit(chip), name=f"visit_{s}", reset_less=True)
+            kept_mask = Signal(widths.brick_address, name=f"mask_address_{s}", reset_less=True)
+            kept_end = Signal(widths.list_address, name=f"end_{s}", reset_less=True)
+            m.d.comb += [
+                self.info[s].generation.eq(generation),
+                self.info[s].half.eq(kept_visit.half),
+                self.visits[s].eq(kept_visit),
+                self.mask_address[s].eq(kept_mask),
+                self.ends[s].eq(kept_end),
+            ]
             with m.If(started):
                 m.d.sync += [
                     busy[s].eq(1),
                     scanned[s].eq(0),
                     generation.eq(~generation),
-                    self.info[s].half.eq(half),
-                    self.visits[s].eq(Cat(row, half, base, now.first, now.last)),
-                    self.mask_address[s].eq(mask_address),
+                    kept_visit.eq(Cat(row, half, base, now.first, now.last)),
+                    kept_mask.eq(mask_address),
                 ]
             with m.If(self.fetch_done & (self.fetch_slot == s)):
-                m.d.sync += [self.filled[s].eq(1), self.ends[s].eq(self.fetch_last)]
+                m.d.sync += [self.filled[s].eq(1), kept_end.eq(self.fetch_last)]
             with m.If(self.scanned & (self.scanned_slot == s)):
                 m.d.sync += scanned[s].eq(1)
             change = Signal(signed(ceil_log2(chip.lanes) + 2), name=f"change_{s}")
