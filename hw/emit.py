@@ -32,7 +32,10 @@ from spec.version import VERSION
 CLOCK = {"clk": ClockSignal, "rst": ResetSignal}
 TRIGGER = re.compile(r"\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+ ")
 START = "_start_"
-COMBINATIONAL = re.compile(rf"^  always @\* begin\n    if \({START}\) begin end\n(    (\w+)(?:\[| ).*?)^  end\n", re.DOTALL | re.MULTILINE)
+MODULE = re.compile(r"^module .*?^endmodule$", re.DOTALL | re.MULTILINE)
+COMBINATIONAL = re.compile(
+    rf"^  always @\* begin\n    if \({START}\) begin end\n(    (\w+)(?:\[| ).*?)^  end\n", re.DOTALL | re.MULTILINE
+)
 PLAIN_REGISTERS = re.compile(r"(?:  always @\(posedge clk\)\n    \S+ <= .*;\n){2,}")
 EMPTY_ELSE = re.compile(r"^( *)end else if \(\S+\) begin\n\1end$", re.MULTILINE)
 
@@ -162,8 +165,8 @@ class _Units:
         for unit, used, shared in self._signals:
             for signal in used:
                 if signal not in shared and len(users[signal]) > 1:
-                    others = ", ".join(sorted({other for other in users[signal] if other != unit})) or "another instance"
-                    raise EmitError(f"{unit} shares signal {signal.name!r} with {others} past its signature")
+                    others = sorted({other for other in users[signal] if other != unit}) or ["another instance"]
+                    raise EmitError(f"{unit} shares signal {signal.name!r} with {', '.join(others)} past its signature")
 
 
 def _skip_zeros(memory: MemoryInstance) -> None:
@@ -254,12 +257,12 @@ def _to_verilog(text: str) -> str:
 
 
 def _readable(verilog: str) -> str:
-    """Yosys' text without its banner, with a name and a reason for its start signal, and with registers as one writes them."""
+    """Yosys' text without its banner, its start signal explained, and with registers as one writes them."""
     verilog = re.sub(r"^/\*.*?\*/\n+", "", verilog, flags=re.DOTALL)
     start = f"  reg {START} = 0;  // makes every combinational block below run at time 0"
     verilog = re.sub(rf"^  reg {TRIGGER.pattern} = 0;$", start, verilog, flags=re.MULTILINE)
     verilog = TRIGGER.sub(START, verilog)
-    verilog = re.sub(r"^module .*?^endmodule$", lambda module: _clocked(module[0]), verilog, flags=re.DOTALL | re.MULTILINE)
+    verilog = MODULE.sub(lambda module: _clocked(module[0]), verilog)
     while (shorter := EMPTY_ELSE.sub(r"\1end", verilog)) != verilog:
         verilog = shorter
     return verilog
@@ -274,14 +277,15 @@ def _clocked(module: str) -> str:
     moved = set()
 
     def move(block: re.Match) -> str:
-        register = block[2].removesuffix("_next")
-        inside = re.findall(rf"\b{block[2]}\b", block[0])
-        # Besides those in the block there are its declaration and `x <= x_next`.
-        if not block[2].endswith("_next") or uses[block[2]] != len(inside) + 2 or f"    {register} <= {block[2]};\n" not in module:
+        state = block[2]
+        register = state.removesuffix("_next")
+        # Besides the uses in the block there may be its declaration and `x <= x_next`, and nothing else.
+        inside = len(re.findall(rf"\b{state}\b", block[0]))
+        if register == state or uses[state] != inside + 2 or f"    {register} <= {state};\n" not in module:
             return block[0]
-        moved.add(block[2])
-        body = block[1].replace(f"    {block[2]} = {register};\n", "", 1)
-        body = re.sub(rf"^( *){block[2]}((?:\[[\d:]+\])?) = ", rf"\1{register}\2 <= ", body, flags=re.MULTILINE)
+        moved.add(state)
+        body = block[1].replace(f"    {state} = {register};\n", "", 1)
+        body = re.sub(rf"^( *){state}((?:\[[\d:]+\])?) = ", rf"\1{register}\2 <= ", body, flags=re.MULTILINE)
         return f"  always @(posedge clk) begin\n{body}  end\n"
 
     module = COMBINATIONAL.sub(move, module)

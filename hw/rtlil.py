@@ -13,7 +13,9 @@ PORT = re.compile(r"^  wire width (\d+) (input|output) (\d+) +(signed )? *\\(\S+
 CELL = re.compile(r"^(  attribute .*\n)*  cell (\S+) \S+\n(    .*\n)*  end\n", re.MULTILINE)
 MEMORY_CONTENTS = re.compile(r"^    connect \\DATA \d+'([01]*)$", re.MULTILINE)
 MEMORY_NAME = re.compile(r'^    parameter \\MEMID "\\\\(\S+)"$', re.MULTILINE)
-NEXT_STATE = re.compile(r"^    connect \\D (\$\d+) \[(?:\d+:)?(\d+)\]\n(?:    .*\n)*?    connect \\Q \\(\S+)$", re.MULTILINE)
+NEXT_STATE = re.compile(
+    r"^    connect \\D (\$\d+) \[[\d:]+\]\n(?:    .*\n)*?    connect \\Q \\(\S+)$", re.MULTILINE
+)
 
 
 class RtlilError(ValueError):
@@ -30,9 +32,8 @@ def split_modules(text: str) -> dict[str, str]:
 def join_modules(modules: dict[str, str]) -> str:
     """Inverse of :func:`split_modules`, the last module being the top."""
     top = list(modules)[-1]
-    return "\n".join(
-        ("attribute \\top 1\n" if name == top else "") + f"module \\{name}\n{body}end\n" for name, body in modules.items()
-    )
+    mark = "attribute \\top 1\n"
+    return "\n".join(f"{mark * (name == top)}module \\{name}\n{body}end\n" for name, body in modules.items())
 
 
 def ports(body: str) -> dict[str, dict[str, object]]:
@@ -71,7 +72,7 @@ def name_next_states(body: str) -> str:
     """Call what a register ``x`` takes at the next clock edge ``x_next`` instead of a number."""
     taken = set(NAME.findall(body))
     renamed = {}
-    for wire, _, register in NEXT_STATE.findall(body):
+    for wire, register in NEXT_STATE.findall(body):
         if re.search(rf"^  wire width \d+ {re.escape(wire)}$", body, re.MULTILINE) and f"{register}_next" not in taken:
             renamed.setdefault(wire, f"\\{register}_next")
     return PRIVATE.sub(lambda match: renamed.get(match[0], match[0]), body)
@@ -111,7 +112,8 @@ def widen_shifts(body: str) -> str:
         target = re.search(r"^    connect \\Y (.*)$", cell[0], re.MULTILINE)
         wide = f"$shifted{len(extra)}"
         extra.append((wide, width[1], f"connect {target[1]} {wide} [{int(kept[1]) - 1}:0]\n"))
-        return cell[0].replace(kept[0], f"    parameter \\Y_WIDTH {width[1]}").replace(target[0], f"    connect \\Y {wide}")
+        text = cell[0].replace(kept[0], f"    parameter \\Y_WIDTH {width[1]}")
+        return text.replace(target[0], f"    connect \\Y {wide}")
 
     body = CELL.sub(widen, body)
     wires = "".join(f"  wire width {width} {wide}\n" for wide, width, _ in extra)

@@ -168,7 +168,8 @@ async def guard(stream: Stream) -> None:
         valid = bool(stream.valid.value)
         if waiting is not None:
             assert valid, f"stream {stream.name!r}: item {waiting} withdrawn while stalled"
-            assert stream.raw() == waiting, f"stream {stream.name!r}: item {waiting} became {stream.raw()} while stalled"
+            now = stream.raw()
+            assert now == waiting, f"stream {stream.name!r}: item {waiting} became {now} while stalled"
         waiting = stream.raw() if valid and not stream.ready.value else None
 
 

@@ -140,10 +140,11 @@ def test_memories_are_arrays_without_contents(netlist):
     assert len(text.splitlines()) < 400
 
 
-def test_names_need_no_escapes_and_next_states_are_named(netlist):
+def test_names_need_no_escapes_and_registers_are_assigned_directly(netlist):
     text = netlist.verilog.read_text()
     assert "\\" not in text
-    assert "o__valid <= o__valid_next;" in text
+    assert "      o__valid <= i__valid;\n" in text
+    assert "_next" not in text
 
 
 @pytest.mark.rtl
