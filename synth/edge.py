@@ -9,6 +9,14 @@ nor hide in its numbers.
 
 CLOCK = "clk"
 RESET = "rst"
+# Pins of CABGA381 with a way of their own to the global nets, on opposite sides; any other pin
+# may have none left.
+PINS = {CLOCK: "G2", RESET: "J20"}
+
+
+def pin_constraints() -> str:
+    """Where the ring's clock and reset come in, as nextpnr's LPF."""
+    return "".join(f'LOCATE COMP "{port}" SITE "{pin}";\n' for port, pin in PINS.items())
 
 
 def ring_verilog(top: str, ports: dict, ring: str) -> tuple[str, int]:

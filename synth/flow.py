@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from synth.edge import ring_verilog
+from synth.edge import pin_constraints, ring_verilog
 from synth.netlist import cells_by_instance, count_cells, luts, summary
 from synth.report import read_timing
 from synth.targets import SynthError, Target, load_target
@@ -17,7 +17,7 @@ FREQUENCY = 160  # MHz asked of the placer; it works no harder than it must
 # ends. The mapper may take this long for a path before it saves area instead.
 # Both were chosen by measurement: docs/synth.md.
 NARROW = 10
-DELAY_PS = 5000
+DELAY_PS = 3500
 
 # Read and lowered in a pass of its own: Yosys would otherwise read modules again when it
 # meets a primitive with parameters, after their children have gone. Nets are split before the
@@ -76,6 +76,7 @@ def synth(
     cells = count_cells(netlist, top)
     ring, ring_flip_flops = ring_verilog(top, module["ports"], RING)
     (out / "ring.v").write_text(ring)
+    (out / "ring.lpf").write_text(pin_constraints())
     (out / "ring.ys").write_text(_RINGED.format(top=top))
     run(YOSYS, ["ring.ys"], folder=out, log="ring.log", what=f"ring {top}", progress=False)
 
@@ -161,6 +162,7 @@ def _place(part: Target, seed: int, top: str, out: Path, progress: bool) -> None
     # Names are relative to `out`: the packaged nextpnr sees another /tmp than the caller.
     arguments = [f"--{part.device}", "--package", part.package, "--speed", str(part.speed)]
     arguments += ["--json", "ring.json", "--report", f"seed{seed}.json", "--seed", str(seed)]
+    arguments += ["--lpf", "ring.lpf", "--lpf-allow-unconstrained"]
     arguments += ["--router", "router2", "--freq", str(FREQUENCY), "--timing-allow-fail"]
     what = f"place and route {top} on {part.name}, seed {seed}"
     run(NEXTPNR, arguments, folder=out, log=f"seed{seed}.log", what=what, progress=progress)
