@@ -3,8 +3,8 @@
 import numpy as np
 
 from golden.keyed import random_bits
-from spec.convert import MAX_SHIFT
 from spec.number import Rounding
+from spec.product import MAX_SHIFT
 
 BLOCK = 1 << 14  # sums rounded at a time: a block's arrays stay in the cache
 

@@ -5,9 +5,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.keyed import Keyed
-from spec.convert import MAX_SHIFT, Convert
+from spec.convert import Convert
 from spec.keyed import KeyedBits
 from spec.number import Rounding
+from spec.product import MAX_SHIFT
 
 COARSE = 16  # the coarse stage shifts by 0, 16 or 32; the fine ones by 0 to 15
 
@@ -128,11 +129,7 @@ class Converter(wiring.Component):
         near = Mux(coarse[0], exact >> COARSE, exact)
         far = Cat(exact[bit] if bit < len(exact) else sign for bit in range(MAX_SHIFT, MAX_SHIFT + width))
         chosen = Cat(Mux(whole, far, near[:width]), near[width:kept])
-        lost = (
-            differs(range(kept, COARSE + kept)) & (coarse == 0)
-            | differs(range(COARSE + kept, MAX_SHIFT + width)) & ~whole
-            | differs(range(MAX_SHIFT + width, len(exact)))
-        )
+        lost = differs(range(kept, COARSE + kept)) & (coarse == 0) | differs(range(COARSE + kept, len(exact)))
         value, overflow, negative = self._hold(m, en, "coarse", chosen, lost, sign)
 
         for steps in ((8, 4), (2, 1)):

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from spec.keyed import KeyedBits
 from spec.number import MAX_WIDTH, MIN_WIDTH
 
-MAX_SHIFT = 32  # bits Convert can drop; the random bits of one index
-
 
 @dataclass(frozen=True, kw_only=True)
 class Convert:
@@ -15,7 +13,7 @@ class Convert:
     acc_width: int = 48
     width: int = 16
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not MIN_WIDTH <= self.width <= MAX_WIDTH:
             raise ValueError(f"convert: width must be {MIN_WIDTH} to {MAX_WIDTH}, not {self.width}")
         if not self.width + 4 <= self.acc_width <= 56:

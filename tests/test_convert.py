@@ -12,8 +12,9 @@ from golden.convert import convert
 from golden.keyed import random_bits
 from hw.convert import Converter
 from hw.emit import emit
-from spec.convert import MAX_SHIFT, Convert
+from spec.convert import Convert
 from spec.number import Rounding
+from spec.product import MAX_SHIFT
 from tb.run import run
 
 KEY = 0x5EED
