@@ -1,0 +1,56 @@
+"""Netlists of single units, for their benches."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from hw.emit import emit
+from spec.chip import Chip
+from spec.convert import Convert
+from spec.engine import Widths
+from spec.netlist import Netlist
+from tb.benches import UNITS
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What :func:`tb.run.run` takes to try one unit."""
+
+    module: str
+    netlist: Netlist
+    env: dict[str, str]
+
+
+def build_unit(name: str, chip: Chip, folder: Path) -> Bench:
+    """Write the Verilog of unit ``name`` of ``chip`` to ``folder``.
+
+    Raises ValueError on a name that :data:`tb.benches.UNITS` does not hold.
+    """
+    if name not in UNITS:
+        raise ValueError(f"unknown unit {name!r}; known units: {', '.join(UNITS)}")
+    unit = UNITS[name]
+    component = _named(unit.component)
+    arguments = {key: _argument(value, chip) for key, value in unit.arguments.items()}
+    env = {key.upper(): str(value) for key, value in arguments.items() if isinstance(value, int)}
+    if isinstance(getattr(component, "LATENCY", None), int):
+        env["LATENCY"] = str(component.LATENCY)
+    # A unit that is made from a spec of its own is described by it, and any other one by the chip.
+    spec = next((value for value in arguments.values() if isinstance(value, Convert)), chip)
+    return Bench(unit.bench, emit(component(**arguments), name, spec=spec, folder=folder), env)
+
+
+def _named(path: str) -> Any:
+    module, name = path.split(":")
+    return getattr(import_module(module), name)
+
+
+def _argument(value: str | int, chip: Chip) -> Any:
+    if isinstance(value, int):
+        return value
+    if ":" in value:
+        return _named(value)(chip)
+    result: Any = {"chip": chip, "widths": Widths(chip)}[value.split(".")[0]]
+    for attribute in value.split(".")[1:]:
+        result = getattr(result, attribute)
+    return result

@@ -1,0 +1,61 @@
+"""Every unit with a bench of its own: what the bench needs built.
+
+Components and the functions that give their shapes are named, ``module:name``, not imported: a bench sees
+Verilog. :mod:`gradloom.units` turns a name of :data:`UNITS` into a netlist and the bench's environment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """A component and the bench that tries it.
+
+    Arguments of the constructor are ``chip`` itself, ``chip.<field>``, ``widths.<property>`` of
+    :class:`spec.engine.Widths`, a number, or ``module:function``, which is called with the chip. Integer arguments and
+    the class' ``LATENCY`` reach the bench as environment variables in capitals.
+    """
+
+    component: str
+    arguments: Mapping[str, str | int] = field(default_factory=dict)
+    bench: str
+
+
+CHIP = {"chip": "chip"}
+
+UNITS = {
+    "engine": Unit(component="hw.engine:Engine", arguments=CHIP, bench="bench_engine"),
+    "group": Unit(component="hw.group:Group", arguments=CHIP, bench="bench_group"),
+    "sequencer": Unit(component="hw.sequencer:Sequencer", arguments=CHIP, bench="bench_sequencer"),
+    "visits": Unit(component="hw.visits:Visits", arguments=CHIP, bench="bench_visits"),
+    "fetch": Unit(component="hw.fetch:Fetch", arguments=CHIP, bench="bench_fetch"),
+    "rowlist": Unit(component="hw.rowlist:RowLists", arguments=CHIP, bench="bench_rowlist"),
+    "scan": Unit(component="hw.scan:Scan", arguments=CHIP, bench="bench_scan"),
+    "lane": Unit(component="hw.lane:Lane", arguments=CHIP, bench="bench_lane"),
+    "drain": Unit(component="hw.drain:Drain", arguments=CHIP, bench="bench_drain"),
+    "finish": Unit(component="hw.finish:Finish", arguments=CHIP, bench="bench_finish"),
+    "rowqueue": Unit(component="hw.rowqueue:RowQueue", arguments={"groups": "chip.groups"}, bench="bench_rowqueue"),
+    "scratchpad": Unit(
+        component="hw.scratchpad:Scratchpad", arguments=CHIP | {"readers": 3}, bench="bench_scratchpad"
+    ),
+    "counters": Unit(component="hw.counters:Counters", arguments=CHIP, bench="bench_counters"),
+    "arbiter": Unit(
+        component="hw.arbiter:Arbiter",
+        arguments={"shape": "hw.layouts:item", "count": "chip.lanes", "pause": 5},
+        bench="bench_arbiter",
+    ),
+    "chain": Unit(component="hw.chain:Chain", arguments={"shape": "hw.layouts:result", "depth": 3}, bench="bench_chain"),
+    "fifo": Unit(
+        component="hw.fifo:Fifo",
+        arguments={"shape": "hw.layouts:result", "depth": "chip.queue_depth"},
+        bench="bench_fifo",
+    ),
+    "convert": Unit(component="hw.convert:Converter", arguments={"spec": "widths.convert"}, bench="bench_convert"),
+    "keyed": Unit(component="hw.keyed:Keyed", bench="bench_keyed"),
+}
+
+
+def benches() -> dict[str, str]:
+    """Unit to the module of its bench."""
+    return {name: unit.bench for name, unit in UNITS.items()}

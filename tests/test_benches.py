@@ -1,0 +1,43 @@
+"""Every unit passes its bench, on chips of different geometry."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gradloom.units import build_unit
+from spec.chip import CHIPS
+from tb.benches import UNITS, benches
+from tb.run import run
+
+TINY = CHIPS["tiny"]
+# Two bricks to a row of lanes and the widest words; two words a cycle into the banks and a group alone.
+WIDE = replace(TINY, name="wide", groups=3, lanes=16, width=18, acc_width=56, slots=3, bank_depth=128)
+NARROW = replace(TINY, name="narrow", groups=1, lanes=2, width=8, acc_width=32, slots=2, queue_depth=4, scratch_banks=1)
+ELSEWHERE = {"convert", "keyed"}  # tests of their own, over more than a chip's parameters
+CASES = [
+    *((name, TINY) for name in UNITS if name not in ELSEWHERE),
+    *((name, chip) for name in ("sequencer", "scan", "arbiter", "rowqueue") for chip in (WIDE, NARROW)),
+    ("engine", NARROW),
+]
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize(("name", "chip"), CASES, ids=[f"{name}-{chip.name}" for name, chip in CASES])
+def test_unit_passes_its_bench(name, chip, tmp_path, seed):
+    bench = build_unit(name, chip, tmp_path)
+    ran, failed = run(bench.module, bench.netlist, seed, env=bench.env)
+    assert ran > 0
+    assert failed == 0
+
+
+def test_every_bench_is_registered():
+    found = {path.stem for path in (Path(__file__).parents[1] / "tb").glob("bench_*.py")}
+    assert found - set(benches().values()) == {"bench_kit", "bench_emit"}  # of the kit and of the emitter
+
+
+def test_unknown_unit_is_refused(tmp_path):
+    text = f"unknown unit 'lanes'; known units: {', '.join(UNITS)}"
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        build_unit("lanes", TINY, tmp_path)
