@@ -1,0 +1,281 @@
+"""The command line: parse, call, print."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from gradloom.console import RefusingGroup, bars, err, talk, write_folder, write_json
+from spec.chip import CHIPS, Chip, load_chip
+from spec.number import Rounding
+from spec.version import VERSION
+
+BUILD = Path("build")
+
+
+class ChipType(click.ParamType):
+    """A named chip or a TOML file of its fields."""
+
+    name = "name|file"
+
+    def convert(self, value: str | Chip, param: click.Parameter | None, ctx: click.Context | None) -> Chip:
+        return value if isinstance(value, Chip) else load_chip(value)
+
+
+def chip_option(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        "--chip",
+        type=ChipType(),
+        default=default,
+        show_default=True,
+        help=f"A named chip ({', '.join(CHIPS)}) or a TOML file of chip fields.",
+    )
+
+
+json_option = click.option("--json", "json_to", metavar="FILE", help="Write the result as JSON; - for standard output.")
+seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+
+
+@click.group(cls=RefusingGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(VERSION, prog_name="gradloom")
+def main() -> None:
+    """Generate accelerators that train neural networks, and prove them bit for bit.
+
+    \b
+    Start here:
+      gradloom demo                           train a classifier on the generated engine
+      gradloom generate --chip ecp5-64 -o rtl Verilog, spec.json and a C header
+      gradloom measure product 512x512x512    cycles and utilisation from on-chip counters
+
+    Everything generated goes to build/. Bad input ends in one line and status 2;
+    GRADLOOM_TRACEBACK=1 shows where it was refused.
+    """
+
+
+@main.command()
+@click.option("--epochs", type=int, help="Stop after so many epochs.  [default: 12]")
+@chip_option("sim64")
+@seed_option
+@click.option("-o", "--out", "folder", type=Path, default=BUILD / "demo", show_default=True, help="Picture and JSON.")
+@json_option
+def demo(epochs: int | None, chip: Chip, seed: int, folder: Path, json_to: str | None) -> None:
+    """Train a classifier of real images on the generated engine, and compare every word.
+
+    Every product of every forward, input-gradient and weight-gradient pass is executed by the
+    generated Verilog, compiled by Verilator. The golden model trains on its own from the same seed;
+    activations, gradients and weights of both runs are compared word for word at every step.
+
+    Ctrl-C ends the run after the last whole epoch and keeps what there is.
+    """
+    from golden.trainer import DEMO
+    from gradloom.machine import native_engine
+    from gradloom.training import run_demo
+    from host.datasets import load
+    from report.learning_curve import learning_curve
+    from report.tables import accuracy_table, phase_table
+
+    config = replace(DEMO, seed=seed, epochs=DEMO.epochs if epochs is None else epochs)
+    write_folder(folder)
+    samples = load("digits")
+    console = talk(json_to)
+    with native_engine(chip) as machine, bars() as shown:
+        result = run_demo(config, samples, machine, shown)
+    write_json(result, str(folder / "result.json"))
+    picture = learning_curve(result, folder / "learning_curve.png")
+    console.print(accuracy_table(result))
+    console.print(phase_table(result))
+    console.print(
+        f"differing words: [bold]{result['differing_words']}[/bold] of {result['words_compared']:,} compared "
+        f"(activations, gradients, weights of every step)"
+        + (f"; first: {result['first_difference']}" if result["differing_words"] else "")
+    )
+    console.print(f"wall time: {result['seconds']:.0f} s, of it {result['seconds_rtl']:.0f} s on the simulated engine")
+    console.print(f"kept: {picture}, {folder / 'result.json'}")
+    console.print(
+        "next: gradloom measure product 512x512x512 --density 0.25\n"
+        "      gradloom train --backend rtl --rounding nearest --epochs 2 --check\n"
+        "      gradloom generate --chip ecp5-64 -o build/rtl"
+    )
+    write_json(result, json_to)
+    if result["differing_words"] or result["differing_epoch_digests"]:
+        raise SystemExit(1)
+
+
+@main.command()
+@chip_option("ecp5-64")
+@click.option("-o", "--out", "folder", type=Path, help="Folder to write.  [default: build/rtl-CHIP]")
+def generate(chip: Chip, folder: Path | None) -> None:
+    """Write a chip's Verilog, its spec.json and a C header.
+
+    engine.v stands alone: plain Verilog, one module per distinct unit. A folder that holds files
+    of other origin is left untouched.
+    """
+    from gradloom.generate import generate as write
+
+    for path in write(chip, folder or BUILD / f"rtl-{chip.name}"):
+        click.echo(path)
+
+
+@main.command()
+@click.option("--data", default="digits", show_default=True, help="digits, mnist, fashion-mnist or cifar10.")
+@click.option("--download", is_flag=True, help="Fetch a data set that is missing to build/data.")
+@click.option("--net", type=click.Choice(["mlp"]), default="mlp", show_default=True)
+@click.option("--backend", type=click.Choice(["golden", "rtl"]), default="golden", show_default=True)
+@chip_option("sim64")
+@click.option("--epochs", type=int, help="[default: 12]")
+@click.option(
+    "--rounding",
+    type=click.Choice([mode.name.lower() for mode in Rounding]),
+    default="stochastic",
+    show_default=True,
+)
+@click.option("--frac", type=int, help="One format with so many fraction bits for every tensor.")
+@click.option("--check", is_flag=True, help="Compare every word of the engine with golden.")
+@seed_option
+@json_option
+def train(
+    data: str,
+    download: bool,
+    net: str,
+    backend: str,
+    chip: Chip,
+    epochs: int | None,
+    rounding: str,
+    frac: int | None,
+    check: bool,
+    seed: int,
+    json_to: str | None,
+) -> None:
+    """Train a network on 16-bit words, on the golden model or on the generated engine.
+
+    Equal seeds give equal words on both. Ctrl-C keeps the epochs that are complete.
+    """
+    from golden.layers import GoldenExecute
+    from golden.trainer import DEMO
+    from gradloom.training import phases_dict, run_golden, run_rtl
+    from host.datasets import load
+    from host.rtl import RtlExecute
+
+    config = replace(DEMO, seed=seed, rounding=Rounding[rounding.upper()])
+    if epochs is not None:
+        config = replace(config, epochs=epochs)
+    if frac is not None:
+        config = config.with_frac(frac)
+    samples = load(data, download=download)
+    console = talk(json_to)
+    execute = None
+    if backend == "golden":
+        with bars() as shown:
+            result = run_golden(config, samples, shown, "golden")
+    else:
+        from gradloom.machine import native_engine
+
+        with native_engine(chip) as machine, bars() as shown:
+            execute = RtlExecute(machine)
+            reference = GoldenExecute(width=chip.width, acc_width=chip.acc_width) if check else None
+            result = run_rtl(config, samples, shown, f"RTL, chip {chip.name}", execute, reference)
+    for log in result.history:
+        console.print(
+            f"epoch {log.epoch + 1:2}  loss {log.loss:.4f}  test accuracy {log.accuracy:.4f}  {log.digest[:12]}"
+        )
+    if execute and check:
+        console.print(f"differing words: {result.differing_words} of {result.words_compared:,} compared")
+    answer = {"data": data, "net": net, "backend": backend, **result.to_dict()}
+    if execute:
+        answer |= {"chip": chip.name, "lanes": chip.total_lanes, **phases_dict(execute)}
+    write_json(answer, json_to)
+    if result.differing_words:
+        raise SystemExit(1)
+
+
+@main.command()
+@click.argument("bench", required=False)
+@chip_option("tiny")
+@click.option("--waves", is_flag=True, help="Record every signal to an FST file; its path is printed.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of stimulus and stalls.")
+def sim(bench: str | None, chip: Chip, waves: bool, seed: int) -> None:
+    """Run the cocotb bench of a unit on a chip; without BENCH, list the benches."""
+    from gradloom.simulate import names, simulate
+
+    if bench is None:
+        for name, module in names().items():
+            click.echo(f"{name:12} tb/{module}.py")
+        return
+    ran, failed = simulate(bench, chip, seed, waves)
+    click.echo(f"{bench}: {ran} tests, {failed} failed")
+    if failed or not ran:
+        raise SystemExit(1)
+
+
+@main.group(cls=RefusingGroup)
+def measure() -> None:
+    """Measure the engine, from its own counters, and the simulators, by the clock."""
+
+
+@measure.command()
+@click.argument("shape", metavar="MxKxN")
+@click.option("--density", type=float, default=1.0, show_default=True, help="Share of A's words that are not zero.")
+@click.option("--mask-density", type=float, help="Compute only this share of C, chosen at random.")
+@chip_option("sim64")
+@seed_option
+@json_option
+def product(shape: str, density: float, mask_density: float | None, chip: Chip, seed: int, json_to: str | None) -> None:
+    """Run one product of random words on the engine; compare every word with golden.
+
+    A is M by K, B is K by N. Cycles, busy lane cycles and outputs are read from the engine's counters.
+    """
+    from gradloom.machine import native_engine
+    from gradloom.measure import check_product, measure_product, parse_shape
+    from report.tables import value_table
+
+    dimensions = parse_shape(shape)
+    check_product(chip, dimensions, density, mask_density)
+    with native_engine(chip) as machine, err.status(f"{shape} on {chip.name}"):
+        result = measure_product(machine, dimensions, density=density, mask_density=mask_density, seed=seed)
+    talk(json_to).print(value_table(f"{shape} on chip {chip.name}", result))
+    write_json(result, json_to)
+    if result["differing_words"]:
+        raise SystemExit(1)
+
+
+@measure.command()
+@chip_option("sim64")
+@json_option
+def speed(chip: Chip, json_to: str | None) -> None:
+    """Simulated cycles per second, native and under cocotb; golden products per second."""
+    from gradloom.machine import native_engine
+    from gradloom.measure import measure_speed
+    from report.tables import value_table
+
+    with native_engine(chip) as machine, err.status("measuring") as status:
+        result = measure_speed(machine, clock=lambda: machine.cycles, say=status.update)
+    talk(json_to).print(value_table(f"speed, chip {chip.name}", result))
+    write_json(result, json_to)
+
+
+@main.command()
+@click.option("--unit", type=click.Choice(["group", "engine"]), default="group", show_default=True)
+@click.option("--target", default="ecp5-85k", show_default=True, help="FPGA part.")
+@chip_option("ecp5-64")
+@click.option("--seeds", type=int, default=1, show_default=True, help="Placements to try; the fastest counts.")
+@json_option
+def synth(unit: str, target: str, chip: Chip, seeds: int, json_to: str | None) -> None:
+    """Synthesise, place and route a unit with Yosys and nextpnr: LUTs, block RAMs, DSPs and Fmax."""
+    from gradloom.machine import netlist
+    from report.tables import value_table
+    from synth.flow import synth as run_flow
+    from synth.targets import load_target
+
+    load_target(target)
+    unit_netlist = netlist(chip, unit, target="ecp5")
+    lanes = chip.lanes if unit == "group" else chip.total_lanes
+    folder = unit_netlist.folder / f"synth-{target}"
+    result = run_flow(unit_netlist.verilog, unit_netlist.top, target, seeds=seeds, out=folder, lanes=lanes)
+    result |= {"chip": chip.name, "unit": unit}
+    talk(json_to).print(value_table(f"{unit} of chip {chip.name} on {target}", result))
+    write_json(result, json_to)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What every command shares: where text goes, JSON, progress bars, refusals."""
+
+import json
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+out = Console()
+err = Console(stderr=True)
+
+
+class Refusal(click.ClickException):
+    """Bad input: its text on standard error, exit status 2."""
+
+    exit_code = 2
+
+
+class RefusingGroup(click.Group):
+    """Turns a ValueError, which all our packages raise for bad input, into a :class:`Refusal`."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except ValueError as error:
+            if os.environ.get("GRADLOOM_TRACEBACK"):
+                raise
+            raise Refusal(str(error)) from error
+
+
+def write_folder(folder: Path) -> Path:
+    """``folder``, made where it is missing; raises :class:`Refusal` when it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".gradloom"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise Refusal(f"cannot write to {folder}: {error.strerror}") from error
+    return folder
+
+
+def write_json(result: dict, where: str | None) -> None:
+    """To the file named, to standard output for ``-``, nowhere for None."""
+    if where is None:
+        return
+    text = json.dumps(result, indent=2, default=str) + "\n"
+    if where == "-":
+        click.echo(text, nl=False)
+        return
+    write_folder(Path(where).parent)
+    try:
+        Path(where).write_text(text)
+    except OSError as error:
+        raise Refusal(f"cannot write to {where}: {error.strerror}") from error
+
+
+def talk(where: str | None) -> Console:
+    """Where tables go: standard error when standard output carries JSON."""
+    return err if where == "-" else out
+
+
+@contextmanager
+def bars() -> Generator[Progress, None, None]:
+    """A progress display on standard error."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err) as progress:
+        yield progress

@@ -1,0 +1,102 @@
+"""What a machine offers its driver, and the golden one: commands run on a memory image."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from golden.product import product
+from spec.chip import BRICK, Chip
+from spec.engine import COUNTERS
+from spec.number import Rounding
+from spec.product import MASK_COLUMNS, Product, ceil_div
+from spec.tiling import planned
+
+BACKENDS = ("golden", "rtl")
+
+
+class Machine(Protocol):
+    """An engine of ``chip`` with a scratchpad. Bricks are int32 of shape (count, 8), addresses count bricks."""
+
+    @property
+    def chip(self) -> Chip: ...
+
+    def write(self, address: int, bricks: np.ndarray) -> None: ...
+
+    def read(self, address: int, count: int) -> np.ndarray: ...
+
+    def run(self, product: Product, progress: Callable[[int], None] | None = None) -> dict[str, int]:
+        """Run one product to its end; return :data:`spec.engine.COUNTERS`."""
+
+
+class GoldenMachine:
+    """Gives the words and the saturations of an engine of ``chip``; its clock stands still.
+
+    Products are whole: a reduction in several products (``start`` or ``finish`` off) is refused.
+    Counters that time alone decides are zero.
+    """
+
+    def __init__(self, chip: Chip):
+        self.chip = chip
+        self._bricks = np.zeros((chip.scratch_bricks, BRICK), np.int32)
+
+    def write(self, address: int, bricks: np.ndarray) -> None:
+        self._bricks[address : address + len(bricks)] = bricks
+
+    def read(self, address: int, count: int) -> np.ndarray:
+        return self._bricks[address : address + count].copy()
+
+    def run(self, command: Product, progress: Callable[[int], None] | None = None) -> dict[str, int]:
+        command = planned(self.chip, command)
+        if not (command.start and command.finish):
+            raise ValueError("the golden machine runs whole products only")
+        a = self._matrix(command.a_base, command.a_stride, command.m, command.k)
+        b = self._matrix(command.b_base, command.b_stride, command.k, command.n)
+        mask = self._mask(command) if command.masked else None
+        c, saturations = product(
+            a,
+            b,
+            shift=command.shift,
+            rounding=Rounding(command.rounding),
+            key=command.key,
+            width=self.chip.width,
+            acc_width=self.chip.acc_width,
+            mask=mask,
+            index_base=command.index_base,
+            index_stride=command.index_stride,
+        )
+        rows = to_bricks(c)
+        for row in range(command.m):
+            address = command.c_base + row * command.c_stride
+            self._bricks[address : address + rows.shape[1]] = rows[row]
+        outputs = c.size if mask is None else int(np.count_nonzero(mask))
+        return dict.fromkeys(COUNTERS, 0) | {"outputs_computed": outputs, "saturations": saturations}
+
+    def _matrix(self, base: int, stride: int, rows: int, columns: int) -> np.ndarray:
+        length = ceil_div(columns, BRICK)
+        bricks = self._bricks[base + stride * np.arange(rows)[:, None] + np.arange(length)]
+        return bricks.reshape(rows, -1)[:, :columns].astype(np.int64)
+
+    def _mask(self, command: Product) -> np.ndarray:
+        words = self._matrix(
+            command.mask_base, command.mask_stride, command.m, ceil_div(command.n, MASK_COLUMNS) * BRICK
+        )
+        bits = words[:, :, None] >> np.arange(BRICK) & 1
+        return bits.reshape(command.m, -1)[:, : command.n]
+
+
+def to_bricks(matrix: np.ndarray) -> np.ndarray:
+    """(rows, columns) words to int32 (rows, bricks, 8); the words past a row's end are zero."""
+    rows, columns = matrix.shape
+    bricks = np.zeros((rows, ceil_div(columns, BRICK), BRICK), np.int32)
+    bricks.reshape(rows, -1)[:, :columns] = matrix
+    return bricks
+
+
+def mask_to_bricks(mask: np.ndarray) -> np.ndarray:
+    """(rows, columns) zeros and ones to int32 (rows, bricks, 8): column j in bit ``j % 8`` of word ``j // 8``."""
+    rows, columns = mask.shape
+    words = ceil_div(columns, MASK_COLUMNS) * BRICK
+    bits = np.zeros((rows, words, BRICK), np.int32)
+    bits.reshape(rows, -1)[:, :columns] = mask != 0
+    return (bits << np.arange(BRICK, dtype=np.int32)).sum(axis=2, dtype=np.int32).reshape(rows, -1, BRICK)

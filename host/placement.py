@@ -1,0 +1,92 @@
+"""Where the operands of a product lie in the scratchpad, and how one that does not fit is cut."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from spec.chip import BRICK, Chip
+from spec.product import MASK_COLUMNS, ProductError, ceil_div
+from spec.tiling import MAX_DIMENSION
+
+
+@dataclass(frozen=True)
+class Placement:
+    """First bricks of A, B, C and the mask."""
+
+    a: int
+    b: int
+    c: int
+    mask: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows ``row`` to ``row + rows`` and columns ``column`` to ``column + columns`` of C."""
+
+    row: int
+    rows: int
+    column: int
+    columns: int
+
+
+def bricks_needed(m: int, k: int, n: int, masked: bool) -> tuple[int, int, int, int]:
+    """Bricks of A, B, C and the mask."""
+    across = ceil_div(n, BRICK)
+    return m * ceil_div(k, BRICK), k * across, m * across, m * ceil_div(n, MASK_COLUMNS) if masked else 0
+
+
+def place(chip: Chip, m: int, k: int, n: int, masked: bool) -> Placement:
+    """Every operand in banks of its own where the scratchpad has them, else one behind the other.
+
+    Raises :class:`spec.product.ProductError` where they do not fit.
+    """
+    sizes = bricks_needed(m, k, n, masked)
+    if sum(sizes) > chip.scratch_bricks:
+        raise ProductError(
+            f"product {m}x{k}x{n} needs {sum(sizes)} bricks, but the scratchpad of chip {chip.name} holds "
+            f"{chip.scratch_bricks}"
+        )
+    for unit in (chip.scratch_depth, 1):
+        starts, end = [], 0
+        for size in sizes:
+            starts.append(end if size else 0)
+            end += ceil_div(size, unit) * unit
+        if end <= chip.scratch_bricks:
+            break
+    return Placement(*starts)
+
+
+def blocks(chip: Chip, m: int, k: int, n: int, masked: bool) -> Iterator[Block]:
+    """C in as few blocks as the scratchpad allows, each a product of its own with the whole reduction.
+
+    Raises :class:`spec.product.ProductError` when not even one row and one brick of columns fit.
+    """
+    rows, columns = _block_size(chip, m, k, n, masked)
+    for row in range(0, m, rows):
+        for column in range(0, n, columns):
+            yield Block(row, min(rows, m - row), column, min(columns, n - column))
+
+
+def _block_size(chip: Chip, m: int, k: int, n: int, masked: bool) -> tuple[int, int]:
+    # Columns are cut between bricks of B, with a mask between bricks of the mask.
+    step = MASK_COLUMNS if masked else BRICK
+    best = None
+    for columns in [n, *range((n - 1) // step * step, 0, -step)]:
+        if columns > MAX_DIMENSION:
+            continue
+        _, tile, _, _ = bricks_needed(1, k, columns, masked)
+        of_a, _, of_c, of_mask = bricks_needed(1, k, columns, masked)
+        rows = min(m, MAX_DIMENSION, (chip.scratch_bricks - tile) // (of_a + of_c + of_mask))
+        if rows < 1:
+            continue
+        count = ceil_div(m, rows) * ceil_div(n, columns)
+        if best is None or count < best[0]:
+            best = count, rows, columns
+        if count == 1:
+            break
+    if best is None:
+        columns = min(n, step)
+        raise ProductError(
+            f"product {m}x{k}x{n} cannot be cut to fit chip {chip.name}: one row and {columns} columns need "
+            f"{sum(bricks_needed(1, k, columns, masked))} bricks, the scratchpad holds {chip.scratch_bricks}"
+        )
+    return best[1], best[2]
