@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -14,7 +14,7 @@ from hw.logic import select
 class Arbiter(wiring.Component):
     """One transfer a cycle from ``count`` streams, in turn; the same stream every ``pause`` cycles at most.
 
-    Latency: two cycles from an input's valid to ``o.valid``. A stalled output holds what it has.
+    Latency: ``LATENCY`` cycles from an input's valid to ``o.valid`` when nobody else asks. A stalled output holds what it has.
 
     Members
     -------
@@ -22,10 +22,10 @@ class Arbiter(wiring.Component):
     o : stream of ``{value: shape, source: number of the input}``
     """
 
-    LATENCY = 2
+    LATENCY = 3
 
-    def __init__(self, shape, count: int, pause: int = 2):
-        self.pause = pause  # at least 2: the choice is made a cycle before the transfer
+    def __init__(self, shape, count: int, pause: int = 3):
+        self.pause = pause  # at least 3: the choice is made two cycles before the transfer
         self.count = count
         self.shape = shape
         self.output = data.StructLayout({"value": shape, "source": range(max(2, count))})
@@ -38,27 +38,26 @@ class Arbiter(wiring.Component):
         advance = Signal()
         m.d.comb += advance.eq(~self.o.valid | self.o.ready)
 
-        # Choose the next one after the last chosen. Those chosen a short while ago are left out.
-        requests, after = Signal(self.count), Signal(self.count)
+        # Requests are served in batches: who asks while a batch is served comes in the next one.
+        batch = Signal(self.count)
         chosen_valid, chosen = Signal(), Signal(ceil_log2(max(2, self.count)))
-        recent = [Cat(chosen_valid & (chosen == n) for n in range(self.count))]
-        for age in range(self.pause - 2):
-            late = Signal(self.count, name=f"recent_{age}")
+        now = Cat(chosen_valid & (chosen == n) for n in range(self.count))
+        resting = [batch, now]
+        for age in range(self.pause - 3):
+            late = Signal(self.count, name=f"served_{age}")
             with m.If(advance):
-                m.d.sync += late.eq(recent[-1])
-            recent.append(late)
-        m.d.comb += requests.eq(Cat(i.valid for i in self.i) & ~reduce(or_, recent))
-        later = Signal(self.count)
-        m.d.comb += later.eq(requests & after)
-        pick = Signal.like(chosen)
-        for candidates in (requests, later):
-            for n in reversed(range(self.count)):
-                with m.If(candidates[n]):
-                    m.d.comb += pick.eq(n)
+                m.d.sync += late.eq(resting[-1])
+            resting.append(late)
+        rest, asking, pick = Signal(self.count), Signal(self.count), Signal.like(chosen)
+        m.d.comb += [
+            rest.eq(Cat(batch[n] & batch[:n].any() for n in range(self.count))),
+            asking.eq(Cat(i.valid for i in self.i) & ~reduce(or_, resting)),
+        ]
+        for n in reversed(range(self.count)):
+            with m.If(batch[n]):
+                m.d.comb += pick.eq(n)
         with m.If(advance):
-            m.d.sync += [chosen_valid.eq(requests.any()), chosen.eq(pick)]
-            with m.If(requests.any()):
-                m.d.sync += after.eq(Cat(pick < n for n in range(self.count)))
+            m.d.sync += [chosen_valid.eq(batch.any()), chosen.eq(pick), batch.eq(Mux(rest.any(), rest, asking))]
 
         for n, i in enumerate(self.i):
             m.d.comb += i.ready.eq(chosen_valid & (chosen == n) & advance)

@@ -1,16 +1,17 @@
 """A short queue of registers between two streams."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 
 class Chain(wiring.Component):
     """Words move one place a cycle toward the output and close up when it stalls; no word is selected
-    by logic, so a place costs registers and next to no look-up tables.
+    by logic, so a place costs registers and next to no look-up tables. No path leads from ``o.ready``
+    to the other places: a word that leaves is followed by the next one a cycle later.
 
-    Latency: ``depth`` cycles. Stalls: ``i`` waits only when all ``depth`` places are taken and the last
-    one stalls.
+    Latency: ``depth`` cycles; one word every second cycle. Stalls: ``i`` waits only when all ``depth``
+    places are taken.
 
     Members
     -------
@@ -25,16 +26,19 @@ class Chain(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        valid, word, ready = self.i.valid, self.i.p, self.i.ready
+        valids = [Signal(name=f"valid_{n}") for n in range(self.depth)]
+        valid, word = self.i.valid, self.i.p
         for n in range(self.depth):
-            place_valid = Signal(name=f"valid_{n}")
             place = Signal(self.shape, name=f"place_{n}", reset_less=True)
-            moves = Signal(name=f"moves_{n}")  # this place may be overwritten
-            m.d.comb += ready.eq(moves)
-            with m.If(moves):
-                m.d.sync += [place_valid.eq(valid), place.eq(word)]
-            onward = Signal(name=f"onward_{n}")
-            m.d.comb += moves.eq(~place_valid | onward)
-            valid, word, ready = place_valid, place, onward
-        m.d.comb += [self.o.valid.eq(valid), self.o.p.eq(word), ready.eq(self.o.ready)]
+            room = Signal(name=f"room_{n}")  # from here on, one place at least is free
+            m.d.comb += room.eq(~Cat(valids[n:]).all())
+            with m.If(room):
+                m.d.sync += [valids[n].eq(valid), place.eq(word)]
+            if n == 0:
+                m.d.comb += self.i.ready.eq(room)
+            if n == self.depth - 1:
+                with m.Elif(self.o.ready):
+                    m.d.sync += valids[n].eq(0)
+            valid, word = valids[n], place
+        m.d.comb += [self.o.valid.eq(valid), self.o.p.eq(word)]
         return m

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.layouts import brick
-from hw.logic import select
+from hw.logic import at_most_one, select
 from spec.chip import BRICK, Chip
 from spec.engine import Widths
 
@@ -102,22 +102,24 @@ class Fetch(wiring.Component):
         base = Signal(widths.half_address)  # offset in the bank of the brick's first word
         rest = Signal(BRICK)
         inside = Signal(BRICK)
+        nearly = Signal(init=1)  # at most one word is pending
         m.d.comb += [
-            rest.eq(pending & (pending - 1)),
+            rest.eq(Cat(pending[n] & pending[:n].any() for n in range(BRICK))),
             inside.eq(Mux(unread == 1, tail, -1)),
-            begin.eq(ready_valid & (rest == 0) & busy),
+            begin.eq(ready_valid & nearly & busy),
         ]
         started = Signal()  # a brick of this row has begun: its successor lies `columns * BRICK` further
         with m.If(begin):
             m.d.sync += [
                 words.eq(ready),
                 pending.eq(ready_nonzero & inside),
+                nearly.eq(at_most_one(ready_nonzero & inside)),
                 unread.eq(unread - 1),
                 base.eq(Mux(started, base + (self.columns << ceil_log2(BRICK)), 0)),
                 started.eq(1),
             ]
         with m.Else():
-            m.d.sync += pending.eq(rest)
+            m.d.sync += [pending.eq(rest), nearly.eq(at_most_one(rest))]
 
         number = Signal(ceil_log2(BRICK))
         for n in reversed(range(BRICK)):

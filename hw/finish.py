@@ -94,6 +94,7 @@ class Finish(wiring.Component):
                 m.d.comb += multiplier.b.eq(command.mask_stride)
 
         left = Signal(widths.psum_address + 1)  # columns not read yet
+        inside, final, ended = Signal(), Signal(), Signal()  # this column counts, is the last, is past it
         phase = Signal(range(BRICK))  # word of the brick
         bits = Signal(MASK_COLUMNS)
         bits_left = Signal(range(MASK_COLUMNS + 1))
@@ -104,7 +105,7 @@ class Finish(wiring.Component):
         room = Signal()
         m.d.comb += [
             room.eq((phase != 0) | (ahead != BRICKS_AHEAD)),
-            keep.eq((left != 0) & (~command.masked | bits[0])),
+            keep.eq(inside & (~command.masked | bits[0])),
             self.read_address.eq(word_address),
             begun.eq(read & (phase == 0)),
         ]
@@ -131,6 +132,9 @@ class Finish(wiring.Component):
                     with m.If(product == Mux(command.masked, 2, 1)):
                         m.d.sync += [
                             left.eq(now.n_length),
+                            inside.eq(1),
+                            final.eq(now.n_length == 1),
+                            ended.eq(0),
                             word_address.eq(job.base << ceil_log2(chip.lanes)),
                             phase.eq(0),
                         ]
@@ -150,20 +154,23 @@ class Finish(wiring.Component):
             with m.State("READ"):
                 m.d.comb += [
                     self.read_enable.eq(room),
-                    read.eq(room & (self.read_ready | ~keep)),
+                    read.eq(room & self.read_ready),
                 ]
                 with m.If(read):
                     m.d.sync += [
                         phase.eq(phase + 1),
                         word_address.eq(word_address + 1),
                         index.eq(index + 1),
-                        left.eq(Mux(left == 0, 0, left - 1)),
+                        left.eq(left - 1),
+                        inside.eq(inside & ~final),
+                        final.eq(left == 2),
+                        ended.eq(ended | final),
                         bits.eq(bits >> 1),
                         bits_left.eq(bits_left - 1),
                     ]
                     with m.If(begun):
                         m.d.sync += brick_address.eq(brick_address + 1)
-                    with m.If((phase == BRICK - 1) & (left <= 1)):
+                    with m.If((phase == BRICK - 1) & (final | ended)):
                         m.d.comb += self.finished.eq(1)
                         m.next = "IDLE"
                     with m.Elif(command.masked & (bits_left == 1)):

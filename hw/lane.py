@@ -20,7 +20,7 @@ class Lane(wiring.Component):
     All row lists circulate past the lane without end. The lane joins the list of its
     next column at whatever pair is passing and leaves when that pair passes again: an exact
     sum does not depend on where it starts. So columns of one row follow each other without
-    a lost cycle (a change of row costs one), and lanes need not keep step with one another.
+    a lost cycle (a change of row costs two), and lanes need not keep step with one another.
 
     Golden twin: one column of :func:`golden.product.exact_product`.
     Latency: ``LATENCY`` cycles from a column's last pair on ``pairs_o`` to ``o.valid``.
@@ -74,15 +74,17 @@ class Lane(wiring.Component):
         start = Signal(widths.half_address)  # offset of the column's first pair; offsets in a list differ
         unread = Signal(range(RESULTS + 1))  # columns started whose sums have not left
 
-        passing = Signal(pair(chip))
+        passing = Signal(pair(chip), reset_less=True)
+        tuned = Signal()  # `passing` is of the current list
         wanted = Signal(slot_info(chip))
-        m.d.comb += [passing.eq(select(current.slot, self.pairs_o)), wanted.eq(select(head.slot, self.info))]
+        m.d.sync += passing.eq(select(current.slot, self.pairs_o))
+        m.d.comb += wanted.eq(select(head.slot, self.info))
 
         here, closed, waits, again = Signal(), Signal(), Signal(), Signal()
         fire, first, take = Signal(), Signal(), Signal()
         m.d.comb += [
             # A list that was refilled in the same slot carries the other generation.
-            here.eq(active & passing.valid & (passing.generation == generation)),
+            here.eq(active & tuned & passing.valid & (passing.generation == generation)),
             closed.eq(here & ~fresh & (passing.k == start)),
             waits.eq(queue.o.valid & (unread != RESULTS)),
             # The next column of the same list begins with the very pair that closed the last one.
@@ -98,6 +100,7 @@ class Lane(wiring.Component):
             m.d.sync += [active.eq(1), current.eq(head), generation.eq(wanted.generation), half.eq(wanted.half)]
         with m.Elif(closed):
             m.d.sync += active.eq(0)
+        m.d.sync += tuned.eq(~take | again)
         with m.If(take & ~again):
             m.d.sync += fresh.eq(1)
         with m.Elif(fire):

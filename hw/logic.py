@@ -24,6 +24,11 @@ def popcount(bits: Value) -> Value:
     return Cat(outputs)
 
 
+def at_most_one(bits: Value) -> Value:
+    """Whether no two bits are set."""
+    return ~Cat(bits[n] & bits[:n].any() for n in range(1, len(bits))).any()
+
+
 def join(target, source) -> list:
     """Assignments of one array of members to another."""
     return [to.eq(what) for to, what in zip(target, source, strict=True)]

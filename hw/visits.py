@@ -240,7 +240,7 @@ class Visits(wiring.Component):
             self.finish.valid.eq(retire & leaving.last),
             self.finish.p.eq(Cat(leaving.row, leaving.half, leaving.base)),
             self.unscanned.eq(self.filled & ~scanned),
-            self.idle.eq(~busy.any() & (used == 0)),
+            self.idle.eq(~busy.any()),
         ]
         with m.If(retire):
             m.d.sync += oldest.eq(Mux(oldest == chip.slots - 1, 0, oldest + 1))
