@@ -33,8 +33,9 @@ def build_unit(name: str, chip: Chip, folder: Path) -> Bench:
     component = _named(unit.component)
     arguments = {key: _argument(value, chip) for key, value in unit.arguments.items()}
     env = {key.upper(): str(value) for key, value in arguments.items() if isinstance(value, int)}
-    if isinstance(getattr(component, "LATENCY", None), int):
-        env["LATENCY"] = str(component.LATENCY)
+    for constant in ("LATENCY", "PAUSE"):
+        if isinstance(getattr(component, constant, None), int):
+            env[constant] = str(getattr(component, constant))
     # A unit that is made from a spec of its own is described by it, and any other one by the chip.
     spec = next((value for value in arguments.values() if isinstance(value, Convert)), chip)
     return Bench(unit.bench, emit(component(**arguments), name, spec=spec, folder=folder), env)

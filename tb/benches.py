@@ -14,7 +14,7 @@ class Unit:
 
     Arguments of the constructor are ``chip`` itself, ``chip.<field>``, ``widths.<property>`` of
     :class:`spec.engine.Widths`, a number, or ``module:function``, which is called with the chip. Integer arguments and
-    the class' ``LATENCY`` reach the bench as environment variables in capitals.
+    the class' ``LATENCY`` and ``PAUSE`` reach the bench as environment variables in capitals.
     """
 
     component: str
