@@ -1,0 +1,107 @@
+"""The planted faults: what a designer could get wrong, each as one change of one file.
+
+``chip`` is the smallest chip of ``tests/engine_cases.py`` whose cases show it.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    file: str
+    old: str
+    new: str
+    chip: str = "1x2w8"
+
+    @property
+    def unit(self) -> str:
+        return self.file.removeprefix("hw/").removesuffix(".py")
+
+
+FAULTS = (
+    # Drain and partial sums
+    Fault("drain: address off by one", "hw/drain.py",
+          "(taken_visit.base + taken.column)", "(taken_visit.base + taken.column + 1)"),
+    Fault("drain: lanes swapped", "hw/drain.py", "Cat(taken_lane, ", "Cat(taken_lane ^ 1, "),
+    Fault("drain: first tile adds to the old sum", "hw/drain.py", "old.eq(0)", "old.eq(memory.r_data)"),
+    Fault("drain: sum loses its sign", "hw/drain.py",
+          "place_sum = Signal(signed(widths.lane_sum)", "place_sum = Signal((widths.lane_sum)"),
+    Fault("drain: sum read before the last one is written", "hw/drain.py", "PAUSE = Bram.LATENCY + 3", "PAUSE = 2"),
+    Fault("drain: sum added a cycle late", "hw/drain.py",
+          "delayed(m, place_sum, Bram.LATENCY + 1", "delayed(m, place_sum, Bram.LATENCY + 2"),
+    # Lane
+    Fault("lane: sum cleared late", "hw/lane.py", "total.eq(0)", "total.eq(added)"),
+    Fault("lane: bubbles are added", "hw/lane.py", "with m.Elif(valid_at):", "with m.Else():"),
+    Fault("lane: wrong bank half", "hw/lane.py",
+          "(k + selected.column)[: widths.half_address], selected_half)",
+          "(k + selected.column)[: widths.half_address], ~selected_half)"),
+    Fault("lane: column of the one before", "hw/lane.py", "Mux(again, head.column, current.column)", "current.column"),
+    Fault("lane: starts though no result place is free", "hw/lane.py",
+          "queue.o.valid & (unread != RESULTS)", "queue.o.valid", "2x8w12"),
+    Fault("lane: generation bit ignored", "hw/lane.py",
+          "passing.valid & (passing.generation == generation)", "passing.valid", "2x16w18"),
+    Fault("lane: list left one pair late", "hw/lane.py", "fire.eq(here & (~closed | again))", "fire.eq(here)"),
+    # Scan
+    Fault("scan: wrong mask bit", "hw/scan.py", "bits[: chip.lanes], -1)", "bits[1 : chip.lanes + 1], -1)"),
+    Fault("scan: a column too many", "hw/scan.py", "left > n for n", "left >= n for n"),
+    Fault("scan: full lane queue overrun", "hw/scan.py", "~(pending & ~ready).any()", "1"),
+    Fault("scan: second mask brick is the first", "hw/scan.py", "address.eq(address + 1)", "address.eq(address)", "4x4w8"),
+    # Visits
+    Fault("visits: a kept row forgotten", "hw/visits.py", "coming.eq(kept)", "coming.eq(Mux(kept == 1, 1, kept - 1))"),
+    Fault("visits: address taken a cycle early", "hw/visits.py",
+          "with m.If(wait == Multiplier.LATENCY):", "with m.If(wait == Multiplier.LATENCY - 1):"),
+    Fault("visits: row ends before its sums arrive", "hw/visits.py", "settled & empty & scanned", "settled & scanned"),
+    Fault("visits: sums overwritten before they are read", "hw/visits.py", "free & (used != command.rows)", "free"),
+    Fault("visits: ring of rows a place too long", "hw/visits.py",
+          "wraps = number + 1 == command.rows", "wraps = number == command.rows"),
+    Fault("visits: rows of an aborted chain kept", "hw/visits.py", "head[1].eq(0), used.eq(0)]", "head[1].eq(0)]"),
+    # Sequencer
+    Fault("sequencer: tile loaded over one in use", "hw/sequencer.py",
+          "with m.If(~(opens | any_done).bit_select(half, 1)):", "with m.If(1):"),
+    Fault("sequencer: k_tail ignored", "hw/sequencer.py", "Mux(k_spare == 0, -1, (1 << k_spare) - 1)", "-1"),
+    Fault("sequencer: index of a column tile", "hw/sequencer.py", "command.index_base + n_base", "command.index_base"),
+    Fault("sequencer: rows past the last", "hw/sequencer.py",
+          "Mux(row_next > command.m, command.m, row_next)", "row_next"),
+    Fault("sequencer: C of a column tile", "hw/sequencer.py",
+          "command.c_base + (n_base >> ceil_log2(BRICK))", "command.c_base"),
+    Fault("sequencer: bricks of B come too fast", "hw/sequencer.py", "asking & (pace == 0)", "asking"),
+    Fault("sequencer: a chain's sums cleared on the way", "hw/sequencer.py",
+          "command.start & (k_base == 0)", "k_base == 0"),
+    Fault("sequencer: bank rows too close", "hw/sequencer.py",
+          "k_offset.eq(k_offset + command.columns)", "k_offset.eq(k_offset + command.columns - 1)"),
+    # Fetch and row lists
+    Fault("fetch: empty row without its zero", "hw/fetch.py", "filler.eq(quiet & (count == 0))", "filler.eq(0)"),
+    Fault("fetch: zeros dropped with skip off", "hw/fetch.py", "word.any() | ~self.skip", "word.any()"),
+    Fault("fetch: bricks asked for without room", "hw/fetch.py", "(unasked != 0) & (held != BUFFERS)", "unasked != 0"),
+    Fault("fetch: offset of words 4 to 7", "hw/fetch.py", "self.columns << 2", "self.columns << 1"),
+    Fault("fetch: list a pair too long", "hw/fetch.py", "count - 1", "count"),
+    Fault("rowlist: last pair missing", "hw/rowlist.py", "position == self.ends[s]", "position + 1 == self.ends[s]"),
+    # Shared units
+    Fault("rowqueue: a row handed out twice", "hw/rowqueue.py",
+          "Mux(none, following[h]", "Mux(none | (turn == 1), following[h]", "2x4w16"),
+    Fault("rowqueue: last row kept back", "hw/rowqueue.py",
+          "none = following[h] == limits[h]", "none = following[h] + 1 == limits[h]"),
+    Fault("arbiter: stall dropped", "hw/arbiter.py", "(chosen == n) & advance", "(chosen == n)"),
+    Fault("scratchpad: bank conflict not seen", "hw/scratchpad.py", "~Cat(beaten).any()", "1"),
+    Fault("engine: answer goes to another group", "hw/engine.py",
+          "arbiter.o.p.source, Scratchpad.LATENCY", "arbiter.o.p.source, Scratchpad.LATENCY - 1", "2x4w16"),
+    Fault("engine: host's write lost under C", "hw/engine.py", "self.write.ready.eq(~c_arbiter.o.valid)",
+          "self.write.ready.eq(1)"),
+    Fault("counters: a group not counted", "hw/counters.py", "self.outputs[g] for g in groups)",
+          "self.outputs[g] for g in groups[1:])"),
+    # Finish and Convert
+    Fault("finish: index stride ignored", "hw/finish.py", "eq(command.index_stride)", "eq(command.c_stride)"),
+    Fault("finish: last partial brick not zeroed", "hw/finish.py", "inside & (~command.masked", "(~command.masked"),
+    Fault("finish: masked word not zeroed", "hw/finish.py", "(~command.masked | bits[0])", "(~command.masked | 1)"),
+    Fault("finish: brick begun without room", "hw/finish.py", "(phase != 0) | (ahead != BRICKS_AHEAD)", "1", "16x2w12"),
+    Fault("finish: drain's read taken for its own", "hw/finish.py", "self.read_ready", "1"),
+    Fault("convert: no saturation", "hw/convert.py", "Mux(saturated, extreme, value)", "value"),
+    Fault("convert: clips to the wrong end", "hw/convert.py", "(~negative).replicate(width - 1), negative",
+          "negative.replicate(width - 1), ~negative"),
+    Fault("convert: a tie goes up", "hw/convert.py", "count.eq(self.shift - 1)", "count.eq(self.shift)"),
+    Fault("keyed: key halves swapped", "hw/keyed.py", "key_halves[number % 2]", "key_halves[1 - number % 2]"),
+    Fault("keyed: round constant missing", "hw/keyed.py", "low.eq(mixed ^ constant)", "low.eq(mixed)"),
+    Fault("multiplier: an operand loses its sign", "hw/multiplier.py", "b_in = Signal(self.b.shape()",
+          "b_in = Signal(len(self.b)"),
+)  # fmt: skip
