@@ -67,14 +67,11 @@ def blocks(chip: Chip, m: int, k: int, n: int, masked: bool) -> Iterator[Block]:
 
 
 def _block_size(chip: Chip, m: int, k: int, n: int, masked: bool) -> tuple[int, int]:
-    # Columns are cut between bricks of B, with a mask between bricks of the mask.
-    step = MASK_COLUMNS if masked else BRICK
     best = None
-    for columns in [n, *range((n - 1) // step * step, 0, -step)]:
+    for columns in [n, *range((n - 1) // BRICK * BRICK, 0, -BRICK)]:
         if columns > MAX_DIMENSION:
             continue
-        _, tile, _, _ = bricks_needed(1, k, columns, masked)
-        of_a, _, of_c, of_mask = bricks_needed(1, k, columns, masked)
+        of_a, tile, of_c, of_mask = bricks_needed(1, k, columns, masked)
         rows = min(m, MAX_DIMENSION, (chip.scratch_bricks - tile) // (of_a + of_c + of_mask))
         if rows < 1:
             continue
@@ -84,7 +81,7 @@ def _block_size(chip: Chip, m: int, k: int, n: int, masked: bool) -> tuple[int, 
         if count == 1:
             break
     if best is None:
-        columns = min(n, step)
+        columns = min(n, BRICK)
         raise ProductError(
             f"product {m}x{k}x{n} cannot be cut to fit chip {chip.name}: one row and {columns} columns need "
             f"{sum(bricks_needed(1, k, columns, masked))} bricks, the scratchpad holds {chip.scratch_bricks}"

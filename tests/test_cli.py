@@ -1,0 +1,249 @@
+"""The command line: what it refuses and how, what it writes."""
+
+import json
+import re
+from dataclasses import asdict
+
+import pytest
+from click.testing import CliRunner
+
+from gradloom.cli import main
+from gradloom.generate import FILES
+from gradloom.header import header
+from report.learning_curve import learning_curve
+from report.tables import accuracy_table, phase_table, value_table
+from spec.chip import CHIPS
+from spec.engine import COUNTERS, Widths
+from spec.version import VERSION
+from tb import toolchain
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(main, arguments)
+
+
+@pytest.fixture
+def toml(tmp_path):
+    def write(text: str) -> str:
+        path = tmp_path / "mine.toml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def refused(result, text: str):
+    assert result.exit_code == 2
+    assert result.stderr == f"Error: {text}\n"
+    assert result.stdout == ""
+
+
+CHIP_COMMANDS = (
+    ("demo",),
+    ("generate",),
+    ("train", "--backend", "rtl"),
+    ("measure", "product", "8x8x8"),
+    ("measure", "speed"),
+    ("synth",),
+    ("sim", "lane"),
+)
+
+
+@pytest.mark.parametrize("command", CHIP_COMMANDS, ids=" ".join)
+def test_unknown_chip_is_refused(command):
+    refused(
+        run(*command, "--chip", "sim65"),
+        "unknown chip 'sim65'; named chips: sim64, ecp5-64, tiny; or give a .toml file",
+    )
+
+
+def test_unknown_key_is_refused(toml):
+    refused(
+        run("generate", "--chip", toml("lanez = 8\n")),
+        "unknown chip key 'lanez'; known keys: name, groups, lanes, width, acc_width, bank_depth, list_depth, slots, "
+        "psum_depth, queue_depth, scratch_banks, scratch_depth",
+    )
+
+
+def test_chip_value_out_of_range_is_refused(toml):
+    refused(run("generate", "--chip", toml("lanes = 32\n")), "chip 'mine': lanes must be 2 to 16, not 32")
+
+
+def test_unknown_data_set_is_refused():
+    refused(
+        run("train", "--data", "letters"),
+        "unknown data set 'letters'; known data sets: digits, mnist, fashion-mnist, cifar10",
+    )
+
+
+@pytest.mark.parametrize("frac", [-1, 17])
+def test_format_out_of_range_is_refused(frac):
+    refused(run("train", "--frac", str(frac)), f"frac must be 0 to 16 at width 16, not {frac}")
+
+
+def test_epochs_and_seed_out_of_range_are_refused():
+    refused(run("train", "--epochs", "0"), "epochs must be at least 1, not 0")
+    refused(run("train", "--seed", "-1"), "seed must be 0 to 4294967295, not -1")
+
+
+def test_product_too_large_for_memory_is_refused():
+    refused(
+        run("measure", "product", "4096x4096x4096"),
+        "product 4096x4096x4096 needs 6291456 bricks, but the scratchpad of chip sim64 holds 131072",
+    )
+
+
+@pytest.mark.parametrize("value", ["-0.25", "1.5"])
+def test_density_out_of_range_is_refused(value):
+    refused(run("measure", "product", "8x8x8", "--density", value), f"density must be 0 to 1, not {value}")
+    refused(run("measure", "product", "8x8x8", "--mask-density", value), f"mask density must be 0 to 1, not {value}")
+
+
+@pytest.mark.parametrize("shape", ["512", "8x8", "8x0x8", "8x8x8x8", "axbxc"])
+def test_malformed_product_is_refused(shape):
+    refused(
+        run("measure", "product", shape),
+        f"product must be MxKxN with numbers of at least 1, such as 512x512x512, not '{shape}'",
+    )
+
+
+@pytest.mark.parametrize("command", ["generate", "demo"])
+def test_unwritable_folder_is_refused(command, tmp_path):
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "inside"
+    refused(run(command, "-o", str(folder)), f"cannot write to {folder}: Not a directory")
+
+
+def test_unwritable_json_is_refused(tmp_path):
+    result = run("train", "--epochs", "1", "--json", str(tmp_path))
+    assert result.exit_code == 2
+    assert f"Error: cannot write to {tmp_path}: Is a directory" in result.stderr
+
+
+def test_unknown_bench_and_target_are_refused():
+    result = run("sim", "lain")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: unknown bench 'lain'; benches: engine, group, ")
+    refused(
+        run("synth", "--target", "ecp5-86k"),
+        "unknown target 'ecp5-86k'; known targets: ecp5-25k, ecp5-45k, ecp5-85k",
+    )
+
+
+def test_sim_lists_the_benches():
+    result = run("sim")
+    assert result.exit_code == 0
+    for line in result.stdout.splitlines():
+        assert (toolchain.build_root().parent / line.split()[1]).is_file()
+
+
+COMMANDS = (
+    (),
+    ("demo",),
+    ("generate",),
+    ("train",),
+    ("sim",),
+    ("measure",),
+    ("measure", "product"),
+    ("measure", "speed"),
+    ("synth",),
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command) or "gradloom")
+def test_help_says_what_every_option_does(command):
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    for line in result.stdout.partition("Options:")[2].partition("Commands:")[0].splitlines():
+        if line.startswith(r"  -") and "--net" not in line and "--backend" not in line and "--rounding" not in line:
+            assert re.search(r"\S {2,}\S|\]$", line.strip()) or len(line) > 20
+
+
+def test_train_writes_json(tmp_path):
+    file = tmp_path / "new" / "train.json"
+    result = run("train", "--epochs", "1", "--json", str(file))
+    assert result.exit_code == 0
+    answer = json.loads(file.read_text())
+    assert answer["backend"] == "golden"
+    assert answer["data"] == "digits"
+    assert answer["accuracy"] > 0.8
+    assert len(answer["history"]) == 1
+    on_output = json.loads(run("train", "--epochs", "1", "--json", "-").stdout)
+    assert on_output["history"][0]["digest"] == answer["history"][0]["digest"]
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("generated") / "rtl"
+    result = run("generate", "--chip", "tiny", "-o", str(folder))
+    assert result.exit_code == 0
+    return folder
+
+
+def test_generate_writes_verilog_spec_and_header(generated):
+    assert sorted(path.name for path in generated.iterdir()) == sorted(FILES)
+    assert "module engine(" in (generated / "engine.v").read_text()
+    assert json.loads((generated / "spec.json").read_text()) == asdict(CHIPS["tiny"])
+    assert (generated / "engine.h").read_text() == header(CHIPS["tiny"])
+    ports = json.loads((generated / "ports.json").read_text())
+    for name, width in Widths(CHIPS["tiny"]).command_fields():
+        assert ports[f"command__payload__{name}"]["width"] == width
+
+
+def test_generate_spares_a_folder_with_other_files(generated, tmp_path):
+    again = run("generate", "--chip", "tiny", "-o", str(generated))
+    assert again.exit_code == 0
+    (tmp_path / "thesis.tex").write_text("years of work")
+    refused(
+        run("generate", "--chip", "tiny", "-o", str(tmp_path)),
+        f"{tmp_path} holds files that generate did not write: thesis.tex",
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_header_compiles_and_agrees_with_the_spec(tmp_path):
+    chip = CHIPS["ecp5-64"]
+    (tmp_path / "engine.h").write_text(header(chip))
+    fields = Widths(chip).command_fields()
+    offset, checks = 0, []
+    for name, width in fields:
+        checks.append(f'_Static_assert(GRADLOOM_COMMAND_{name.upper()}_LSB == {offset}, "");')
+        checks.append(f'_Static_assert(GRADLOOM_COMMAND_{name.upper()}_BITS == {width}, "");')
+        offset += width
+    checks += [f'_Static_assert(GRADLOOM_COUNTER_{name.upper()} == {n}, "");' for n, name in enumerate(COUNTERS)]
+    checks.append(f'_Static_assert(GRADLOOM_COMMAND_BITS == {offset}, "");')
+    checks.append('_Static_assert(GRADLOOM_LANES == 8 && GRADLOOM_ROUNDING_STOCHASTIC == 2, "");')
+    source = tmp_path / "check.c"
+    source.write_text('#include "engine.h"\n#include "engine.h"\n' + "\n".join(checks) + "\n")
+    compiler = ["gcc", "-x", "c", "-std=c11", "-Wall", "-Werror", "-c", str(source), "-o", str(tmp_path / "check.o")]
+    toolchain.run_tool(compiler, tmp_path / "log")
+
+
+def test_version():
+    assert run("--version").stdout == f"gradloom, version {VERSION}\n"
+
+
+RESULT = {
+    "data": "digits",
+    "chip": "sim64",
+    "lanes": 64,
+    "epochs": 2,
+    "accuracy_float": 0.97,
+    "accuracy_golden": 0.96,
+    "accuracy_rtl": 0.96,
+    "accuracy_coarse_stochastic": 0.9,
+    "accuracy_coarse_nearest": 0.1,
+    "history": {"float": [0.9, 0.97], "rtl": [0.8, 0.96]},
+    **{
+        key: {"FP": 4, "BP": 3, "WG": 2}
+        for key in ("cycles", "cycles_dense", "density", "mask_density", "utilisation", "utilisation_steady")
+    },
+}
+
+
+def test_report_draws_a_curve_and_tables(tmp_path):
+    picture = learning_curve(RESULT, tmp_path / "curve.png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert accuracy_table(RESULT).row_count == 5
+    assert phase_table(RESULT).row_count == 7
+    assert value_table("x", {"a": 1, "b": 0.5, "c": "d", "e": {"f": 1}}).row_count == 3
