@@ -56,8 +56,9 @@ async def serve(
     stall: float = 0.0,
     latency: int = 4,
     outstanding: int | None = None,
+    late: bool = True,
 ) -> None:
-    """Answer brick requests in order, for ever: ``latency`` cycles late, and ``stall`` of the time later.
+    """Answer brick requests in order, for ever: ``latency`` cycles late, and with ``late`` ``stall`` of the time later.
 
     While nothing is answered the brick is noise. Fails when more than ``outstanding`` answers are due.
     """
@@ -73,6 +74,6 @@ async def serve(
             due.append((now + latency - 1, memory[int(request.raw()[0])]))
             assert outstanding is None or len(due) <= outstanding, f"{len(due)} bricks asked for ahead"
         request.ready.value = int(rng.random() >= stall)
-        answers = bool(due) and due[0][0] <= now and rng.random() >= stall
+        answers = bool(due) and due[0][0] <= now and (not late or rng.random() >= stall)
         valid.value = int(answers)
         brick.value = due.popleft()[1] if answers else int.from_bytes(rng.bytes(width // 8 + 1)) & (1 << width) - 1

@@ -1,0 +1,168 @@
+"""Scan against its golden twin: masks of every density, lanes that stall, tiles that are not loaded yet."""
+
+import cocotb
+import numpy as np
+from cocotb.triggers import RisingEdge
+
+from golden.scan import lane_columns
+from spec.chip import Chip
+from spec.product import MASK_COLUMNS, ceil_div
+from tb.kit import Stream, collect, cycles, generator, guard, load_spec, start
+from tb.models import pack, put, serve
+
+
+class Rows:
+    """Slots handed over in turn, and what comes of them."""
+
+    def __init__(self, dut, chip, rng, masked, stall, memory):
+        self.dut, self.chip, self.rng, self.masked, self.stall, self.memory = dut, chip, rng, masked, stall, memory
+        self.slot = 0
+        self.unscanned = 0
+        self.pushed = [0] * chip.slots
+        self.scanned = []
+        self.outputs = 0
+        cocotb.start_soon(self._watch())
+
+    async def _watch(self):
+        dut, edge = self.dut, RisingEdge(self.dut.clk)
+        while True:
+            await edge
+            self.pushed[int(dut.pushed_slot.value)] += int(dut.pushed.value)
+            self.outputs += int(dut.outputs.value)
+            if dut.scanned.value:
+                slot = int(dut.scanned_slot.value)
+                self.scanned.append((slot, self.pushed[slot]))
+                self.pushed[slot] = 0
+                self.unscanned &= ~(1 << slot)
+            dut.unscanned.value = self.unscanned
+
+    def offer(self, lengths, density):
+        """A row in the next slot; return its slot and the columns of every lane."""
+        rng, chip, slot = self.rng, self.chip, self.slot
+        half, last = int(rng.integers(2)), int(rng.integers(2))
+        length = lengths[half]
+        mask = (rng.random(length) < density).astype(int) if self.masked else None
+        address = max(self.memory, default=-1) + 1 + int(rng.integers(4))
+        if self.masked:
+            bits = rng.integers(0, 2, ceil_div(length, MASK_COLUMNS) * MASK_COLUMNS)  # past the end lie other rows
+            bits[:length] = mask
+            for n, part in enumerate(bits.reshape(-1, 8, 8)):
+                # Only the low eight bits of a word are mask.
+                noise = rng.integers(0, 1 << chip.width - 8, 8) << 8
+                self.memory[address + n] = pack((part << np.arange(8)).sum(axis=1) + noise, chip.width)
+        put(self.dut, f"visits__{slot}", half=half, last=last)
+        getattr(self.dut, f"mask_address__{slot}").value = address % chip.scratch_bricks
+        self.unscanned |= 1 << slot
+        self.slot = (slot + 1) % chip.slots
+        return slot, last, lane_columns(length, chip.lanes, mask)
+
+
+async def scan(dut, rng, chip, masked, density, stall, lengths, count):
+    """Scan ``count`` rows; compare every lane's items and the books."""
+    memory = {}
+    dut.masked.value = int(masked)
+    for half in range(2):
+        put(dut, f"tiles__{half}", n_length=lengths[half], loaded=1)
+    servant = cocotb.start_soon(serve(Stream(dut, "request"), dut.brick_valid, dut.brick, memory, rng, stall))
+    rows = Rows(dut, chip, rng, masked, stall, memory)
+    plan = []
+    expected = [[] for _ in range(chip.lanes)]
+    sinks = []
+
+    async def offer_all():
+        for _ in range(count):
+            while rows.unscanned >> rows.slot & 1 or rng.random() < stall / 2:
+                await cycles(dut, 1)
+            slot, last, columns = rows.offer(lengths, density)
+            plan.append((slot, last, sum(map(len, columns))))
+            for lane, mine in enumerate(columns):
+                expected[lane] += [(slot, int(column)) for column in mine]
+
+    got = [[] for _ in range(chip.lanes)]
+
+    async def sink(lane):
+        o, edge = Stream(dut, f"o__{lane}"), RisingEdge(dut.clk)
+        while True:
+            o.ready.value = int(rng.random() >= stall)
+            await edge
+            if o.valid.value and o.ready.value:
+                got[lane].append((int(o.fields["slot"].value), int(o.fields["column"].value)))
+
+    for lane in range(chip.lanes):
+        sinks.append(cocotb.start_soon(sink(lane)))
+    await offer_all()
+    for _ in range(20_000):
+        if len(rows.scanned) == count and got == expected:
+            break
+        await cycles(dut, 1)
+    await cycles(dut, 10)
+    for task in (servant, *sinks):
+        task.cancel()
+    assert got == expected
+    assert rows.scanned == [(slot, pushed) for slot, _, pushed in plan]
+    assert rows.outputs == sum(pushed for _, last, pushed in plan if last)
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
+@cocotb.parametrize(stall=[0.0, 0.5], masked=[False, True])
+async def walks_columns_as_golden(dut, stall, masked):
+    rng, chip = generator(), load_spec(Chip)
+    await start(dut)
+    for lane in range(chip.lanes):
+        cocotb.start_soon(guard(Stream(dut, f"o__{lane}")))
+    longest = min(chip.psum_depth, 3 * MASK_COLUMNS)
+    for density in (0.0, 0.1, 0.5, 1.0) if masked else (1.0,):
+        # A unit keeps its turn among the slots, so every run starts where the last one stopped.
+        count = chip.slots * 2
+        for lengths in ((1, longest), tuple(map(int, rng.integers(1, longest, 2))), (MASK_COLUMNS, chip.lanes)):
+            await scan(dut, rng, chip, masked, density, stall, lengths, count)
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def a_full_queue_holds_back_one_step_only(dut):
+    """A lane that takes nothing: the others get what is due in that step, and nothing of the next."""
+    rng, chip = generator(), load_spec(Chip)
+    await start(dut)
+    put(dut, "tiles__0", n_length=3 * chip.lanes, loaded=1)
+    dut.unscanned.value = 1
+    for lane in range(1, chip.lanes):
+        getattr(dut, f"o__{lane}__ready").value = 1
+    got = [cocotb.start_soon(collect(Stream(dut, f"o__{n}"), 1, rng, after=50)) for n in range(1, chip.lanes)]
+    for task in got:
+        assert (await task)["column"].tolist() == [0]
+    assert dut.o__0__valid.value
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def waits_for_its_tile(dut):
+    chip = load_spec(Chip)
+    await start(dut)
+    put(dut, "visits__0", half=1)
+    put(dut, "tiles__1", n_length=1)
+    dut.unscanned.value = 1
+    await cycles(dut, 2)
+    for _ in range(20):
+        await cycles(dut, 1)
+        assert dut.load_wait.value
+        assert not any(getattr(dut, f"o__{n}__valid").value for n in range(chip.lanes))
+    dut.tiles__1__loaded.value = 1
+    await cycles(dut, 5)
+    assert dut.o__0__valid.value
+    assert not dut.load_wait.value
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def hands_out_a_column_per_lane_and_cycle(dut):
+    chip = load_spec(Chip)
+    await start(dut)
+    steps = chip.psum_depth // chip.lanes
+    put(dut, "tiles__0", n_length=steps * chip.lanes, loaded=1)
+    for lane in range(chip.lanes):
+        getattr(dut, f"o__{lane}__ready").value = 1
+    dut.unscanned.value = 1
+    while not dut.o__0__valid.value:
+        await cycles(dut, 1)
+    for step in range(min(steps, 40)):
+        assert all(getattr(dut, f"o__{n}__valid").value for n in range(chip.lanes))
+        assert int(dut.o__0__payload__column.value) == step
+        await cycles(dut, 1)
