@@ -35,7 +35,7 @@ class Chip:
     scratch_banks: int = 4  # independent scratchpad memories
     scratch_depth: int = 1024  # bricks in one scratchpad bank
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._within("groups", 1, 64)
         self._within("lanes", 2, 16, power_of_two=True)
         self._within("width", MIN_WIDTH, MAX_WIDTH)
@@ -48,7 +48,7 @@ class Chip:
         self._within("scratch_banks", 1, 16, power_of_two=True)
         self._within("scratch_depth", 16, 1 << 20, power_of_two=True)
 
-    def _within(self, field: str, low: int, high: int, power_of_two: bool = False):
+    def _within(self, field: str, low: int, high: int, power_of_two: bool = False) -> None:
         value = getattr(self, field)
         if not isinstance(value, int) or isinstance(value, bool):
             raise ChipError(f"chip {self.name!r}: {field} must be an integer, not {value!r}")
@@ -88,9 +88,9 @@ CHIPS = {
     chip.name: chip
     for chip in (
         # Sixty-four lanes with memory for 512 x 512 x 512, for simulation only.
-        Chip(name="sim64", bank_depth=4096, psum_depth=4096, queue_depth=32, scratch_depth=32768),
-        # The same array with memories that an ECP5-85F has.
-        Chip(name="ecp5-64"),
+        Chip(name="sim64", slots=6, bank_depth=4096, psum_depth=4096, queue_depth=64, scratch_depth=32768),
+        # Sixty-four lanes with memories that an ECP5-85F has; wide groups share more logic.
+        Chip(name="ecp5-64", groups=4, lanes=16, slots=3, psum_depth=2048),
         # Small enough to build and simulate in seconds.
         Chip(name="tiny", groups=2, lanes=4, bank_depth=256, list_depth=64, psum_depth=256, scratch_depth=512),
     )

@@ -25,7 +25,7 @@ class Fixed:
     width: int = 16
     frac: int = 10
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not MIN_WIDTH <= self.width <= MAX_WIDTH:
             raise ValueError(f"width must be {MIN_WIDTH} to {MAX_WIDTH}, not {self.width}")
         if not 0 <= self.frac <= self.width:
