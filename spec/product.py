@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from spec.chip import BRICK, Chip
 from spec.number import Rounding
 
 MAX_SHIFT = 32  # bits Convert can drop
