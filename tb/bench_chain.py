@@ -1,4 +1,4 @@
-"""Chain: nothing lost or reordered, as deep as it says, one item a cycle, its latency measured."""
+"""Chain: nothing lost or reordered, as deep as it says, an item every second cycle, its latency measured."""
 
 import cocotb
 import numpy as np
@@ -48,12 +48,13 @@ async def holds_as_many_as_its_depth(dut):
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
-async def takes_an_item_in_every_cycle(dut):
+async def takes_an_item_in_every_second_cycle(dut):
     rng, i, o = generator(), Stream(dut, "i"), Stream(dut, "o")
     await start(dut)
     o.ready.value = 1
-    cocotb.start_soon(send(i, draw(rng, i, 50), rng))
-    await RisingEdge(dut.clk)
-    for _ in range(50):
+    sender = cocotb.start_soon(send(i, draw(rng, i, 50), rng))
+    spent = 0
+    while not sender.done():
         await RisingEdge(dut.clk)
-        assert i.ready.value
+        spent += 1
+    assert spent <= 2 * 50 + 1

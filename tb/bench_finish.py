@@ -1,0 +1,138 @@
+"""Finish against golden Convert: rows to bricks, with masks, with stalls on sums, mask bricks and C."""
+
+import cocotb
+import numpy as np
+from cocotb.triggers import RisingEdge, gather
+
+from golden.convert import convert
+from spec.chip import BRICK, Chip
+from spec.engine import Widths
+from spec.number import Rounding
+from spec.product import MASK_COLUMNS, ceil_div
+from tb.kit import Stream, collect, cycles, generator, guard, load_spec, send, start
+from tb.models import pack, put, serve, unpack
+
+
+class Sums:
+    """Partial sums behind the read port: ready at random, an answer ``Storage.LATENCY`` edges after its address."""
+
+    def __init__(self, dut, chip, rng, stall):
+        self.words = rng.integers(-(1 << chip.acc_width - 1), 1 << chip.acc_width - 1, chip.psum_depth)
+        # Half of them small, so that not every word is clipped.
+        small = rng.integers(-(1 << chip.width), 1 << chip.width, chip.psum_depth)
+        self.words = np.where(rng.random(chip.psum_depth) < 0.5, small, self.words)
+        self.task = cocotb.start_soon(self._answer(dut, chip, rng, stall))
+
+    async def _answer(self, dut, chip, rng, stall):
+        edge, address = RisingEdge(dut.clk), None
+        mask = (1 << chip.acc_width) - 1
+        while True:
+            await edge
+            word = int(rng.integers(1 << 31)) if address is None else int(self.words[address])
+            dut.read_data.value = word & mask
+            taken = dut.read_enable.value and dut.read_ready.value
+            address = int(dut.read_address.value) if taken else None
+            dut.read_ready.value = int(rng.random() >= stall)
+
+
+class Notes:
+    """Counts what finish reports."""
+
+    def __init__(self, dut):
+        self.finished, self.saturated = [], 0
+        self.task = cocotb.start_soon(self._watch(dut))
+
+    async def _watch(self, dut):
+        edge = RisingEdge(dut.clk)
+        while True:
+            await edge
+            self.saturated += int(dut.saturated.value)
+            if dut.finished.value:
+                self.finished.append(int(dut.finished_half.value))
+
+
+def draw_mask(rng, chip, memory, address, length, density):
+    """Mask bits of a row, in memory from brick ``address`` on; past its end lie ones."""
+    bits = np.ones(ceil_div(length, MASK_COLUMNS) * MASK_COLUMNS, int)
+    bits[:length] = rng.random(length) < density
+    for n, part in enumerate(bits.reshape(-1, 8, 8)):
+        memory[address + n] = pack((part << np.arange(8)).sum(axis=1), chip.width)
+    return bits[:length]
+
+
+async def check(dut, chip, rng, masked, rounding, stall, sink):
+    """Finish a dozen rows of two tiles under one command."""
+    widths = Widths(chip)
+    wrap = (1 << widths.brick_address) - 1
+    sums, notes, memory = Sums(dut, chip, rng, stall), Notes(dut), {}
+    servant = cocotb.start_soon(serve(Stream(dut, "request"), dut.brick_valid, dut.brick, memory, rng, stall))
+    shift, key = int(rng.integers(0, chip.acc_width - chip.width)) % 33, int(rng.integers(1 << 32))
+    strides = {name: int(rng.integers(1, 20)) for name in ("c_stride", "mask_stride")}
+    index_stride = int(rng.integers(1 << 16))
+    put(dut, "command", masked=masked, shift=shift, rounding=rounding, key=key, index_stride=index_stride, **strides)
+    lengths = [int(rng.integers(1, chip.psum_depth // 2)), int(rng.choice([1, BRICK, BRICK + 1, MASK_COLUMNS]))]
+    told = []
+    for half, length in enumerate(lengths):
+        fields = {"c_base": int(rng.integers(wrap)), "mask_base": 0, "index_base": int(rng.integers(1 << 32))}
+        told.append(fields)
+        put(dut, f"tiles__{half}", n_length=length, **fields)
+    strides["mask_stride"] = ceil_div(max(lengths), MASK_COLUMNS)  # rows of the mask follow each other
+    dut.command__mask_stride.value = strides["mask_stride"]
+
+    jobs, expected, clipped = {"row": [], "half": [], "base": []}, [], 0
+    density = float(rng.choice([0.0, 0.5, 1.0]))
+    for row in rng.permutation(12).tolist():
+        half = int(rng.integers(2))
+        length, base = lengths[half], int(rng.integers(0, chip.psum_depth // 2 // chip.lanes))
+        for field, value in (("row", row), ("half", half), ("base", base)):
+            jobs[field].append(value)
+        acc = sums.words[base * chip.lanes :][:length].copy()
+        if masked:
+            acc[draw_mask(rng, chip, memory, row * strides["mask_stride"], length, density) == 0] = 0
+        index = (told[half]["index_base"] + row * index_stride + np.arange(length)) % (1 << 32)
+        words, saturations = convert(acc, shift, rounding, key, index, chip.width, chip.acc_width)
+        clipped += saturations
+        padded = np.zeros(ceil_div(length, BRICK) * BRICK, int)
+        padded[:length] = words
+        address = told[half]["c_base"] + row * strides["c_stride"]
+        expected += [((address + n) & wrap, brick.tolist()) for n, brick in enumerate(padded.reshape(-1, BRICK))]
+    _, got = await gather(
+        send(Stream(dut, "i"), jobs, rng, stall), collect(Stream(dut, "o"), len(expected), rng, sink, after=40)
+    )
+    assert [(int(a), unpack(int(w), chip.width)) for a, w in zip(got["address"], got["words"], strict=True)] == expected
+    assert notes.saturated == clipped
+    assert notes.finished == jobs["half"]
+    assert dut.idle.value
+    for task in (servant, sums.task, notes.task):
+        task.cancel()
+
+
+@cocotb.test(timeout_time=10, timeout_unit="ms")
+@cocotb.parametrize(masked=[0, 1], stall=[0.0, 0.5], sink=[0.0, 0.5, 0.9])
+async def writes_rows_as_golden(dut, masked, stall, sink):
+    rng, chip = generator(), load_spec(Chip)
+    await start(dut)
+    cocotb.start_soon(guard(Stream(dut, "o")))
+    cocotb.start_soon(guard(Stream(dut, "request")))
+    for rounding in Rounding:
+        await check(dut, chip, rng, masked, rounding, stall, sink)
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def reads_a_sum_in_every_cycle(dut):
+    """Between a row's first and last read lies no other cycle while C does not stall."""
+    chip = load_spec(Chip)
+    await start(dut)
+    length = min(chip.psum_depth, 128)
+    put(dut, "tiles__0", n_length=length)
+    dut.read_ready.value = dut.o__ready.value = 1
+    dut.i__valid.value = 1
+    await cycles(dut, 1)
+    dut.i__valid.value = 0
+    reads = []
+    while not dut.finished.value:
+        await cycles(dut, 1)
+        reads.append(int(dut.read_enable.value))
+    assert "".join(map(str, reads)).strip("0") == "1" * length
+    await cycles(dut, 100)
+    assert dut.idle.value

@@ -1,0 +1,186 @@
+"""Sequencer against its golden twin: order and books of the tiles, the banks they leave, and its handshakes."""
+
+import cocotb
+import numpy as np
+from cocotb.triggers import RisingEdge
+
+from golden.sequencer import tiles
+from spec.chip import BRICK, Chip
+from spec.engine import Widths
+from spec.product import MASK_COLUMNS, Product, ceil_div
+from spec.tiling import command_words, planned
+from tb.kit import Stream, cycles, generator, guard, load_spec, send, start
+from tb.models import pack, serve, unpack
+
+TOLD = ("a_base", "c_base", "mask_base", "index_base", "k_length", "n_length", "first", "last")
+
+
+class Groups:
+    """Groups that work on every open tile for a while; the banks of lane 0 to ``lanes - 1``."""
+
+    def __init__(self, dut, chip, rng, pause):
+        self.dut, self.chip, self.rng, self.pause = dut, chip, rng, pause
+        self.half_words = 1 << Widths(chip).half_address
+        self.bank = {}
+        self.opened, self.loaded, self.rows = [], [], []  # halves, in order
+        self.told = []
+        self.restarts = self.final = 0
+        cocotb.start_soon(self._watch())
+
+    def tile(self, half, field):
+        return int(getattr(self.dut, f"tiles__{half}__{field}").value)
+
+    async def _watch(self):
+        dut, edge, rng, groups = self.dut, RisingEdge(self.dut.clk), self.rng, self.chip.groups
+        remaining = [None, None]  # cycles each group still works in this half
+        was_open, was_loaded = [0, 0], [0, 0]
+        while True:
+            await edge
+            self._write(was_loaded)
+            if dut.queue_set.value:
+                self.rows.append((int(dut.queue_half.value), int(dut.queue_next.value), int(dut.queue_limit.value)))
+            self.restarts += int(dut.restart.value)
+            self.final += int(dut.final_left.value)
+            for half in range(2):
+                is_open, is_loaded = self.tile(half, "open"), self.tile(half, "loaded")
+                if is_open and not was_open[half]:
+                    assert remaining[half] is None, f"half {half} opens again before its groups have left"
+                    remaining[half] = [int(time) for time in rng.integers(0, 1 + self.pause, groups)]
+                    self.opened.append(half)
+                    self.told.append({field: self.tile(half, field) for field in (*TOLD, "k_bricks", "k_tail")})
+                if is_open and is_loaded and not was_loaded[half]:
+                    self.loaded.append((half, self._words(half)))
+                if was_open[half] and not is_open:
+                    assert not any(remaining[half]), f"half {half} closes while a group works on it"
+                    remaining[half] = None
+                was_open[half], was_loaded[half] = is_open, is_open & is_loaded
+                if remaining[half] is not None:
+                    # A group may run out of rows before the tile is loaded, but most wait for it.
+                    waits = 0 if is_loaded or rng.random() < 0.1 else 1
+                    remaining[half] = [max(0, time - 1 + waits) for time in remaining[half]]
+            done = [
+                int(remaining[half] is not None and remaining[half][g] == 0) for g in range(groups) for half in range(2)
+            ]
+            dut.tile_done.value = dut.left.value = sum(bit << n for n, bit in enumerate(done))
+            dut.idle.value = 0 if any(r is not None and any(r) for r in remaining) else (1 << groups) - 1
+
+    def _write(self, loaded):
+        dut, chip = self.dut, self.chip
+        if not dut.load__enable.value:
+            return
+        address = int(dut.load__address.value)
+        assert not loaded[address // self.half_words], "a word is written into a tile in use"
+        count = min(chip.lanes, BRICK)
+        first = BRICK * int(dut.load__upper.value)
+        for lane, word in enumerate(unpack(int(dut.load__words.value), chip.width, count), first):
+            self.bank[lane, address] = word
+
+    def _words(self, half):
+        return {key: word for key, word in self.bank.items() if key[1] // self.half_words == half}
+
+
+def draw(rng, chip, kind):
+    """A product and its tiling: any, one with tiles in all directions, masked, or a part of a chain."""
+    fields = {
+        name: int(rng.integers(0, 100)) for name in ("a_base", "b_base", "c_base", "mask_base", "key", "index_stride")
+    }
+    fields |= {"index_base": int(rng.integers(1 << 32)), "masked": kind == "masked"}
+    step = max(1, (MASK_COLUMNS if kind == "masked" else BRICK) // chip.lanes)
+    m, k, n = (int(size) for size in rng.integers(1, 30, 3))
+    if kind in {"tiles", "masked"}:
+        k_tile = min(8, chip.bank_depth // 2 // step)
+        n = 2 * step * chip.lanes + int(rng.integers(1, 9))
+        fields |= {"k_tile": k_tile, "columns": step, "rows": 1}
+        k = int(rng.integers(1, 25)) if k_tile == 8 else k_tile
+    if kind == "chain":
+        m = min(m, chip.groups)
+        fields |= {"start": bool(rng.integers(2)), "finish": False}
+    strides = {"a_stride": ceil_div(k, BRICK), "c_stride": ceil_div(n, BRICK), "mask_stride": ceil_div(n, MASK_COLUMNS)}
+    b_stride = ceil_div(n, BRICK) + int(rng.integers(2))
+    return planned(chip, Product(m=m, k=k, n=n, b_stride=b_stride, **strides, **fields))
+
+
+async def run(dut, chip, rng, product, b, stall, pause):
+    """One command to its end; return what the groups saw."""
+    memory = {}
+    padded = np.zeros((product.k, ceil_div(product.n, BRICK) * BRICK), int)
+    padded[:, : product.n] = b
+    for row, bricks in enumerate(padded.reshape(product.k, -1, BRICK)):
+        for n, brick in enumerate(bricks):
+            memory[product.b_base + row * product.b_stride + n] = pack(brick, chip.width)
+    servant = cocotb.start_soon(
+        serve(Stream(dut, "request"), dut.brick_valid, dut.brick, memory, rng, stall, late=False)
+    )
+    groups = Groups(dut, chip, rng, pause)
+    words = command_words(chip, product)
+    names = [name for name, _ in Widths(chip).command_fields()]
+    await send(Stream(dut, "i"), {n: [w] for n, w in zip(names, words, strict=True)}, rng)
+    for _ in range(20_000):
+        await cycles(dut, 1)
+        if dut.done.value:
+            break
+    else:
+        raise AssertionError(f"no end of {product}")
+    servant.cancel()
+    await cycles(dut, 2)
+    assert dut.i__ready.value
+    for name, word in zip(names, words, strict=True):
+        assert int(getattr(dut, f"command__{name}").value) == word
+    return groups
+
+
+@cocotb.test(timeout_time=10, timeout_unit="ms")
+@cocotb.parametrize(stall=[0.0, 0.5], pause=[0, 300])
+async def opens_tiles_as_golden(dut, stall, pause):
+    rng, chip = generator(), load_spec(Chip)
+    widths = Widths(chip)
+    await start(dut)
+    cocotb.start_soon(guard(Stream(dut, "request")))
+    half = 0
+    for kind in ("any", "tiles", "masked", "chain"):
+        product = draw(rng, chip, kind)
+        limit = 1 << chip.width - 1
+        b = rng.integers(-limit, limit, (product.k, product.n))
+        groups = await run(dut, chip, rng, product, b, stall, pause)
+
+        expected = list(tiles(chip, product))
+        halves = [(half + n) % 2 for n in range(len(expected))]
+        half = (half + len(expected)) % 2
+        assert groups.opened == halves
+        for told, tile in zip(groups.told, expected, strict=True):
+            assert {field: told[field] for field in TOLD} == {field: int(getattr(tile, field)) for field in TOLD}
+            assert told["k_bricks"] == ceil_div(tile.k_length, BRICK)
+            spare = tile.k_length % BRICK
+            assert told["k_tail"] == ((1 << spare) - 1 if spare else 0xFF)
+        assert groups.rows == [
+            (h, tile.rows.start, tile.rows.stop) for h, tile in zip(halves, expected, strict=True) if tile.k == 0
+        ]
+        assert groups.restarts == int(product.start)
+        assert groups.final or pause == 0
+        for (where, bank), wanted, tile in zip(groups.loaded, halves, expected, strict=True):
+            assert where == wanted
+            base = where << widths.half_address
+            for k in range(tile.k_length):
+                got = [
+                    bank[column % chip.lanes, base + k * product.columns + column // chip.lanes]
+                    for column in range(tile.n_length)
+                ]
+                assert got == b[tile.k + k, tile.n : tile.n + tile.n_length].tolist(), f"{tile}, row {k}"
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+async def loads_the_next_tile_while_groups_work(dut):
+    """Groups that are slow to leave: the second tile is loaded long before the first is left."""
+    rng, chip = generator(), load_spec(Chip)
+    await start(dut)
+    product = draw(rng, chip, "tiles")
+    groups = Groups(dut, chip, rng, 10**6)
+    names = [name for name, _ in Widths(chip).command_fields()]
+    memory = {address: 0 for address in range(chip.scratch_bricks)}
+    cocotb.start_soon(serve(Stream(dut, "request"), dut.brick_valid, dut.brick, memory, rng, late=False))
+    command = dict(zip(names, ([word] for word in command_words(chip, product)), strict=True))
+    await send(Stream(dut, "i"), command, rng)
+    await cycles(dut, 1000)
+    assert [half for half, _ in groups.loaded] == [0, 1]
+    assert groups.opened == [0, 1], "a third tile has no bank"
+    assert not dut.done.value
