@@ -2,15 +2,17 @@
 
 import json
 import re
+import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 
 import numpy as np
 
 from golden.product import product
 from gradloom.machine import netlist
 from host.backends import Machine
-from host.placement import place
+from host.placement import bricks_needed, place
 from host.rtl import RtlExecute
 from spec.chip import Chip
 from spec.number import Rounding
@@ -101,7 +103,7 @@ def measure_product(
     }
 
 
-SPEED_SHAPE = (128, 256, 256)
+SPEED_SHAPES = ((128, 256, 256), (64, 128, 128), (32, 64, 64), (16, 32, 32))  # the first that fits is measured
 GOLDEN_SIZE = 1024
 COCOTB_CYCLES = 3000
 
@@ -112,7 +114,7 @@ def measure_speed(machine: Machine, *, clock: Callable[[], int], repeats: int = 
     clock : cycles that the native engine has run so far.
     """
     chip = machine.chip
-    m, k, n = SPEED_SHAPE
+    m, k, n = shape = _speed_shape(chip)
     execute, rng = RtlExecute(machine), np.random.default_rng(0)
     say(f"native simulation, {m}x{k}x{n} dense")
     a, b = rng.integers(-3000, 3000, (m, k)), rng.integers(-3000, 3000, (k, n))
@@ -125,7 +127,7 @@ def measure_speed(machine: Machine, *, clock: Callable[[], int], repeats: int = 
         native = max(native, (clock() - before) / (time.perf_counter() - start))
 
     say(f"cocotb, {COCOTB_CYCLES} cycles of the same engine at work")
-    cocotb = _cocotb_hz(chip)
+    cocotb = _cocotb_hz(chip, shape)
 
     say(f"golden product of {GOLDEN_SIZE}^3, stochastic rounding, and its sums through int64")
     golden, int64 = _golden_speed()
@@ -141,14 +143,25 @@ def measure_speed(machine: Machine, *, clock: Callable[[], int], repeats: int = 
     }
 
 
-def _cocotb_hz(chip: Chip) -> float:
+def _speed_shape(chip: Chip) -> tuple[int, int, int]:
+    for shape in SPEED_SHAPES:
+        if sum(bricks_needed(*shape, False)) <= chip.scratch_bricks:
+            return shape
+    raise MeasureError(f"the scratchpad of chip {chip.name} holds {chip.scratch_bricks} bricks, too few to measure")
+
+
+def _cocotb_hz(chip: Chip, shape: tuple[int, int, int]) -> float:
     """Cycles per second of wall time that cocotb drives the engine at, busy with a dense product."""
     unit = netlist(chip)
     answer = unit.folder / "cocotb_speed.json"
-    m, k, n = SPEED_SHAPE
-    env = {"SPEED_SHAPE": f"{m},{k},{n}", "SPEED_CYCLES": str(COCOTB_CYCLES), "SPEED_ANSWER": str(answer.resolve())}
+    env = {
+        "SPEED_SHAPE": ",".join(map(str, shape)),
+        "SPEED_CYCLES": str(COCOTB_CYCLES),
+        "SPEED_ANSWER": str(answer.resolve()),
+    }
     answer.unlink(missing_ok=True)
-    ran, failed = run_bench("speed", unit, 1, env=env, verbose=False)
+    with redirect_stdout(sys.stderr):  # standard output may carry JSON
+        ran, failed = run_bench("speed", unit, 1, env=env, verbose=False)
     if not ran or failed or not answer.exists():
         raise toolchain.ToolError("tb.speed failed")
     return json.loads(answer.read_text())["hz"]

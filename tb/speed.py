@@ -40,24 +40,23 @@ async def measure(dut):
         getattr(dut, f"{port}__valid").value = 0
     await start(dut)
 
-    across = ceil_div(n, BRICK)
+    along, across = ceil_div(k, BRICK), ceil_div(n, BRICK)
     product = planned(
         chip,
         Product(
             m=m,
             k=k,
             n=n,
-            a_base=0,
-            a_stride=ceil_div(k, BRICK),
-            b_base=chip.scratch_depth % chip.scratch_bricks,
+            a_stride=along,
+            b_base=m * along,
             b_stride=across,
-            c_base=2 * chip.scratch_depth % chip.scratch_bricks,
+            c_base=m * along + k * across,
             c_stride=across,
             skip=False,
             index_stride=n,
         ),
     )
-    # What B holds changes nothing but how many signals toggle: some rows are enough.
+    # Some rows are enough: words that are all zero would toggle fewer signals.
     await write(dut, product.a_base, rng.integers(-3000, 3000, 16 * k), chip.width)
     await write(dut, product.b_base, rng.integers(-3000, 3000, 16 * n), chip.width)
     for (field, _), value in zip(Widths(chip).command_fields(), command_words(chip, product), strict=True):
