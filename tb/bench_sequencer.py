@@ -25,7 +25,7 @@ class Groups:
         self.opened, self.loaded, self.rows = [], [], []  # halves, in order
         self.told = []
         self.restarts = self.final = 0
-        cocotb.start_soon(self._watch())
+        self.task = cocotb.start_soon(self._watch())
 
     def tile(self, half, field):
         return int(getattr(self.dut, f"tiles__{half}__{field}").value)
@@ -71,7 +71,7 @@ class Groups:
         address = int(dut.load__address.value)
         assert not loaded[address // self.half_words], "a word is written into a tile in use"
         count = min(chip.lanes, BRICK)
-        first = BRICK * int(dut.load__upper.value)
+        first = BRICK * int(dut.load__upper.value) if chip.lanes > BRICK else 0
         for lane, word in enumerate(unpack(int(dut.load__words.value), chip.width, count), first):
             self.bank[lane, address] = word
 
@@ -121,8 +121,9 @@ async def run(dut, chip, rng, product, b, stall, pause):
             break
     else:
         raise AssertionError(f"no end of {product}")
-    servant.cancel()
     await cycles(dut, 2)
+    servant.cancel()
+    groups.task.cancel()
     assert dut.i__ready.value
     for name, word in zip(names, words, strict=True):
         assert int(getattr(dut, f"command__{name}").value) == word
