@@ -20,7 +20,7 @@ CASE_CHIPS = {
               psum_depth=64, queue_depth=4, scratch_banks=1, scratch_depth=512),
         Chip(name="16x2w12", groups=16, lanes=2, width=12, acc_width=32, bank_depth=256, list_depth=32, slots=2,
               psum_depth=32, queue_depth=4, scratch_banks=2, scratch_depth=256),
-        Chip(name="2x4w16", groups=2, lanes=4, bank_depth=128, list_depth=32, slots=4,
+        Chip(name="2x4w16", groups=2, lanes=4, bank_depth=256, list_depth=32, slots=4,
               psum_depth=64, queue_depth=8, scratch_banks=4, scratch_depth=128),
         Chip(name="3x8w18", groups=3, lanes=8, width=18, acc_width=44, bank_depth=256, list_depth=64, slots=3,
               psum_depth=128, queue_depth=4, scratch_banks=8, scratch_depth=64),
@@ -31,8 +31,8 @@ CASE_CHIPS = {
         Chip(name="4x4w8", groups=4, lanes=4, width=8, acc_width=28, bank_depth=512, list_depth=64, slots=2,
               psum_depth=256, queue_depth=4, scratch_banks=2, scratch_depth=256),
         Chip(name="2x8w12", groups=2, lanes=8, width=12, acc_width=40, bank_depth=128, list_depth=16, slots=5,
-              psum_depth=32, queue_depth=32, scratch_banks=4, scratch_depth=128),
-        Chip(name="2x16w18", groups=2, lanes=16, width=18, acc_width=56, bank_depth=32, list_depth=16, slots=2,
+              psum_depth=64, queue_depth=32, scratch_banks=4, scratch_depth=128),
+        Chip(name="2x16w18", groups=2, lanes=16, width=18, acc_width=56, bank_depth=64, list_depth=16, slots=2,
               psum_depth=512, queue_depth=4, scratch_banks=8, scratch_depth=64),
         Chip(name="7x4w12", groups=7, lanes=4, width=12, acc_width=48, bank_depth=64, list_depth=16, slots=3,
               psum_depth=8, queue_depth=4, scratch_banks=1, scratch_depth=512),
@@ -63,6 +63,11 @@ def words(rng: np.random.Generator, shape: tuple[int, int], width: int) -> np.nd
     return rng.integers(-limit, limit, shape)
 
 
+def generator(chip: Chip, seed: int, number: int) -> np.random.Generator:
+    """Of one case: other chips and numbers draw others."""
+    return np.random.default_rng([seed, number, int(chip.digest, 16)])
+
+
 def draw(rng: np.random.Generator, chip: Chip) -> Case:
     """A case that the chip can run; draws until one is."""
     while True:
@@ -77,12 +82,13 @@ def draw(rng: np.random.Generator, chip: Chip) -> Case:
 
 def _draw(rng: np.random.Generator, chip: Chip) -> Case:
     kind = str(rng.choice(KINDS))
-    top = int(rng.choice([9, 20, 40, 90]))
-    m, k, n = (int(rng.integers(1, limit + 1)) for limit in (min(top, 40), top, min(top, 80)))
+    m, k, n = (int(rng.integers(1, rng.choice(tops) + 1)) for tops in ((3, 9, 40), (9, 40, 100), (3, 9, 30, 80)))
+    if rng.random() < 0.2:  # several mask bricks a row
+        m, k, n = (int(rng.integers(low, high)) for low, high in ((1, 20), (1, 24), (MASK_COLUMNS, 150)))
     density = rng.choice([0.0, 0.1, 0.5, 0.9, 1.0])
     a = words(rng, (m, k), chip.width) * (rng.random((m, k)) < density)
-    if rng.random() < 0.3:
-        a[:, k // 3 : 2 * k // 3] = 0  # tiles without a nonzero
+    if rng.random() < 0.4:  # tiles without a nonzero behind full ones
+        a[:, np.arange(k) // rng.choice([8, 16, 32]) % 2 == 1] = 0
     mask = None
     if rng.random() < 0.5:
         mask = rng.random((m, n)) < rng.choice([0.0, 0.1, 0.5, 0.9, 1.0])
@@ -93,7 +99,7 @@ def _draw(rng: np.random.Generator, chip: Chip) -> Case:
         masked=mask is not None,
         skip=bool(rng.random() < 0.7),
         finish=kind != "chain",  # a chain's commands must keep all sums; the others need not
-        shift=int(rng.integers(0, MAX_SHIFT + 1)),
+        shift=int(rng.choice([0, MAX_SHIFT, *rng.integers(MAX_SHIFT + 1, size=6)])),
         rounding=Rounding(int(rng.integers(3))),
         key=int(rng.integers(1 << 32)),
         index_base=int(rng.integers(1 << 32)),

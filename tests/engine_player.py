@@ -1,6 +1,6 @@
 """Engine cases played on the generated engine, every brick of the scratchpad compared with a model of it.
 
-``python -m tests.engine_player --chip 2x4w16 --cases 30 --seed 1`` plays some by hand. Where a case fails depends
+``python tests/engine_player.py --chip 2x4w16 --cases 30 --seed 1`` plays some by hand. Where a case fails depends
 on those before it: one engine runs all of them, without a reset.
 """
 
@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from engine_cases import CASE_CHIPS, Case, draw, generator, products_issued
 
 from golden.product import product as golden_product
 from gradloom.machine import netlist
@@ -24,7 +25,6 @@ from spec.tiling import command_words, planned
 from tb.native import build as native_build
 from tb.native.engine import EngineStuck, NativeEngine
 from tb.native.machine import build_engine
-from tests.engine_cases import CASE_CHIPS, Case, draw, products_issued
 
 HUNG = 60  # seconds of processor time after which a run by hand is given up, in C++ loops too
 FAILED = 3  # status of a run by hand whose case failed; a Python error ends with 1
@@ -88,7 +88,7 @@ class Player:
 
     def play(self, cases: int) -> Tally:
         for number in range(cases):
-            self.rng = np.random.default_rng([self.seed, number])
+            self.rng = generator(self.chip, self.seed, number)
             case = draw(self.rng, self.chip)
             self._title = f"chip {self.chip.name}, seed {self.seed}, case {number} ({case.kind})"
             self.run_case(case)

@@ -1,6 +1,6 @@
 """Faults planted in the hardware, one at a time, to see that the engine cases catch each.
 
-``python -m tests.faults`` writes a copy of the sources per fault, changes one line of it, emits, builds and
+``python tests/faults.py`` writes a copy of the sources per fault, changes one line of it, emits, builds and
 plays cases until one fails; prints a table and ends with status 1 if a fault survives.
 """
 
@@ -17,9 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from engine_player import FAILED
+from fault_list import FAULTS, Fault
+
 from tb import toolchain
-from tests.engine_player import FAILED
-from tests.fault_list import FAULTS, Fault
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("spec", "golden", "hw", "tb", "gradloom", "tests")
@@ -66,7 +67,7 @@ def try_fault(fault: Fault | None, chip: str = "2x4w16", seed: int = 1) -> Outco
         (folder / "build").mkdir()
         (root / "runtime").mkdir(exist_ok=True)
         (folder / "build" / "runtime").symlink_to(root / "runtime")  # Verilator's own objects, the same for all
-        command = [sys.executable, "-m", "tests.engine_player", "--chip", chip, "--cases", str(CASES)]
+        command = [sys.executable, "tests/engine_player.py", "--chip", chip, "--cases", str(CASES)]
         done = subprocess.run(
             [*command, "--seed", str(seed), "--optimize=-O0"],
             cwd=folder,
