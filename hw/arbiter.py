@@ -40,7 +40,8 @@ class Arbiter(wiring.Component):
 
         # Requests are served in batches: who asks while a batch is served comes in the next one.
         batch = Signal(self.count)
-        chosen_valid, chosen = Signal(), Signal(ceil_log2(max(2, self.count)))
+        chosen_valid = Signal()
+        chosen = Signal(ceil_log2(max(2, self.count)))
         now = Cat(chosen_valid & (chosen == n) for n in range(self.count))
         resting = [batch, now]
         for age in range(self.pause - 3):
@@ -48,7 +49,9 @@ class Arbiter(wiring.Component):
             with m.If(advance):
                 m.d.sync += late.eq(resting[-1])
             resting.append(late)
-        rest, asking, pick = Signal(self.count), Signal(self.count), Signal.like(chosen)
+        rest = Signal(self.count)
+        asking = Signal(self.count)
+        pick = Signal.like(chosen)
         m.d.comb += [
             rest.eq(Cat(batch[n] & batch[:n].any() for n in range(self.count))),
             asking.eq(Cat(i.valid for i in self.i) & ~reduce(or_, resting)),

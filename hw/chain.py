@@ -32,10 +32,10 @@ class Chain(wiring.Component):
             place = Signal(self.shape, name=f"place_{n}", reset_less=True)
             room = Signal(name=f"room_{n}")  # from here on, one place at least is free
             m.d.comb += room.eq(~Cat(valids[n:]).all())
-            with m.If(room):
-                m.d.sync += [valids[n].eq(valid), place.eq(word)]
             if n == 0:
                 m.d.comb += self.i.ready.eq(room)
+            with m.If(room):
+                m.d.sync += [valids[n].eq(valid), place.eq(word)]
             if n == self.depth - 1:
                 with m.Elif(self.o.ready):
                     m.d.sync += valids[n].eq(0)

@@ -39,7 +39,9 @@ class Counters(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         groups = range(self.chip.groups)
-        was_running, seen, steady = Signal(), Signal(self.chip.groups), Signal()
+        was_running = Signal()
+        seen = Signal(self.chip.groups)
+        steady = Signal()
         busy, blocked, outputs, load_wait, saturated = (
             Signal(range(self.chip.total_lanes + 1), name=name)
             for name in ("busy_lanes", "blocked_lanes", "new_outputs", "waiting_groups", "clipped")

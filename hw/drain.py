@@ -66,7 +66,8 @@ class Drain(wiring.Component):
 
         # Its address.
         slot_bits = ceil_log2(chip.slots)
-        place_valid, place_first = Signal(), Signal(reset_less=True)
+        place_valid = Signal()
+        place_first = Signal(reset_less=True)
         place_sum = Signal(signed(widths.lane_sum), reset_less=True)
         place = Signal(widths.psum_address, reset_less=True)
         place_slot = Signal(slot_bits, reset_less=True)

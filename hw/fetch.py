@@ -71,7 +71,8 @@ class Fetch(wiring.Component):
         address = Signal(widths.brick_address)
 
         # Ask ahead.
-        asked, begin = Signal(), Signal()
+        asked = Signal()
+        begin = Signal()
         m.d.comb += [
             self.request.valid.eq((unasked != 0) & (held != BUFFERS)),
             self.request.p.eq(address),
@@ -82,8 +83,11 @@ class Fetch(wiring.Component):
         m.d.sync += held.eq(held + asked - begin)
 
         # Bricks move toward the extractor; nonzero bits are found on the way.
-        waiting, waiting_valid = Signal(brick(chip), reset_less=True), Signal()
-        ready, ready_valid, ready_nonzero = Signal(brick(chip), reset_less=True), Signal(), Signal(BRICK)
+        waiting = Signal(brick(chip), reset_less=True)
+        waiting_valid = Signal()
+        ready = Signal(brick(chip), reset_less=True)
+        ready_valid = Signal()
+        ready_nonzero = Signal(BRICK)
         shift_ready = Signal()
         m.d.comb += shift_ready.eq(~ready_valid | begin)
         with m.If(shift_ready):
@@ -98,7 +102,8 @@ class Fetch(wiring.Component):
             m.d.sync += waiting_valid.eq(0)
 
         # Extract one nonzero a cycle.
-        words, pending = Signal(brick(chip), reset_less=True), Signal(BRICK)
+        words = Signal(brick(chip), reset_less=True)
+        pending = Signal(BRICK)
         base = Signal(widths.half_address)  # offset in the bank of the brick's first word
         rest = Signal(BRICK)
         inside = Signal(BRICK)
@@ -130,8 +135,10 @@ class Fetch(wiring.Component):
         valid = [Signal(name=f"valid_{n}") for n in range(3)]
         value = [Signal(chip.width, name=f"value_{n}", reset_less=True) for n in range(3)]
         number_1 = Signal.like(number)
-        base_1, base_2 = Signal.like(base), Signal.like(base)
-        part_2, offset = Signal.like(base), Signal.like(base)
+        base_1 = Signal.like(base)
+        base_2 = Signal.like(base)
+        part_2 = Signal.like(base)
+        offset = Signal.like(base)
         m.d.sync += [
             valid[0].eq(pending.any()),
             value[0].eq(select(number, words)),

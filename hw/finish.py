@@ -81,7 +81,8 @@ class Finish(wiring.Component):
         m.submodules.multiplier = multiplier = Multiplier(FACTOR_BITS, target=self.target)
         product = Signal(range(3))
         wait = Signal(range(Multiplier.LATENCY + 1))
-        index, word_address = Signal(32), Signal(widths.psum_address)
+        index = Signal(32)
+        word_address = Signal(widths.psum_address)
         mask_address = Signal(widths.brick_address)
         brick_address = Signal(widths.brick_address)  # where the next brick of C goes
         m.d.comb += multiplier.a.eq(job.row)
@@ -94,14 +95,18 @@ class Finish(wiring.Component):
                 m.d.comb += multiplier.b.eq(command.mask_stride)
 
         left = Signal(widths.psum_address + 1)  # columns not read yet
-        inside, final, ended = Signal(), Signal(), Signal()  # this column counts, is the last, is past it
+        # this column counts, is the last, is past it
+        inside = Signal()
+        final = Signal()
+        ended = Signal()
         phase = Signal(range(BRICK))  # word of the brick
         bits = Signal(MASK_COLUMNS)
         bits_left = Signal(range(MASK_COLUMNS + 1))
         ahead = Signal(range(BRICKS_AHEAD + 1))
         written = Signal()
         begun = Signal()  # a brick's first word is read
-        read, keep = Signal(), Signal()
+        read = Signal()
+        keep = Signal()
         room = Signal()
         m.d.comb += [
             room.eq((phase != 0) | (ahead != BRICKS_AHEAD)),
@@ -204,7 +209,9 @@ class Finish(wiring.Component):
         m.submodules.addresses = addresses = Fifo(widths.brick_address, BRICKS_AHEAD + 1)
         m.submodules.bricks = bricks = Chain(write_request(chip), BRICKS_AHEAD - 1)
         connect(m, bricks.o, flipped(self.o))
-        gathered, count, full = Signal(brick(chip), reset_less=True), Signal(range(BRICK)), Signal()
+        gathered = Signal(brick(chip), reset_less=True)
+        count = Signal(range(BRICK))
+        full = Signal()
         move = Signal()
         m.d.comb += [
             addresses.i.p.eq(brick_address),

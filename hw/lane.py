@@ -65,12 +65,16 @@ class Lane(wiring.Component):
 
         m.submodules.queue = queue = Fifo(item(chip), chip.queue_depth)
         connect(m, flipped(self.i), queue.i)
-        head = queue.o.p
+        m.submodules.next = following = Chain(item(chip), 1)
+        connect(m, queue.o, following.i)
+        head = following.o.p
 
         # Issue: follow one list until the pair passes that the column began with.
-        active, fresh = Signal(), Signal()
+        active = Signal()
+        fresh = Signal()
         current = Signal(item(chip))
-        generation, half = Signal(), Signal()
+        generation = Signal()
+        half = Signal()
         start = Signal(widths.half_address)  # offset of the column's first pair; offsets in a list differ
         unread = Signal(range(RESULTS + 1))  # columns started whose sums have not left
 
@@ -80,22 +84,26 @@ class Lane(wiring.Component):
         m.d.sync += passing.eq(select(current.slot, self.pairs_o))
         m.d.comb += wanted.eq(select(head.slot, self.info))
 
-        here, closed, waits, again = Signal(), Signal(), Signal(), Signal()
-        fire, first, take = Signal(), Signal(), Signal()
+        here = Signal()
+        closed = Signal()
+        waits = Signal()
+        again = Signal()
+        fire = Signal()
+        first = Signal()
+        take = Signal()
         m.d.comb += [
             # A list that was refilled in the same slot carries the other generation.
             here.eq(active & tuned & passing.valid & (passing.generation == generation)),
             closed.eq(here & ~fresh & (passing.k == start)),
-            waits.eq(queue.o.valid & (unread != RESULTS)),
+            waits.eq(following.o.valid & (unread != RESULTS)),
             # The next column of the same list begins with the very pair that closed the last one.
             again.eq(closed & waits & (head.slot == current.slot)),
             fire.eq(here & (~closed | again)),
             first.eq(fresh | again),
             take.eq(waits & (~active | closed)),
-            queue.o.ready.eq(take),
-            self.busy.eq(fire),
-            self.blocked.eq(queue.o.valid & ~waits & ~active),
+            following.o.ready.eq(take),
         ]
+        m.d.sync += [self.busy.eq(fire), self.blocked.eq(following.o.valid & ~waits & ~active)]
         with m.If(take):
             m.d.sync += [active.eq(1), current.eq(head), generation.eq(wanted.generation), half.eq(wanted.half)]
         with m.Elif(closed):
@@ -110,7 +118,8 @@ class Lane(wiring.Component):
         m.d.sync += unread.eq(unread + take - (self.o.valid & self.o.ready))
 
         # Select, then address the bank.
-        k, a = Signal(widths.half_address, reset_less=True), Signal(chip.width, reset_less=True)
+        k = Signal(widths.half_address, reset_less=True)
+        a = Signal(chip.width, reset_less=True)
         selected = Signal(item(chip), reset_less=True)
         selected_half = Signal(reset_less=True)
         m.d.sync += [
@@ -142,7 +151,8 @@ class Lane(wiring.Component):
         tag_at = delayed(m, selected.as_value(), depth - 1, "tag")
 
         # The sum leaves as its last product is added, so its register can be cleared for the next.
-        total, added = Signal(signed(widths.lane_sum)), Signal(signed(widths.lane_sum))
+        total = Signal(signed(widths.lane_sum))
+        added = Signal(signed(widths.lane_sum))
         m.d.comb += added.eq(total + multiplier.p)
         with m.If(last_at):
             m.d.sync += total.eq(0)

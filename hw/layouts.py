@@ -53,6 +53,8 @@ def tile(chip: Chip):
             "k_bricks": widths.list_bricks,
             "k_tail": BRICK,  # which words of the last brick belong to the tile
             "n_length": widths.psum_address + 1,
+            "n_steps": widths.column + 1,  # columns of the lane that has most
+            "n_tail": chip.lanes,  # lanes that have that many
             "first": 1,  # rows are pulled from the queue and their sums start at zero
             "last": 1,  # sums are complete after this tile
             "open": 1,  # the tile may be worked on

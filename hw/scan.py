@@ -58,7 +58,8 @@ class Scan(wiring.Component):
         chip, widths = self.chip, Widths(self.chip)
         slot = Signal(range(chip.slots))
         column = Signal(widths.column)
-        left = Signal(widths.psum_address + 1)
+        left = Signal(widths.column + 1)  # columns of the lane that has most
+        final = Signal()  # this is the last one
         bits = Signal(MASK_COLUMNS)
         bits_left = Signal(range(MASK_COLUMNS // chip.lanes + 1))
         address = Signal(widths.brick_address)
@@ -69,6 +70,7 @@ class Scan(wiring.Component):
         pending = Signal(chip.lanes)
         pending_item = Signal(item(chip))
         accept = Signal()
+        here_last = Signal()
         ready = Cat(lane.ready for lane in self.o)
         m.d.comb += accept.eq(~(pending & ~ready).any())
         for n, lane in enumerate(self.o):
@@ -77,18 +79,27 @@ class Scan(wiring.Component):
         inside = Signal(chip.lanes)
         wanted = Signal(chip.lanes)
         m.d.comb += [
-            inside.eq(Cat(left > n for n in range(chip.lanes))),
+            inside.eq(Mux(final, half_tile.n_tail, -1)),
             wanted.eq(inside & Mux(self.masked, bits[: chip.lanes], -1)),
         ]
+        stepped = Signal()  # `pending` is new: count it
         count = Signal(range(chip.lanes + 1))
-        m.d.comb += count.eq(popcount(wanted))
-        m.d.sync += [pending.eq(pending & ~ready), self.pushed.eq(0), self.outputs.eq(0), self.scanned.eq(0)]
+        m.d.comb += count.eq(popcount(pending))
+        m.d.sync += [
+            pending.eq(pending & ~ready),
+            stepped.eq(0),
+            self.pushed.eq(Mux(stepped, count, 0)),
+            self.pushed_slot.eq(pending_item.slot),
+            self.outputs.eq(Mux(stepped & here_last, count, 0)),
+            self.scanned.eq(0),
+        ]
 
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [
                     column.eq(0),
-                    left.eq(half_tile.n_length),
+                    left.eq(half_tile.n_steps),
+                    final.eq(half_tile.n_steps == 1),
                     address.eq(select(slot, self.mask_address)),
                 ]
                 with m.If(self.unscanned.bit_select(slot, 1)):
@@ -115,15 +126,15 @@ class Scan(wiring.Component):
                         pending.eq(wanted),
                         pending_item.slot.eq(slot),
                         pending_item.column.eq(column),
-                        self.pushed.eq(count),
-                        self.pushed_slot.eq(slot),
-                        self.outputs.eq(Mux(here.last, count, 0)),
+                        stepped.eq(1),
+                        here_last.eq(here.last),
                         column.eq(column + 1),
-                        left.eq(left - chip.lanes),
+                        left.eq(left - 1),
+                        final.eq(left == 2),
                         bits.eq(bits >> chip.lanes),
                         bits_left.eq(bits_left - 1),
                     ]
-                    with m.If(left <= chip.lanes):
+                    with m.If(final):
                         m.next = "DONE"
                     with m.Elif(self.masked & (bits_left == 1)):
                         m.next = "ASK"

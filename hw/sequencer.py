@@ -70,21 +70,25 @@ class Sequencer(wiring.Component):
             row_next.eq(row_base + command.row_tile),
         ]
         opens = Cat(self.tiles[h].open for h in range(2))
-        all_done, any_done = Signal(2), Signal(2)
+        all_done = Signal(2)
+        any_done = Signal(2)
         for h in range(2):
             done = Cat(self.tile_done[g][h] for g in range(chip.groups))
             m.d.sync += [all_done[h].eq(done.all()), any_done[h].eq(done.any())]
             with m.If(self.tiles[h].open & self.tiles[h].loaded & all_done[h]):
                 m.d.sync += self.tiles[h].open.eq(0)
-        final, final_half = Signal(), Signal()
+        final = Signal()
+        final_half = Signal()
         m.d.sync += self.final_left.eq(
             final & Cat(self.left[g].bit_select(final_half, 1) for g in range(chip.groups)).any()
         )
 
         # Requests walk the tile's rows of B, then its bricks.
         asking = Signal()
-        row_address, address = Signal(widths.brick_address), Signal(widths.brick_address)
-        rows_left, bricks_left = Signal(widths.list_address + 1), Signal(widths.psum_address)
+        row_address = Signal(widths.brick_address)
+        address = Signal(widths.brick_address)
+        rows_left = Signal(widths.list_address + 1)
+        bricks_left = Signal(widths.psum_address)
         bricks = Signal(widths.psum_address)  # of one row of the tile
         pace = Signal(range(load_cycles_per_brick(chip) + 1))
         m.d.comb += [self.request.valid.eq(asking & (pace == 0)), self.request.p.eq(address)]
@@ -104,12 +108,14 @@ class Sequencer(wiring.Component):
                     m.d.sync += asking.eq(0)
 
         n_length = Signal(widths.psum_address + 1)
-        n_rest, k_rest = Signal(DIMENSION_BITS + 1), Signal(DIMENSION_BITS + 1)
+        n_rest = Signal(DIMENSION_BITS + 1)
+        k_rest = Signal(DIMENSION_BITS + 1)
         m.d.sync += [
             n_rest.eq(command.n - n_base),
             k_rest.eq(command.k - k_base),
             n_length.eq(Mux(n_next > command.n, n_rest, command.columns << ceil_log2(chip.lanes))),
         ]
+        n_spare = n_length[: ceil_log2(chip.lanes)]
         k_length = Signal(widths.list_address + 1)
         k_spare = k_length[: ceil_log2(BRICK)]  # words in a last brick that is not full
         m.d.sync += k_length.eq(Mux(k_next > command.k, k_rest, command.k_tile))
@@ -123,6 +129,8 @@ class Sequencer(wiring.Component):
             fresh.k_bricks.eq((k_length + BRICK - 1) >> ceil_log2(BRICK)),
             fresh.k_tail.eq(Mux(k_spare == 0, -1, (1 << k_spare) - 1)),
             fresh.n_length.eq(n_length),
+            fresh.n_steps.eq((n_length + chip.lanes - 1) >> ceil_log2(chip.lanes)),
+            fresh.n_tail.eq(Mux(n_spare == 0, -1, (1 << n_spare) - 1)),
             fresh.first.eq(command.start & (k_base == 0)),
             fresh.last.eq(command.finish & (k_next >= command.k)),
             fresh.open.eq(1),
@@ -202,11 +210,17 @@ class Sequencer(wiring.Component):
         chip, widths, command = self.chip, Widths(self.chip), self.command
         parts = load_cycles_per_brick(chip)
         lanes = min(chip.lanes, BRICK)
-        held, part, busy = Signal(brick(chip)), Signal(range(max(2, parts))), Signal()
+        held = Signal(brick(chip))
+        part = Signal(range(max(2, parts)))
+        busy = Signal()
         upper = Signal()
-        column, k_offset = Signal(widths.column + 1), Signal(widths.half_address + 1)
-        brick_number, rows_left = Signal(widths.psum_address), Signal(widths.list_address + 1)
-        writing, row_ends, brick_ends = Signal(), Signal(), Signal()
+        column = Signal(widths.column + 1)
+        k_offset = Signal(widths.half_address + 1)
+        brick_number = Signal(widths.psum_address)
+        rows_left = Signal(widths.list_address + 1)
+        writing = Signal()
+        row_ends = Signal()
+        brick_ends = Signal()
 
         with m.If(self.brick_valid):
             m.d.sync += [held.eq(self.brick), part.eq(0), busy.eq(1)]

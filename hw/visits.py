@@ -87,7 +87,8 @@ class Visits(wiring.Component):
         m = Module()
         chip, widths, command = self.chip, Widths(self.chip), self.command
         busy = Signal(chip.slots)
-        half, past = Signal(), Signal(2)
+        half = Signal()
+        past = Signal(2)
         now = Signal(tile(chip))
         m.d.comb += now.eq(select(half, self.tiles))
         hold = Signal()  # rows come back in later tiles, or came in earlier ones
@@ -95,15 +96,18 @@ class Visits(wiring.Component):
 
         # Partial-sum rows form a ring. A place is its number and its first address.
         def place(name):
-            return Signal(range(ROW_SLOTS), name=f"{name}_number"), Signal(widths.column, name=f"{name}_base")
+            number = Signal(range(ROW_SLOTS), name=f"{name}_number")
+            wraps = Signal(name=f"{name}_wraps")  # steps are several cycles apart
+            m.d.sync += wraps.eq(number + 1 == command.rows)
+            return number, Signal(widths.column, name=f"{name}_base"), wraps
 
         def step(pointer):
-            number, base = pointer
-            wraps = number + 1 == command.rows
+            number, base, wraps = pointer
             return [number.eq(Mux(wraps, 0, number + 1)), base.eq(Mux(wraps, 0, base + command.columns))]
 
         head, begin, again = place("head"), place("begin"), place("again")
-        kept, coming = Signal(range(ROW_SLOTS + 1)), Signal(range(ROW_SLOTS + 1))
+        kept = Signal(range(ROW_SLOTS + 1))
+        coming = Signal(range(ROW_SLOTS + 1))
         used = Signal(range(ROW_SLOTS + 1))  # ring places whose sums are not written out
         pulled = Signal()
         m.d.sync += used.eq(used + pulled - self.finished)
@@ -113,10 +117,12 @@ class Visits(wiring.Component):
         m.d.comb += [table_w.addr.eq(head[0]), table_w.data.eq(self.queue_row), table_r.addr.eq(again[0])]
 
         m.submodules.multiplier = multiplier = Multiplier(FACTOR_BITS, target=self.target)
-        row, base = Signal(DIMENSION_BITS), Signal(widths.column)
+        row = Signal(DIMENSION_BITS)
+        base = Signal(widths.column)
         for_mask = Signal()
         wait = Signal(range(Multiplier.LATENCY + 1))
-        a_address, mask_address = Signal(widths.brick_address), Signal(widths.brick_address)
+        a_address = Signal(widths.brick_address)
+        mask_address = Signal(widths.brick_address)
         address = Signal(widths.brick_address)
         m.d.comb += [
             multiplier.a.eq(row),
@@ -232,11 +238,12 @@ class Visits(wiring.Component):
 
         # `empty` is a cycle late; a slot is scanned at least a cycle after its last push.
         settled = Signal(chip.slots)
-        m.d.sync += settled.eq(scanned & busy)
+        done = Signal(chip.slots)
+        m.d.sync += [settled.eq(scanned & busy), done.eq(settled & empty & scanned & busy)]
         leaving = Signal(visit(chip))
         m.d.comb += [
             leaving.eq(select(oldest, self.visits)),
-            retire.eq((settled & empty & scanned & busy).bit_select(oldest, 1) & (~leaving.last | self.finish.ready)),
+            retire.eq((done & busy).bit_select(oldest, 1) & (~leaving.last | self.finish.ready)),
             self.finish.valid.eq(retire & leaving.last),
             self.finish.p.eq(Cat(leaving.row, leaving.half, leaving.base)),
             self.unscanned.eq(self.filled & ~scanned),

@@ -57,12 +57,18 @@ class Rows:
         return slot, last, lane_columns(length, chip.lanes, mask)
 
 
+def steps(length, lanes):
+    """A tile of ``length`` columns as the sequencer describes it to the scan."""
+    spare = length % lanes
+    return {"n_steps": -(-length // lanes), "n_tail": (1 << (spare or lanes)) - 1}
+
+
 async def scan(dut, rng, chip, masked, density, stall, lengths, count):
     """Scan ``count`` rows; compare every lane's items and the books."""
     memory = {}
     dut.masked.value = int(masked)
     for half in range(2):
-        put(dut, f"tiles__{half}", n_length=lengths[half], loaded=1)
+        put(dut, f"tiles__{half}", **steps(lengths[half], chip.lanes), loaded=1)
     servant = cocotb.start_soon(serve(Stream(dut, "request"), dut.brick_valid, dut.brick, memory, rng, stall))
     rows = Rows(dut, chip, rng, masked, stall, memory)
     plan = []
@@ -123,7 +129,7 @@ async def a_full_queue_holds_back_one_step_only(dut):
     """A lane that takes nothing: the others get what is due in that step, and nothing of the next."""
     rng, chip = generator(), load_spec(Chip)
     await start(dut)
-    put(dut, "tiles__0", n_length=3 * chip.lanes, loaded=1)
+    put(dut, "tiles__0", **steps(3 * chip.lanes, chip.lanes), loaded=1)
     dut.unscanned.value = 1
     for lane in range(1, chip.lanes):
         getattr(dut, f"o__{lane}__ready").value = 1
@@ -138,7 +144,7 @@ async def waits_for_its_tile(dut):
     chip = load_spec(Chip)
     await start(dut)
     put(dut, "visits__0", half=1)
-    put(dut, "tiles__1", n_length=1)
+    put(dut, "tiles__1", **steps(1, chip.lanes))
     dut.unscanned.value = 1
     await cycles(dut, 2)
     for _ in range(20):
@@ -155,14 +161,14 @@ async def waits_for_its_tile(dut):
 async def hands_out_a_column_per_lane_and_cycle(dut):
     chip = load_spec(Chip)
     await start(dut)
-    steps = chip.psum_depth // chip.lanes
-    put(dut, "tiles__0", n_length=steps * chip.lanes, loaded=1)
+    most = chip.psum_depth // chip.lanes
+    put(dut, "tiles__0", **steps(most * chip.lanes, chip.lanes), loaded=1)
     for lane in range(chip.lanes):
         getattr(dut, f"o__{lane}__ready").value = 1
     dut.unscanned.value = 1
     while not dut.o__0__valid.value:
         await cycles(dut, 1)
-    for step in range(min(steps, 40)):
+    for step in range(min(most, 40)):
         assert all(getattr(dut, f"o__{n}__valid").value for n in range(chip.lanes))
         assert int(dut.o__0__payload__column.value) == step
         await cycles(dut, 1)
