@@ -11,12 +11,11 @@ from golden.float_reference import train_float
 from golden.layers import PHASES, GoldenExecute
 from golden.network import Network
 from golden.trainer import COARSE, Config, EpochLog, Result, Samples, train
+from gradloom.console import err
 from host.backends import Machine
 from host.rtl import PhaseCounters, RtlExecute
 from host.trace import Recorder, Replay
 from spec.number import Rounding
-
-OnEpoch = Callable[[EpochLog, Network], None]
 
 
 def steps(config: Config, samples: Samples) -> int:
@@ -44,7 +43,6 @@ def run_rtl(
     title: str,
     execute: RtlExecute,
     reference: Replay | GoldenExecute | None,
-    on_epoch: OnEpoch | None = None,
 ) -> Result:
     """Training with every product on the engine; evaluations are counted apart from the phases."""
     per_epoch = steps(config, samples)
@@ -57,8 +55,11 @@ def run_rtl(
 
     def after_epoch(log: EpochLog, network: Network) -> None:
         execute.evaluating = False
-        if on_epoch:
-            on_epoch(log, network)
+        if not err.is_terminal:  # where no bar moves, a line an epoch
+            words = "" if reference is None else f", {log.differing_words} of {log.words_compared:,} words differ"
+            err.print(
+                f"{title}: epoch {log.epoch + 1} of {config.epochs}, accuracy {log.accuracy:.4f}{words}, {log.seconds:.0f} s"
+            )
 
     with threadpool_limits(1):
         return train(config, samples, execute=execute, reference=reference, progress=progress, on_epoch=after_epoch)

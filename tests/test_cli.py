@@ -212,7 +212,7 @@ def test_header_compiles_and_agrees_with_the_spec(tmp_path):
         offset += width
     checks += [f'_Static_assert(GRADLOOM_COUNTER_{name.upper()} == {n}, "");' for n, name in enumerate(COUNTERS)]
     checks.append(f'_Static_assert(GRADLOOM_COMMAND_BITS == {offset}, "");')
-    checks.append('_Static_assert(GRADLOOM_LANES == 8 && GRADLOOM_ROUNDING_STOCHASTIC == 2, "");')
+    checks.append(f'_Static_assert(GRADLOOM_LANES == {chip.lanes} && GRADLOOM_ROUNDING_STOCHASTIC == 2, "");')
     source = tmp_path / "check.c"
     source.write_text('#include "engine.h"\n#include "engine.h"\n' + "\n".join(checks) + "\n")
     compiler = ["gcc", "-x", "c", "-std=c11", "-Wall", "-Werror", "-c", str(source), "-o", str(tmp_path / "check.o")]
