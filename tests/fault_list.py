@@ -72,7 +72,8 @@ FAULTS = (
     # Fetch and row lists
     Fault("fetch: empty row without its zero", "hw/fetch.py", "filler.eq(quiet & (count == 0))", "filler.eq(0)"),
     Fault("fetch: zeros dropped with skip off", "hw/fetch.py", "word.any() | ~self.skip", "word.any()"),
-    Fault("fetch: bricks asked for without room", "hw/fetch.py", "(unasked != 0) & (held != BUFFERS)", "unasked != 0"),
+    Fault("fetch: bricks asked for without room", "hw/fetch.py", "(unasked != 0) & (held != BUFFERS)", "unasked != 0",
+          "2x4w16"),
     Fault("fetch: offset of words 4 to 7", "hw/fetch.py", "self.columns << 2", "self.columns << 1"),
     Fault("fetch: list a pair too long", "hw/fetch.py", "count - 1", "count"),
     Fault("rowlist: last pair missing", "hw/rowlist.py", "position == self.ends[s]", "position + 1 == self.ends[s]"),
