@@ -12,8 +12,8 @@ from spec.multiplier import Multiply
 from tb.kit import Stream, collect, cycles, generator, guard, load_spec, send, start
 from tb.models import put, to_signed
 
-# Offset, address; bank; multiplier; sum, then the places that finished sums wait in.
-LATENCY = 2 + Storage.LATENCY + Multiply.LATENCY + RESULTS
+# Address; bank; multiplier; then the places that finished sums wait in.
+LATENCY = 1 + Storage.LATENCY + Multiply.LATENCY + RESULTS
 
 
 class Lists:
@@ -155,7 +155,7 @@ async def starts_nothing_that_it_could_not_keep(dut):
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def has_its_latency(dut):
-    """From a column's last pair on ``pairs_o`` to its sum."""
+    """From the cycle that counts a column's last product to its sum."""
     rng, chip = generator(), load_spec(Chip)
     await start(dut)
     await load(dut, chip, rng)
