@@ -12,6 +12,7 @@ from spec.number import Rounding
 from spec.version import VERSION
 
 BUILD = Path("build")
+INTERRUPTED = 130  # status of a run that Ctrl-C ended
 
 
 class ChipType(click.ParamType):
@@ -100,6 +101,9 @@ def demo(epochs: int | None, chip: Chip, seed: int, folder: Path, json_to: str |
     write_json(result, json_to)
     if result["differing_words"] or result["differing_epoch_digests"]:
         raise SystemExit(1)
+    if result["interrupted"]:
+        console.print(f"interrupted after {result['epochs']} of {config.epochs} epochs")
+        raise SystemExit(INTERRUPTED)
 
 
 @main.command()
@@ -187,6 +191,8 @@ def train(
     write_json(answer, json_to)
     if result.differing_words:
         raise SystemExit(1)
+    if result.interrupted:
+        raise SystemExit(INTERRUPTED)
 
 
 @main.command()

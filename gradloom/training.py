@@ -10,12 +10,14 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from golden.float_reference import train_float
 from golden.layers import PHASES, GoldenExecute
 from golden.network import Network
-from golden.trainer import COARSE, Config, EpochLog, Result, Samples, train
+from golden.trainer import Config, EpochLog, Result, Samples, train
 from gradloom.console import err
 from host.backends import Machine
 from host.rtl import PhaseCounters, RtlExecute
 from host.trace import Recorder, Replay
 from spec.number import Rounding
+
+COARSE_FRAC = 3  # golden.trainer.COARSE: stochastic rounding still learns here, nearest does not
 
 
 def steps(config: Config, samples: Samples) -> int:
@@ -88,11 +90,11 @@ def run_demo(config: Config, samples: Samples, machine: Machine, shown: Progress
 
     The golden run is recorded: every word of every product and, at every step, all weights. The
     RTL run starts from the same seed and its words are compared with the recorded ones; it is
-    never corrected. KeyboardInterrupt ends the stage it falls in; what was measured is returned.
+    never corrected. KeyboardInterrupt ends the RTL run; what was measured until then is returned.
     """
     start = time.perf_counter()
     result: dict = {"chip": machine.chip.name, "lanes": machine.chip.total_lanes, "data": samples.name}
-    coarse = replace(COARSE, epochs=config.epochs, seed=config.seed)
+    coarse = config.with_frac(COARSE_FRAC)
 
     with threadpool_limits(1):
         floats = train_float(config, samples)
@@ -102,6 +104,8 @@ def run_demo(config: Config, samples: Samples, machine: Machine, shown: Progress
     result["accuracy_golden"] = golden.accuracy
     stochastic = run_golden(coarse, samples, shown, "golden, 3 fraction bits, stochastic")
     nearest = run_golden(replace(coarse, rounding=Rounding.NEAREST), samples, shown, "golden, 3 fraction bits, nearest")
+    if golden.interrupted or stochastic.interrupted or nearest.interrupted:
+        raise KeyboardInterrupt  # the engine has done nothing yet
     result["accuracy_coarse_stochastic"] = stochastic.accuracy
     result["accuracy_coarse_nearest"] = nearest.accuracy
 
@@ -119,7 +123,7 @@ def run_demo(config: Config, samples: Samples, machine: Machine, shown: Progress
         **phases_dict(execute),
         "saturations": execute.saturations,
         "epochs": len(rtl.history),
-        "interrupted": golden.interrupted or rtl.interrupted,
+        "interrupted": rtl.interrupted,
         "seconds_rtl": round(time.perf_counter() - began, 1),
         "seconds": round(time.perf_counter() - start, 1),
         "history": {

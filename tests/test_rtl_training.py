@@ -1,15 +1,18 @@
 """Products of a training run on an engine: layout, blocks, counters, and words equal to golden's."""
 
+import json
 import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from golden.layers import GoldenExecute
 from golden.network import Network
 from golden.product import product
 from golden.trainer import DEMO, Samples, train
+from gradloom.cli import main
 from host.backends import GoldenMachine, mask_to_bricks, to_bricks
 from host.placement import blocks, bricks_needed, place
 from host.rtl import RtlExecute
@@ -17,6 +20,7 @@ from host.trace import Record, Recorder, Replay
 from spec.chip import CHIPS, Chip
 from spec.number import Rounding
 from spec.product import ProductError
+from tb.native.engine import NativeEngine
 
 TINY = CHIPS["tiny"]
 SMALL = replace(TINY, name="small", scratch_depth=64)  # 256 bricks: products must be cut
@@ -227,6 +231,82 @@ def test_dense_cycles_depend_on_the_shape_alone(engine, rng):
             dense(a, b, shift=8, rounding=Rounding.NEAREST, key=2)
             cycles.add(dense.phases["FP"].cycles)
         assert len(cycles) == 1, f"{m}x{k}x{n}: {cycles}"
+
+
+DEMO_NAMES = {
+    "accuracy_float",
+    "accuracy_golden",
+    "accuracy_rtl",
+    "differing_words",
+    "words_compared",
+    "cycles",
+    "cycles_dense",
+    "density",
+    "utilisation",
+    "seconds",
+}
+
+
+@pytest.fixture
+def small_demo(monkeypatch, blobs):
+    """The demo on a network and a data set that take seconds."""
+    monkeypatch.setattr("golden.trainer.DEMO", CONFIG)
+    monkeypatch.setattr("host.datasets.load", lambda name: blobs)
+
+
+def demo(folder, *arguments):
+    return CliRunner().invoke(main, ["demo", "--chip", "tiny", "-o", str(folder), *arguments])
+
+
+@pytest.mark.rtl
+def test_demo_keeps_its_promises(small_demo, tmp_path):
+    done = demo(tmp_path, "--json", "-")
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert result == json.loads((tmp_path / "result.json").read_text())
+    assert result.keys() >= DEMO_NAMES
+    assert result["accuracy_rtl"] == result["accuracy_golden"] > 0.5
+    assert result["differing_words"] == 0
+    assert result["words_compared"] > 40_000
+    assert (tmp_path / "learning_curve.png").is_file()
+    for phase in ("FP", "BP", "WG"):
+        assert 0 < result["cycles"][phase] < result["cycles_dense"][phase]
+        assert 0 < result["density"][phase] < 1
+        assert 0 < result["utilisation"][phase] < 1
+
+
+@pytest.mark.rtl
+def test_demo_fails_when_the_engine_gives_a_wrong_word(small_demo, tmp_path, monkeypatch):
+    read = NativeEngine.read
+
+    def faulty(self, address, count):
+        bricks = read(self, address, count)
+        bricks[0, 0] ^= 1 << 9
+        return bricks
+
+    monkeypatch.setattr(NativeEngine, "read", faulty)
+    done = demo(tmp_path)
+    assert done.exit_code == 1
+    assert json.loads((tmp_path / "result.json").read_text())["differing_words"] > 0
+
+
+@pytest.mark.rtl
+def test_interrupted_demo_keeps_whole_epochs(small_demo, tmp_path, monkeypatch):
+    calls, run = [], NativeEngine.run
+
+    def interrupted(self, *arguments):
+        calls.append(1)
+        if len(calls) == 200:  # in the second epoch
+            raise KeyboardInterrupt
+        return run(self, *arguments)
+
+    monkeypatch.setattr(NativeEngine, "run", interrupted)
+    done = demo(tmp_path)
+    assert done.exit_code == 130
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["epochs"] == 1
+    assert result["words_compared"] > 10_000
+    assert "interrupted after 1 of 2 epochs" in done.stdout
 
 
 @pytest.mark.slow
