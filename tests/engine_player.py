@@ -26,7 +26,7 @@ from tb.native import build as native_build
 from tb.native.engine import EngineStuck, NativeEngine
 from tb.native.machine import build_engine
 
-HUNG = 60  # seconds of processor time after which a run by hand is given up, in C++ loops too
+HUNG = 8  # seconds of processor time after which a case played by hand is given up, in loops of the C++ too
 FAILED = 3  # status of a run by hand whose case failed; a Python error ends with 1
 START_TO_DONE = 2  # cycles from the start of a command to the end of its pulse `done` that `cycles` does not count
 
@@ -88,11 +88,14 @@ class Player:
 
     def play(self, cases: int) -> Tally:
         for number in range(cases):
-            self.rng = generator(self.chip, self.seed, number)
-            case = draw(self.rng, self.chip)
-            self._title = f"chip {self.chip.name}, seed {self.seed}, case {number} ({case.kind})"
-            self.run_case(case)
+            self.play_one(number)
         return self.tally
+
+    def play_one(self, number: int) -> None:
+        self.rng = generator(self.chip, self.seed, number)
+        case = draw(self.rng, self.chip)
+        self._title = f"chip {self.chip.name}, seed {self.seed}, case {number} ({case.kind})"
+        self.run_case(case)
 
     def run_case(self, case: Case) -> np.ndarray:
         """Play one case; its words of C. Raises :class:`CaseFailed` at any difference."""
@@ -314,13 +317,17 @@ def main(arguments: Iterable[str] | None = None) -> int:
     for name in options.chip or CASE_CHIPS:
         chip = (CASE_CHIPS | CHIPS)[name]
         library = build_case_engine(chip, optimize=options.optimize, progress=True)
-        signal.setitimer(signal.ITIMER_PROF, HUNG)  # not caught: it ends a loop in C++ that never returns
+        signal.setitimer(signal.ITIMER_PROF, HUNG)  # nobody catches it: it ends what Python cannot
         try:
-            print(f"{name}: {Player(chip, library, options.seed).play(options.cases)}", flush=True)
+            player = Player(chip, library, options.seed)
+            for number in range(options.cases):
+                signal.setitimer(signal.ITIMER_PROF, HUNG)
+                player.play_one(number)
+            signal.setitimer(signal.ITIMER_PROF, 0)
         except CaseFailed as error:
             print(error)
             return FAILED
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        print(f"{name}: {player.tally}", flush=True)
     return 0
 
 
