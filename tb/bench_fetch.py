@@ -10,7 +10,8 @@ from spec.engine import Widths
 from tb.kit import Stream, cycles, generator, guard, load_spec, send, start
 from tb.models import pack, serve, to_signed
 
-BUFFERS = 2
+BUFFERS = 2  # bricks asked for ahead
+LATENCY = 6  # cycles: two places for bricks, the words being read, three registers for the offset
 
 
 def draw(rng, chip, memory, length, density):
@@ -111,3 +112,21 @@ async def spends_a_cycle_on_a_brick_of_zeros(dut):
         await cycles(dut, 1)
         spent += 1
     assert spent <= 4 * count + 12
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def has_its_latency(dut):
+    """Edges from the first that sees a brick to the first that sees its first pair stored."""
+    chip = load_spec(Chip)
+    await start(dut)
+    await send(Stream(dut, "i"), {"slot": [0], "address": [0], "bricks": [1], "tail": [0xFF]}, generator())
+    dut.request__ready.value = 1
+    await cycles(dut, 5)
+    dut.brick.value, dut.brick_valid.value = pack([1] * BRICK, chip.width), 1
+    await RisingEdge(dut.clk)
+    dut.brick_valid.value = 0
+    latency = 0
+    while not dut.w_enable.value:
+        await RisingEdge(dut.clk)
+        latency += 1
+    assert latency == LATENCY
