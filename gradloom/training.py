@@ -102,8 +102,8 @@ def run_demo(config: Config, samples: Samples, machine: Machine, shown: Progress
     recorder = Recorder(GoldenExecute(width=config.inputs.width))
     golden = run_golden(config, samples, shown, "golden", recorder)
     result["accuracy_golden"] = golden.accuracy
-    stochastic = run_golden(coarse, samples, shown, "golden, 3 fraction bits, stochastic")
-    nearest = run_golden(replace(coarse, rounding=Rounding.NEAREST), samples, shown, "golden, 3 fraction bits, nearest")
+    stochastic = run_golden(coarse, samples, shown, "3 fraction bits, stochastic")
+    nearest = run_golden(replace(coarse, rounding=Rounding.NEAREST), samples, shown, "3 fraction bits, nearest")
     if golden.interrupted or stochastic.interrupted or nearest.interrupted:
         raise KeyboardInterrupt  # the engine has done nothing yet
     result["accuracy_coarse_stochastic"] = stochastic.accuracy
@@ -112,7 +112,7 @@ def run_demo(config: Config, samples: Samples, machine: Machine, shown: Progress
     execute = RtlExecute(machine, dense=True)
     replay = Replay(recorder.records)
     began = time.perf_counter()
-    rtl = run_rtl(config, samples, shown, f"RTL, chip {machine.chip.name}", execute, replay)
+    rtl = run_rtl(config, samples, shown, f"RTL, {machine.chip.name}", execute, replay)
     digests = [ours.digest != theirs.digest for ours, theirs in zip(rtl.history, golden.history, strict=False)]
     result |= {
         "accuracy_rtl": rtl.accuracy,
