@@ -10,6 +10,8 @@ from amaranth.utils import ceil_log2
 
 from hw.logic import select
 
+FOUR = 4  # words selected from at once
+
 
 class Arbiter(wiring.Component):
     """One transfer a cycle from ``count`` streams, in turn; the same stream every ``pause`` cycles at most.
@@ -22,10 +24,10 @@ class Arbiter(wiring.Component):
     o : stream of ``{value: shape, source: number of the input}``
     """
 
-    LATENCY = 3
+    LATENCY = 4
 
     def __init__(self, shape, count: int, pause: int = 3):
-        self.pause = pause  # at least 3: the choice is made two cycles before the transfer
+        self.pause = pause  # at least 3: the choice is made two cycles before the input's transfer
         self.count = count
         self.shape = shape
         self.output = data.StructLayout({"value": shape, "source": range(max(2, count))})
@@ -42,8 +44,8 @@ class Arbiter(wiring.Component):
         batch = Signal(self.count)
         chosen_valid = Signal()
         chosen = Signal(ceil_log2(max(2, self.count)))
-        now = Cat(chosen_valid & (chosen == n) for n in range(self.count))
-        resting = [batch, now]
+        grant = Signal(self.count)  # the choice, one bit for each input
+        resting = [batch, grant]
         for age in range(self.pause - 3):
             late = Signal(self.count, name=f"served_{age}")
             with m.If(advance):
@@ -60,16 +62,30 @@ class Arbiter(wiring.Component):
             with m.If(batch[n]):
                 m.d.comb += pick.eq(n)
         with m.If(advance):
-            m.d.sync += [chosen_valid.eq(batch.any()), chosen.eq(pick), batch.eq(Mux(rest.any(), rest, asking))]
+            m.d.sync += [
+                chosen_valid.eq(batch.any()),
+                chosen.eq(pick),
+                grant.eq(batch & ~rest),
+                batch.eq(Mux(rest.any(), rest, asking)),
+            ]
 
         for n, i in enumerate(self.i):
-            m.d.comb += i.ready.eq(chosen_valid & (chosen == n) & advance)
+            m.d.comb += i.ready.eq(grant[n] & advance)
+        # Take its word, first among four neighbours, then among the fours.
+        inputs = [i.p for i in self.i]
+        fours = [inputs[n : n + FOUR] for n in range(0, self.count, FOUR)]
+        near = [Signal(self.shape, name=f"near_{n}", reset_less=True) for n in range(len(fours))]
+        near_valid = Signal()
+        near_source = Signal.like(chosen, reset_less=True)
         out = Signal(self.output, reset_less=True)
         m.d.comb += self.o.p.eq(out)
         with m.If(advance):
             m.d.sync += [
-                self.o.valid.eq(chosen_valid),
-                out.source.eq(chosen),
-                out.value.eq(select(chosen, [i.p for i in self.i])),
+                *(word.eq(select(chosen[:2], four)) for word, four in zip(near, fours, strict=True)),
+                near_valid.eq(chosen_valid),
+                near_source.eq(chosen),
+                self.o.valid.eq(near_valid),
+                out.source.eq(near_source),
+                out.value.eq(select(near_source[2:], near)),
             ]
         return m

@@ -18,7 +18,7 @@ from spec.engine import Widths
 from spec.product import MASK_COLUMNS
 
 JOBS = 3  # rows whose sums are complete and that wait
-BRICKS_AHEAD = 3  # bricks begun and not yet written: one being filled, two waiting
+BRICKS_AHEAD = 4  # bricks begun and not yet written: one being filled, the others waiting
 
 
 def write_request(chip: Chip):
@@ -205,7 +205,7 @@ class Finish(wiring.Component):
             self.saturated.eq(converter.o.valid & converter.o.p.saturated),
         ]
 
-        # Gather eight words; two more bricks may wait to be written, each with its address.
+        # Gather eight words; the bricks behind may wait to be written, each with its address.
         m.submodules.addresses = addresses = Fifo(widths.brick_address, BRICKS_AHEAD + 1)
         m.submodules.bricks = bricks = Chain(write_request(chip), BRICKS_AHEAD - 1)
         connect(m, bricks.o, flipped(self.o))

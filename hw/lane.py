@@ -23,7 +23,7 @@ class Lane(wiring.Component):
     a lost cycle (a change of row costs two), and lanes need not keep step with one another.
 
     Golden twin: one column of :func:`golden.product.exact_product`.
-    Latency: ``LATENCY`` cycles from a column's last pair on ``pairs_o`` to ``o.valid``.
+    Latency: 10 cycles from a column's last pair on ``pairs_o`` to ``o.valid``.
     Stalls: ``i`` waits when the queue is full; a column starts only when at most
     ``RESULTS - 1`` earlier sums of this lane are still unread, so ``o`` may stall freely.
 

@@ -10,7 +10,7 @@ from spec.engine import DIMENSION_BITS
 class RowQueue(wiring.Component):
     """One counter for each bank half. Groups are asked in turn, one a cycle.
 
-    Latency: 2 to ``groups + 1`` cycles from request to grant.
+    Latency: 1 to ``groups`` cycles from request to grant.
 
     Members
     -------
