@@ -27,6 +27,7 @@ CHIP = {"chip": "chip"}
 UNITS = {
     "engine": Unit(component="hw.engine:Engine", arguments=CHIP, bench="bench_engine"),
     "sequencer": Unit(component="hw.sequencer:Sequencer", arguments=CHIP, bench="bench_sequencer"),
+    "visits": Unit(component="hw.visits:Visits", arguments=CHIP, bench="bench_visits"),
     "fetch": Unit(component="hw.fetch:Fetch", arguments=CHIP, bench="bench_fetch"),
     "rowlist": Unit(component="hw.rowlist:RowLists", arguments=CHIP, bench="bench_rowlist"),
     "scan": Unit(component="hw.scan:Scan", arguments=CHIP, bench="bench_scan"),
