@@ -16,6 +16,7 @@ from spec.chip import CHIPS
 from spec.engine import COUNTERS, Widths
 from spec.version import VERSION
 from tb import toolchain
+from tb.benches import benches
 
 
 def run(*arguments: str):
@@ -121,9 +122,7 @@ def test_unwritable_json_is_refused(tmp_path):
 
 
 def test_unknown_bench_and_target_are_refused():
-    result = run("sim", "lain")
-    assert result.exit_code == 2
-    assert result.stderr.startswith("Error: unknown bench 'lain'; benches: engine, group, ")
+    refused(run("sim", "lain"), f"unknown bench 'lain'; benches: {', '.join(benches())}")
     refused(
         run("synth", "--target", "ecp5-86k"),
         "unknown target 'ecp5-86k'; known targets: ecp5-25k, ecp5-45k, ecp5-85k",
@@ -135,6 +134,13 @@ def test_sim_lists_the_benches():
     assert result.exit_code == 0
     for line in result.stdout.splitlines():
         assert (toolchain.build_root().parent / line.split()[1]).is_file()
+
+
+@pytest.mark.rtl
+def test_sim_runs_a_bench():
+    result = run("sim", "chain", "--seed", "3")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^chain: [1-9]\d* tests, 0 failed$", result.stdout, re.MULTILINE)
 
 
 COMMANDS = (
