@@ -13,9 +13,11 @@ from golden.network import Network
 from golden.product import product
 from golden.trainer import DEMO, Samples, train
 from gradloom.cli import main
+from gradloom.console import bars
+from gradloom.training import run_rtl, steps
 from host.backends import GoldenMachine, mask_to_bricks, to_bricks
 from host.placement import blocks, bricks_needed, place
-from host.rtl import RtlExecute
+from host.rtl import EVALUATION, RtlExecute
 from host.trace import Record, Recorder, Replay
 from spec.chip import CHIPS, Chip
 from spec.number import Rounding
@@ -231,6 +233,18 @@ def test_dense_cycles_depend_on_the_shape_alone(engine, rng):
             dense(a, b, shift=8, rounding=Rounding.NEAREST, key=2)
             cycles.add(dense.phases["FP"].cycles)
         assert len(cycles) == 1, f"{m}x{k}x{n}: {cycles}"
+
+
+def test_evaluations_are_counted_apart_from_training(blobs):
+    execute = RtlExecute(GoldenMachine(TINY))
+    with bars() as shown:
+        result = run_rtl(CONFIG, blobs, shown, "RTL", execute, GoldenExecute())
+    assert result.differing_words == 0
+    layers, per_epoch = 3, steps(CONFIG, blobs)
+    products = {phase: counts.products for phase, counts in execute.phases.items()}
+    trained = CONFIG.epochs * per_epoch
+    assert products == {"FP": 3 * trained, "BP": 2 * trained, "WG": 3 * trained, EVALUATION: CONFIG.epochs * layers}
+    assert execute.phases["FP"].macs_dense == sum(log.macs_dense["FP"] for log in result.history)
 
 
 DEMO_NAMES = {
