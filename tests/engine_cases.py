@@ -29,7 +29,7 @@ CASE_CHIPS = {
         Chip(name="5x2w16", groups=5, lanes=2, acc_width=36, bank_depth=256, list_depth=16, slots=5,
               psum_depth=16, queue_depth=16, scratch_banks=1, scratch_depth=1024),
         Chip(name="4x4w8", groups=4, lanes=4, width=8, acc_width=28, bank_depth=512, list_depth=64, slots=2,
-              psum_depth=256, queue_depth=4, scratch_banks=2, scratch_depth=256),
+              psum_depth=256, queue_depth=4, scratch_banks=2, scratch_depth=512),
         Chip(name="2x8w12", groups=2, lanes=8, width=12, acc_width=40, bank_depth=128, list_depth=16, slots=5,
               psum_depth=64, queue_depth=32, scratch_banks=4, scratch_depth=128),
         Chip(name="2x16w18", groups=2, lanes=16, width=18, acc_width=56, bank_depth=64, list_depth=16, slots=2,
@@ -84,7 +84,7 @@ def _draw(rng: np.random.Generator, chip: Chip) -> Case:
     kind = str(rng.choice(KINDS))
     m, k, n = (int(rng.integers(1, rng.choice(tops) + 1)) for tops in ((3, 9, 40), (9, 40, 100), (3, 9, 30, 80)))
     if rng.random() < 0.2:  # several mask bricks a row
-        m, k, n = (int(rng.integers(low, high)) for low, high in ((1, 20), (1, 24), (MASK_COLUMNS, 150)))
+        m, k, n = (int(rng.integers(low, high)) for low, high in ((1, 12), (1, 20), (MASK_COLUMNS, 150)))
     density = rng.choice([0.0, 0.1, 0.5, 0.9, 1.0])
     a = words(rng, (m, k), chip.width) * (rng.random((m, k)) < density)
     if rng.random() < 0.4:  # tiles without a nonzero behind full ones
@@ -107,7 +107,21 @@ def _draw(rng: np.random.Generator, chip: Chip) -> Case:
     )
     if kind in {"tiled", "chain"}:
         command = replace(command, **_tiling(rng, chip, command))
-    return Case(kind, a, words(rng, (k, n), chip.width), mask, command, bool(rng.random() < 0.4))
+    case = Case(kind, a, words(rng, (k, n), chip.width), mask, command, bool(rng.random() < 0.4))
+    return _hurried(rng, chip, case) if rng.random() < 0.1 else case
+
+
+def _hurried(rng: np.random.Generator, chip: Chip, case: Case) -> Case:
+    """Full tiles of the reduction before all but empty ones, a column a lane: sums of one element that follow closely."""
+    k_tile = min(chip.list_depth, chip.bank_depth // 2, 64)
+    m, k = int(rng.integers(1, 3 * chip.groups + 1)), int(rng.integers(k_tile + 1, 3 * k_tile))
+    n = int(rng.integers(1, chip.lanes + 1))
+    a = rng.integers(1, 9, (m, k))
+    a[:, np.arange(k) // k_tile % 2 == 1] *= rng.random((m, 1)) < 0.2
+    mask = rng.random((m, n)) < 0.8 if case.command.masked else None
+    rows = int(rng.integers(1, min(4, chip.psum_depth // chip.lanes) + 1))
+    command = replace(case.command, m=m, k=k, n=n, skip=True, finish=True, k_tile=k_tile, columns=1, rows=rows)
+    return Case("tiled", a, words(rng, (k, n), chip.width), mask, command, case.traffic)
 
 
 def _tiling(rng: np.random.Generator, chip: Chip, p: Product) -> dict[str, int]:
