@@ -28,7 +28,7 @@ FAULTS = (
     Fault("drain: sum loses its sign", "hw/drain.py",
           "place_sum = Signal(signed(widths.lane_sum)", "place_sum = Signal((widths.lane_sum)"),
     Fault("drain: sum read before the last one is written", "hw/drain.py", "PAUSE = Bram.LATENCY + 3", "PAUSE = 2",
-          "4x4w8"),
+          "3x8w18"),
     Fault("drain: sum added a cycle late", "hw/drain.py",
           "delayed(m, place_sum, Bram.LATENCY + 1", "delayed(m, place_sum, Bram.LATENCY + 2"),
     # Lane
