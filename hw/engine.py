@@ -56,15 +56,14 @@ class Engine(wiring.Component):
         m.submodules.sequencer = sequencer = Sequencer(chip)
         m.submodules.queue = queue = RowQueue(chip.groups)
         m.submodules.counters = counters = Counters(chip)
-        m.submodules.scratchpad = scratchpad = Scratchpad(chip, readers=3, target=self.target)
+        m.submodules.scratchpad = scratchpad = Scratchpad(chip, readers=4, target=self.target)
         m.submodules.a_arbiter = a_arbiter = Arbiter(address, chip.groups)
-        # Mask bricks: the scans, the finishes, and the host's reads beside them.
-        m.submodules.mask_arbiter = mask_arbiter = Arbiter(address, 2 * chip.groups + 1)
+        m.submodules.mask_arbiter = mask_arbiter = Arbiter(address, 2 * chip.groups)  # scans and finishes
         m.submodules.c_arbiter = c_arbiter = Arbiter(write_request(chip), chip.groups)
 
         connect(m, flipped(self.command), sequencer.i)
         connect(m, sequencer.request, scratchpad.read[1])
-        connect(m, flipped(self.read), mask_arbiter.i[2 * chip.groups])
+        connect(m, flipped(self.read), scratchpad.read[3])
         m.d.comb += [
             self.running.eq(sequencer.running),
             self.done.eq(sequencer.done),
@@ -88,8 +87,8 @@ class Engine(wiring.Component):
             source = delayed(m, arbiter.o.p.source, Scratchpad.LATENCY, f"{name}_source")
             answers[name] = Cat(scratchpad.valid[reader] & (source == n) for n in range(arbiter.count))
         m.d.comb += [
-            self.read_valid.eq(answers["mask"][2 * chip.groups]),
-            self.read_brick.eq(scratchpad.bricks[2]),
+            self.read_valid.eq(scratchpad.valid[3]),
+            self.read_brick.eq(scratchpad.bricks[3]),
             # The engine's own bricks go first.
             c_arbiter.o.ready.eq(1),
             self.write.ready.eq(~c_arbiter.o.valid),

@@ -160,14 +160,16 @@ class Fetch(wiring.Component):
         m.d.comb += quiet.eq(busy & (unread == 0) & started & ~pending.any() & ~Cat(valid).any())
         with m.If(valid[2]):
             m.d.sync += count.eq(count + 1)
-        m.d.comb += [
+        m.d.sync += [
             filler.eq(quiet & (count == 0)),
+            self.done.eq(quiet),
+            self.done_last.eq(Mux(count == 0, 0, count - 1)),
+        ]
+        m.d.comb += [
             self.w_enable.eq(valid[2] | filler),
             self.w_address.eq(count),
             self.w_k.eq(Mux(filler, 0, offset)),
             self.w_a.eq(Mux(filler, 0, value[2])),
-            self.done.eq(quiet),
-            self.done_last.eq(Mux(filler, 0, count - 1)),
             self.i.ready.eq(~busy),
         ]
         with m.If(quiet):
