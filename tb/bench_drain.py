@@ -78,7 +78,7 @@ def places_of(chip, columns):
     return [(int(column), lane) for column in columns for lane in range(chip.lanes)]
 
 
-@cocotb.test(timeout_time=5, timeout_unit="ms")
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 @cocotb.parametrize(stall=[0.0, 0.5, 0.9])
 async def adds_what_the_lanes_give(dut, stall):
     rng, chip = generator(), load_spec(Chip)

@@ -75,7 +75,7 @@ async def check(dut, rng, chip, lengths, columns, skip, density, stall, latency)
     return [span for _, _, span in lists]
 
 
-@cocotb.test(timeout_time=5, timeout_unit="ms")
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 @cocotb.parametrize(stall=[0.0, 0.5], density=[0.0, 0.1, 0.5, 1.0])
 async def matches_golden(dut, stall, density):
     rng, chip = generator(), load_spec(Chip)

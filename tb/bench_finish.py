@@ -107,7 +107,7 @@ async def check(dut, chip, rng, masked, rounding, stall, sink):
         task.cancel()
 
 
-@cocotb.test(timeout_time=10, timeout_unit="ms")
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 @cocotb.parametrize(masked=[0, 1], stall=[0.0, 0.5], sink=[0.0, 0.5, 0.9])
 async def writes_rows_as_golden(dut, masked, stall, sink):
     rng, chip = generator(), load_spec(Chip)

@@ -103,7 +103,7 @@ async def count_busy(dut, counts):
         counts.append(int(dut.busy.value))
 
 
-@cocotb.test(timeout_time=5, timeout_unit="ms")
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 @cocotb.parametrize(source=[0.0, 0.5], sink=[0.0, 0.5, 0.95])
 async def sums_columns_of_every_list(dut, source, sink):
     rng, chip = generator(), load_spec(Chip)

@@ -46,7 +46,7 @@ async def watch(dut, slot, lists):
             assert shown(dut, slot) == expected
 
 
-@cocotb.test(timeout_time=5, timeout_unit="ms")
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def circulates_without_a_gap(dut):
     rng, chip = generator(), load_spec(Chip)
     widths = Widths(chip)

@@ -109,7 +109,7 @@ async def scan(dut, rng, chip, masked, density, stall, lengths, count):
     assert rows.outputs == sum(pushed for _, last, pushed in plan if last)
 
 
-@cocotb.test(timeout_time=5, timeout_unit="ms")
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 @cocotb.parametrize(stall=[0.0, 0.5], masked=[False, True])
 async def walks_columns_as_golden(dut, stall, masked):
     rng, chip = generator(), load_spec(Chip)

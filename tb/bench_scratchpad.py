@@ -57,7 +57,7 @@ class Model:
             self.compared += 1
 
 
-@cocotb.test(timeout_time=5, timeout_unit="ms")
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 @cocotb.parametrize(stall=[0.0, 0.5])
 async def answers_what_was_written(dut, stall):
     rng, chip = generator(), load_spec(Chip)

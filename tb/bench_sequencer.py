@@ -130,7 +130,7 @@ async def run(dut, chip, rng, product, b, stall, pause):
     return groups
 
 
-@cocotb.test(timeout_time=10, timeout_unit="ms")
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 @cocotb.parametrize(stall=[0.0, 0.5], pause=[0, 300])
 async def opens_tiles_as_golden(dut, stall, pause):
     rng, chip = generator(), load_spec(Chip)

@@ -291,7 +291,7 @@ def draw(rng, chip, masked, columns_tiles, k_tiles):
     )  # fmt: skip
 
 
-@cocotb.test(timeout_time=20, timeout_unit="ms")
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 @cocotb.parametrize(stall=[0.0, 0.5], masked=[False, True])
 async def visits_every_row_and_keeps_its_books(dut, stall, masked):
     rng, chip = generator(), load_spec(Chip)
