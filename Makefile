@@ -12,7 +12,7 @@ PYTHON ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-all lint clean distclean setup
+.PHONY: help demo test test-all faults lint clean distclean setup
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -27,6 +27,9 @@ test: lint ## everything but the slow tests
 
 test-all: lint ## every test
 	@$(BIN)/pytest -n $(WORKERS)
+
+faults: $(READY) ## plant every fault of tests/fault_list.py in a copy of the hardware; each must be caught
+	@$(BIN)/python tests/faults.py --json build/faults.json
 
 lint: $(READY) ## ruff, mypy and who may import whom
 	@$(BIN)/ruff check .
