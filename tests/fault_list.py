@@ -94,7 +94,6 @@ FAULTS = (
     Fault("finish: index stride ignored", "hw/finish.py", "eq(command.index_stride)", "eq(command.c_stride)"),
     Fault("finish: last partial brick not zeroed", "hw/finish.py", "inside & (~command.masked", "(~command.masked"),
     Fault("finish: masked word not zeroed", "hw/finish.py", "(~command.masked | bits[0])", "(~command.masked | 1)"),
-    Fault("finish: brick begun without room", "hw/finish.py", "(phase != 0) | (ahead != BRICKS_AHEAD)", "1", "16x2w12"),
     Fault("finish: drain's read taken for its own", "hw/finish.py", "self.read_ready", "1"),
     Fault("convert: no saturation", "hw/convert.py", "Mux(saturated, extreme, value)", "value"),
     Fault("convert: clips to the wrong end", "hw/convert.py", "(~negative).replicate(width - 1), negative",
