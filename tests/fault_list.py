@@ -82,7 +82,7 @@ FAULTS = (
           "Mux(none, following[h]", "Mux(none | (turn == 1), following[h]", "2x4w16"),
     Fault("rowqueue: last row kept back", "hw/rowqueue.py",
           "none = following[h] == limits[h]", "none = following[h] + 1 == limits[h]"),
-    Fault("arbiter: stall dropped", "hw/arbiter.py", "grant[n] & advance", "grant[n]"),
+    Fault("arbiter: stall dropped", "hw/arbiter.py", "grant[n] & advance", "grant[n]", "7x4w12"),
     Fault("scratchpad: bank conflict not seen", "hw/scratchpad.py", "~Cat(beaten).any()", "1"),
     Fault("engine: answer goes to another group", "hw/engine.py",
           "arbiter.o.p.source, Scratchpad.LATENCY", "arbiter.o.p.source, Scratchpad.LATENCY - 1", "2x4w16"),
