@@ -95,6 +95,7 @@ def draw(rng, chip, kind):
     if kind == "chain":
         m = min(m, chip.groups)
         fields |= {"start": bool(rng.integers(2)), "finish": False}
+    m = min(m, (chip.scratch_bricks - 100) // ceil_div(n, BRICK))  # C ends inside the scratchpad
     strides = {"a_stride": ceil_div(k, BRICK), "c_stride": ceil_div(n, BRICK), "mask_stride": ceil_div(n, MASK_COLUMNS)}
     b_stride = ceil_div(n, BRICK) + int(rng.integers(2))
     return planned(chip, Product(m=m, k=k, n=n, b_stride=b_stride, **strides, **fields))
