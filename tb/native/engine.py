@@ -11,7 +11,6 @@ from spec.engine import COUNTERS
 from spec.product import Product
 from spec.tiling import command_words, planned
 
-WRAPPER = Path(__file__).with_name("engine.cpp")
 CHUNK = 1 << 20  # cycles between two looks at progress and Ctrl-C
 
 
@@ -22,7 +21,7 @@ class EngineStuck(RuntimeError):
 class NativeEngine:
     """One engine of ``chip``. Bricks are int32 arrays of shape (count, 8); addresses count bricks.
 
-    library : the shared library that :func:`tb.native.build.build_library` made of the chip's Verilog.
+    library : the shared library that :func:`tb.native.machine.build_engine` made of the chip's Verilog.
     """
 
     def __init__(self, chip: Chip, library: Path):
