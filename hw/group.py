@@ -1,19 +1,19 @@
 """One group: lanes with their row lists, partial sums and Convert."""
 
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.drain import Drain
 from hw.fetch import Fetch
 from hw.finish import Finish, write_request
-from hw.lane import Lane
+from hw.lanes import Lanes
 from hw.layouts import brick, command, load_bus, tile
 from hw.logic import join, popcount
 from hw.rowlist import RowLists
 from hw.scan import Scan
 from hw.visits import Visits
-from spec.chip import BRICK, Chip
+from spec.chip import Chip
 from spec.engine import DIMENSION_BITS, Widths
 
 
@@ -75,6 +75,7 @@ class Group(wiring.Component):
         m.submodules.fetch = fetch = Fetch(chip)
         m.submodules.lists = lists = RowLists(chip, target)
         m.submodules.scan = scan = Scan(chip)
+        m.submodules.lanes = lanes = Lanes(chip, target)
         m.submodules.drain = drain = Drain(chip, target)
         m.submodules.finish = finish = Finish(chip, target)
 
@@ -108,7 +109,6 @@ class Group(wiring.Component):
             lists.w_address.eq(fetch.w_address),
             lists.w_k.eq(fetch.w_k),
             lists.w_a.eq(fetch.w_a),
-            *join(lists.info, visits.info),
             *join(lists.ends, visits.ends),
             lists.filled.eq(visits.filled),
             scan.masked.eq(self.command.masked),
@@ -137,27 +137,14 @@ class Group(wiring.Component):
             visits.finished_half.eq(finish.finished_half),
         ]
 
-        passing = lists.o
-        lanes = []
+        m.d.comb += [*join(lanes.pairs, lists.o), lanes.halves.eq(visits.halves), lanes.load.eq(self.load)]
         for n in range(chip.lanes):
-            lane = Lane(chip, target)
-            m.submodules[f"lane_{n}"] = lane
-            lanes.append(lane)
-            here = (self.load.upper == n // BRICK) if chip.lanes > BRICK else 1
-            m.d.comb += [
-                *join(lane.pairs_i, passing),
-                *join(lane.info, visits.info),
-                lane.load_enable.eq(self.load.enable & here),
-                lane.load_address.eq(self.load.address),
-                lane.load_word.eq(self.load.words[n % BRICK]),
-            ]
-            passing = lane.pairs_o
-            connect(m, scan.o[n], lane.i)
-            connect(m, lane.o, drain.i[n])
+            connect(m, scan.o[n], lanes.i[n])
+            connect(m, lanes.o[n], drain.i[n])
 
         m.d.sync += [
-            self.busy.eq(popcount(Cat(lane.busy for lane in lanes))),
-            self.blocked.eq(popcount(Cat(lane.blocked for lane in lanes))),
+            self.busy.eq(popcount(lanes.busy)),
+            self.blocked.eq(popcount(lanes.blocked)),
             self.outputs.eq(scan.outputs),
             self.load_wait.eq(scan.load_wait),
             self.saturated.eq(finish.saturated),

@@ -1,13 +1,12 @@
 """One lane: a queue of columns, a bank of B, a multiplier and an exact sum."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
 
 from hw.bram import Bram
-from hw.chain import Chain
-from hw.fifo import Fifo
-from hw.layouts import item, pair, result, slot_info
+from hw.layouts import item, pair, result
 from hw.logic import delayed, select
 from hw.multiplier import Multiplier
 from spec.chip import Chip
@@ -15,44 +14,57 @@ from spec.engine import RESULTS, Widths
 
 
 class Lane(wiring.Component):
-    """Computes columns of C one after another, each as one turn around a row list.
+    """What words pass through in a lane; :class:`hw.lanes.Lanes` decides for all lanes of a group at once.
 
-    All row lists circulate past the lane without end. The lane joins the list of its
-    next column at whatever pair is passing and leaves when that pair passes again: an exact
-    sum does not depend on where it starts. So columns of one row follow each other without
-    a lost cycle (a change of row costs two), and lanes need not keep step with one another.
+    All row lists circulate past the lane. It picks the pair of its column's list, reads its own word of
+    B at the pair's offset plus the column, multiplies and adds. Finished sums wait in ``RESULTS`` places, and so do
+    the tags that name their elements; a tag begins to wait when its column starts.
 
-    Golden twin: one column of :func:`golden.product.exact_product`.
-    Latency: 10 cycles from a column's last pair on ``pairs_o`` to ``o.valid``.
-    Stalls: ``i`` waits when the queue is full; a column starts only when at most
-    ``RESULTS - 1`` earlier sums of this lane are still unread, so ``o`` may stall freely.
+    Latency: ``LATENCY`` cycles from a pair on ``pairs_o`` to the cycle in which its product is added.
 
     Members
     -------
     pairs_i, pairs_o : pairs of every row list, handed on one cycle later
-    info : generation and bank half of every list
-    i : :py:`In(stream.Signature(item))`, columns to compute, in order
-    o : :py:`Out(stream.Signature(result))`
+    push, item, pop, head_slot : the queue of columns; ``pop`` brings the next one to its head
+    take : the head becomes the column that is computed
+    slot, half : list of the column that is computed, half of its bank
+    tuning, coming_valid : the pair on ``pairs_o`` begins the column, if there is one
+    match : the pair that is picked began the column: all have passed
+    add, last : a product arrives; it is its column's last one
+    tag_moves, sum_moves : places take over what the place before holds
+    o : oldest sum and its tag
     load_enable, load_address, load_word : writes the bank; the top address bit is the half
-    busy : a product was issued; blocked : a column waited for room behind an idle lane
     """
+
+    LATENCY = 3 + Bram.LATENCY + Multiplier.LATENCY
 
     def __init__(self, chip: Chip, target: str | None = None):
         self.chip = chip
         self.target = target
         widths = Widths(chip)
+        slot = item(chip)["slot"].width
         super().__init__(
             {
                 "pairs_i": In(pair(chip)).array(chip.slots),
                 "pairs_o": Out(pair(chip)).array(chip.slots),
-                "info": In(slot_info(chip)).array(chip.slots),
-                "i": In(stream.Signature(item(chip))),
-                "o": Out(stream.Signature(result(chip))),
+                "push": In(1),
+                "item": In(item(chip)),
+                "pop": In(1),
+                "head_slot": Out(slot),
+                "take": In(1),
+                "slot": In(slot),
+                "half": In(1),
+                "tuning": In(1),
+                "coming_valid": Out(1),
+                "match": Out(1),
+                "add": In(1),
+                "last": In(1),
+                "tag_moves": In(RESULTS),
+                "sum_moves": In(RESULTS),
+                "o": Out(result(chip)),
                 "load_enable": In(1),
                 "load_address": In(widths.half_address + 1),
                 "load_word": In(chip.width),
-                "busy": Out(1),
-                "blocked": Out(1),
             }
         )
 
@@ -60,110 +72,66 @@ class Lane(wiring.Component):
         m = Module()
         chip, widths = self.chip, Widths(self.chip)
 
+        # Columns wait in a small memory; the next one is in a register.
+        m.submodules.queue = queue = Memory(shape=item(chip), depth=chip.queue_depth, init=[])
+        write, read = queue.write_port(), queue.read_port(domain="comb")
+        head = Signal(item(chip), reset_less=True)
+        column = Signal(widths.column, reset_less=True)
+        m.d.comb += [
+            write.en.eq(self.push),
+            write.data.eq(self.item),
+            self.head_slot.eq(head.slot),
+        ]
+        with m.If(self.push):
+            m.d.sync += write.addr.eq(write.addr + 1)
+        with m.If(self.pop):
+            m.d.sync += [read.addr.eq(read.addr + 1), head.eq(read.data)]
+        with m.If(self.take):
+            m.d.sync += column.eq(head.column)
+
+        # Pick a pair, and see whether it is the one that the column began with.
+        coming = Signal(pair(chip))
+        passing = Signal(pair(chip), reset_less=True)
+        start = Signal(widths.half_address, reset_less=True)  # offsets in a list differ
         for early, late in zip(self.pairs_i, self.pairs_o, strict=True):
             m.d.comb += late.eq(delayed(m, early, 1, "pair"))
+        m.d.comb += [coming.eq(select(self.slot, self.pairs_o)), self.coming_valid.eq(coming.valid)]
+        m.d.sync += [passing.eq(coming), self.match.eq((coming.k == start) & ~self.tuning)]
+        with m.If(self.tuning):
+            m.d.sync += start.eq(coming.k)
 
-        m.submodules.queue = queue = Fifo(item(chip), chip.queue_depth)
-        connect(m, flipped(self.i), queue.i)
-        m.submodules.next = following = Chain(item(chip), 1)
-        connect(m, queue.o, following.i)
-        head = following.o.p
-
-        # Issue: follow one list until the pair passes that the column began with.
-        active = Signal()
-        fresh = Signal()
-        current = Signal(item(chip))
-        generation = Signal()
-        half = Signal()
-        start = Signal(widths.half_address)  # offset of the column's first pair; offsets in a list differ
-        unread = Signal(range(RESULTS + 1))  # columns started whose sums have not left
-
-        passing = Signal(pair(chip), reset_less=True)
-        tuned = Signal()  # `passing` is of the current list
-        wanted = Signal(slot_info(chip))
-        m.d.sync += passing.eq(select(current.slot, self.pairs_o))
-        m.d.comb += wanted.eq(select(head.slot, self.info))
-
-        here = Signal()
-        closed = Signal()
-        waits = Signal()
-        again = Signal()
-        fire = Signal()
-        first = Signal()
-        take = Signal()
-        m.d.comb += [
-            # A list that was refilled in the same slot carries the other generation.
-            here.eq(active & tuned & passing.valid & (passing.generation == generation)),
-            closed.eq(here & ~fresh & (passing.k == start)),
-            waits.eq(following.o.valid & (unread != RESULTS)),
-            # The next column of the same list begins with the very pair that closed the last one.
-            again.eq(closed & waits & (head.slot == current.slot)),
-            fire.eq(here & (~closed | again)),
-            first.eq(fresh | again),
-            take.eq(waits & (~active | closed)),
-            following.o.ready.eq(take),
-        ]
-        m.d.sync += [self.busy.eq(fire), self.blocked.eq(following.o.valid & ~waits & ~active)]
-        with m.If(take):
-            m.d.sync += [active.eq(1), current.eq(head), generation.eq(wanted.generation), half.eq(wanted.half)]
-        with m.Elif(closed):
-            m.d.sync += active.eq(0)
-        m.d.sync += tuned.eq(~take | again)
-        with m.If(take & ~again):
-            m.d.sync += fresh.eq(1)
-        with m.Elif(fire):
-            m.d.sync += fresh.eq(0)
-        with m.If(fire & first):
-            m.d.sync += start.eq(passing.k)
-        m.d.sync += unread.eq(unread + take - (self.o.valid & self.o.ready))
-
-        # Select, then address the bank.
+        # Address the bank; multiply.
         k = Signal(widths.half_address, reset_less=True)
-        a = Signal(chip.width, reset_less=True)
-        selected = Signal(item(chip), reset_less=True)
-        selected_half = Signal(reset_less=True)
-        m.d.sync += [
-            k.eq(passing.k),
-            a.eq(passing.a),
-            selected.slot.eq(current.slot),
-            selected.column.eq(Mux(again, head.column, current.column)),
-            selected_half.eq(half),
-        ]
         address = Signal(widths.half_address + 1, reset_less=True)
-        m.d.sync += address.eq(Cat((k + selected.column)[: widths.half_address], selected_half))
-
+        m.d.sync += [k.eq(passing.k), address.eq(Cat((k + column)[: widths.half_address], self.half))]
         m.submodules.bank = bank = Bram(width=chip.width, depth=chip.bank_depth, target=self.target)
+        m.submodules.multiplier = multiplier = Multiplier(chip.width, target=self.target)
         m.d.comb += [
             bank.w_en.eq(self.load_enable),
             bank.w_addr.eq(self.load_address),
             bank.w_data.eq(self.load_word),
             bank.r_addr.eq(address),
+            multiplier.a.eq(delayed(m, passing.a, 2 + Bram.LATENCY, "a")),
+            multiplier.b.eq(bank.r_data),
         ]
-        m.submodules.multiplier = multiplier = Multiplier(chip.width, target=self.target)
-        a = delayed(m, a, 1 + Bram.LATENCY, "a")
-        m.d.comb += [multiplier.a.eq(a), multiplier.b.eq(bank.r_data)]
-
-        # What goes with a pair through bank and multiplier. That a pair was its column's last
-        # shows when the next one passes.
-        depth = 2 + Bram.LATENCY + Multiplier.LATENCY
-        valid_at = delayed(m, fire, depth, "valid", control=True)
-        last_at = delayed(m, closed, depth - 1, "last", control=True)
-        tag_at = delayed(m, selected.as_value(), depth - 1, "tag")
 
         # The sum leaves as its last product is added, so its register can be cleared for the next.
-        total = Signal(signed(widths.lane_sum))
+        total = Signal(signed(widths.lane_sum), reset_less=True)
         added = Signal(signed(widths.lane_sum))
         m.d.comb += added.eq(total + multiplier.p)
-        with m.If(last_at):
+        with m.If(self.last):
             m.d.sync += total.eq(0)
-        with m.Elif(valid_at):
+        with m.Elif(self.add):
             m.d.sync += total.eq(added)
 
-        m.submodules.results = results = Chain(result(chip), RESULTS)
-        connect(m, results.o, flipped(self.o))
-        m.d.comb += [
-            results.i.valid.eq(last_at),  # `unread` keeps the first place free
-            results.i.p.sum.eq(added),
-            Cat(results.i.p.slot, results.i.p.column).eq(tag_at),
-        ]
+        tag, finished = head.as_value(), added
+        for n in range(RESULTS):
+            tag_place = Signal(item(chip).size, name=f"tag_{n}", reset_less=True)
+            sum_place = Signal(signed(widths.lane_sum), name=f"sum_{n}", reset_less=True)
+            with m.If(self.tag_moves[n]):
+                m.d.sync += tag_place.eq(tag)
+            with m.If(self.sum_moves[n]):
+                m.d.sync += sum_place.eq(finished)
+            tag, finished = tag_place, sum_place
+        m.d.comb += [self.o.sum.eq(finished), Cat(self.o.slot, self.o.column).eq(tag)]
         return m

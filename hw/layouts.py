@@ -15,17 +15,12 @@ def brick(chip: Chip):
 def pair(chip: Chip):
     """A nonzero of A on its way past the lanes; ``k`` is its row's offset in the bank half."""
     widths = Widths(chip)
-    return data.StructLayout({"valid": 1, "generation": 1, "k": widths.half_address, "a": chip.width})
+    return data.StructLayout({"valid": 1, "k": widths.half_address, "a": chip.width})
 
 
 def item(chip: Chip):
     """One column of one row for a lane to compute."""
     return data.StructLayout({"slot": ceil_log2(chip.slots), "column": Widths(chip).column})
-
-
-def slot_info(chip: Chip):
-    """What a lane needs to know of a row list; constant while the list is in use."""
-    return data.StructLayout({"generation": 1, "half": 1})
 
 
 def result(chip: Chip):

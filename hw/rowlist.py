@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.bram import Bram
-from hw.layouts import pair, slot_info
+from hw.layouts import pair
 from hw.logic import delayed
 from spec.chip import Chip
 from spec.engine import Widths
@@ -14,13 +14,13 @@ from spec.engine import Widths
 class RowLists(wiring.Component):
     """One memory per slot; a filled list is read round and round, one pair a cycle.
 
-    Contract: ``filled[s]`` rises when list ``s`` is complete; ``info[s]`` and ``ends[s]`` hold; the list then
+    Contract: ``filled[s]`` rises when list ``s`` is complete; ``ends[s]`` holds; the list then
     circulates without a gap until ``filled[s]`` falls. Latency: ``Bram.LATENCY`` cycles.
 
     Members
     -------
     w_enable : one bit per slot; w_address, w_k, w_a : the pair to store
-    info, ends, filled : state of every slot
+    ends, filled : state of every slot
     o : the pairs, one of each slot
     """
 
@@ -34,7 +34,6 @@ class RowLists(wiring.Component):
                 "w_address": In(widths.list_address),
                 "w_k": In(widths.half_address),
                 "w_a": In(chip.width),
-                "info": In(slot_info(chip)).array(chip.slots),
                 "ends": In(widths.list_address).array(chip.slots),
                 "filled": In(chip.slots),
                 "o": Out(pair(chip)).array(chip.slots),
@@ -64,7 +63,6 @@ class RowLists(wiring.Component):
                 memory.r_addr.eq(position),
                 read.eq(memory.r_data),
                 out.valid.eq(delayed(m, self.filled[s], Bram.LATENCY, f"valid_{s}", control=True)),
-                out.generation.eq(delayed(m, self.info[s].generation, Bram.LATENCY, f"generation_{s}")),
                 out.k.eq(read.k),
                 out.a.eq(read.a),
                 self.o[s].eq(out),

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.fetch import fetch_job
-from hw.layouts import command, slot_info, tile, visit
+from hw.layouts import command, tile, visit
 from hw.logic import select
 from hw.multiplier import Multiplier
 from spec.chip import Chip
@@ -36,7 +36,7 @@ class Visits(wiring.Component):
     restart : a new reduction begins; rows kept from an earlier one are forgotten
     queue_* : asks for a row; the answer is a grant with a row or with ``queue_none``
     fetch : :py:`Out(stream.Signature(fetch_job))`; fetch_done, fetch_slot, fetch_last : its answer
-    info, ends, filled, visits, mask_address : state of every slot; unscanned : filled, and not handed to the lanes
+    halves, ends, filled, visits, mask_address : state of every slot; unscanned : filled, and not handed to the lanes
     pushed, pushed_slot : columns handed to the lanes; scanned, scanned_slot : all of them were
     written, written_slot : a sum arrived
     finish : rows whose sums are complete; finished, finished_half : one was written out
@@ -64,7 +64,7 @@ class Visits(wiring.Component):
                 "fetch_done": In(1),
                 "fetch_slot": In(slot),
                 "fetch_last": In(widths.list_address),
-                "info": Out(slot_info(chip)).array(chip.slots),
+                "halves": Out(chip.slots),
                 "ends": Out(widths.list_address).array(chip.slots),
                 "filled": Out(chip.slots),
                 "unscanned": Out(chip.slots),
@@ -202,16 +202,13 @@ class Visits(wiring.Component):
         empty = Signal(chip.slots)
         owed = [Signal(widths.psum_address + 1, name=f"owed_{s}") for s in range(chip.slots)]
         retire = Signal()
-        halves = Cat(self.visits[s].half for s in range(chip.slots))
+        m.d.comb += self.halves.eq(Cat(self.visits[s].half for s in range(chip.slots)))
         for s in range(chip.slots):
             started = self.fetch.valid & self.fetch.ready & (alloc == s)
-            generation = Signal(name=f"generation_{s}")
             kept_visit = Signal(visit(chip), name=f"visit_{s}", reset_less=True)
             kept_mask = Signal(widths.brick_address, name=f"mask_address_{s}", reset_less=True)
             kept_end = Signal(widths.list_address, name=f"end_{s}", reset_less=True)
             m.d.comb += [
-                self.info[s].generation.eq(generation),
-                self.info[s].half.eq(kept_visit.half),
                 self.visits[s].eq(kept_visit),
                 self.mask_address[s].eq(kept_mask),
                 self.ends[s].eq(kept_end),
@@ -220,7 +217,6 @@ class Visits(wiring.Component):
                 m.d.sync += [
                     busy[s].eq(1),
                     scanned[s].eq(0),
-                    generation.eq(~generation),
                     kept_visit.eq(Cat(row, half, base, now.first, now.last)),
                     kept_mask.eq(mask_address),
                 ]
@@ -257,6 +253,6 @@ class Visits(wiring.Component):
             more = self.finish.valid & (leaving.half == h)
             fewer = self.finished & (self.finished_half == h)
             m.d.sync += unwritten[h].eq(unwritten[h] + more - fewer)
-            working = (busy & (halves ^ (0 if h else -1))).any()
+            working = (busy & (self.halves ^ (0 if h else -1))).any()
             m.d.sync += self.tile_done[h].eq(past[h] & ~working & (unwritten[h] == 0))
         return m

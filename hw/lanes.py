@@ -1,0 +1,189 @@
+"""The lanes of a group and what decides for them."""
+
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.lane import Lane
+from hw.layouts import item, load_bus, pair, result
+from hw.logic import join
+from spec.chip import BRICK, Chip
+from spec.engine import RESULTS
+
+
+class Lanes(wiring.Component):
+    """Every lane computes columns of C one after another, each as one turn around a row list.
+
+    All row lists circulate past the lanes without end. A lane joins the list of its next column at whatever pair is
+    passing and leaves when that pair passes again: an exact sum does not depend on where it starts. So
+    columns of one row follow each other without a lost cycle (a change of row costs two), and lanes
+    need not keep step with one another.
+
+    Decisions are kept as vectors with one bit for each lane, and small counts as planes of such vectors: that is the
+    same logic, and a simulator decides for all lanes with the instructions of one.
+
+    Golden twin: one column of :func:`golden.product.exact_product` for each item.
+    Latency: ``LATENCY`` cycles from a column's last pair on a lane's ``pairs_o`` to ``o[n].valid``.
+    Stalls: ``i[n]`` waits when the lane's queue is full; a column starts only when at most ``RESULTS - 1`` earlier sums
+    of its lane are still unread, so ``o[n]`` may stall freely.
+    Contract: an item comes at least ``lanes`` cycles after the list that held its slot before has stopped; its own
+    list may still be on its way.
+
+    Members
+    -------
+    pairs : pairs of every row list, at the first lane
+    halves : bank half of every list
+    i : one :py:`In(stream.Signature(item))` per lane, columns to compute, in order
+    o : one :py:`Out(stream.Signature(result))` per lane
+    load : words of B for the banks
+    busy : a product was issued; blocked : a column waited for room behind an idle lane; one bit per lane
+    """
+
+    LATENCY = Lane.LATENCY + RESULTS
+
+    def __init__(self, chip: Chip, target: str | None = None):
+        self.chip = chip
+        self.target = target
+        super().__init__(
+            {
+                "pairs": In(pair(chip)).array(chip.slots),
+                "halves": In(chip.slots),
+                "i": In(stream.Signature(item(chip))).array(chip.lanes),
+                "o": Out(stream.Signature(result(chip))).array(chip.lanes),
+                "load": In(load_bus(chip)),
+                "busy": Out(chip.lanes),
+                "blocked": Out(chip.lanes),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        chip = self.chip
+        count = chip.lanes
+        lanes = [Lane(chip, self.target) for _ in range(count)]
+        slot_bits = len(lanes[0].slot)
+
+        def vector(name, **options):
+            return Signal(count, name=name, **options)
+
+        # Queues: a word is popped to the head when that is free.
+        push, pop, take = vector("push"), vector("pop"), vector("take")
+        nonempty, head_valid = vector("nonempty"), vector("head_valid")
+        level = [vector(f"level_{b}") for b in range(chip.queue_depth.bit_length())]
+        full = level[-1]  # the depth is a power of two
+        m.d.comb += [
+            push.eq(Cat(i.valid for i in self.i) & ~full),
+            pop.eq(nonempty & ~head_valid),
+        ]
+        flips = push ^ pop
+        for plane in level:
+            m.d.sync += plane.eq(plane ^ flips)
+            flips = flips & (plane ^ pop)  # a carry where there is a one, a borrow where there is none
+        # A cycle late, which is soon enough: a pop is followed by another one two cycles later.
+        m.d.sync += [nonempty.eq(reduce(or_, level)), head_valid.eq(pop | (head_valid & ~take))]
+
+        # Follow one list until the pair passes that the column began with.
+        tuning = vector("tuning")  # the next pair that comes begins the column
+        running = vector("running")  # a pair passes that belongs to the column, or that ends it
+        match, coming_valid = Cat(lane.match for lane in lanes), Cat(lane.coming_valid for lane in lanes)
+        head_slot = [Cat(lane.head_slot[b] for lane in lanes) for b in range(slot_bits)]
+        slot = [vector(f"slot_{b}", reset_less=True) for b in range(slot_bits)]
+        half = vector("half", reset_less=True)
+        halves = [half.replicate(count) for half in self.halves]
+        same, waits, closed = vector("same"), vector("waits"), vector("closed")
+        again, fire, joined = vector("again"), vector("fire"), vector("joined")
+        tags, sums = Places(count, "tag"), Places(count, "sum")
+        m.d.comb += [
+            same.eq(~reduce(or_, [now ^ new for now, new in zip(slot, head_slot, strict=True)])),
+            waits.eq(head_valid & tags.rooms[0]),
+            closed.eq(running & match),
+            # The next column of the same list begins with the very pair that closed the last one.
+            again.eq(closed & waits & same),
+            take.eq(waits & ~tuning & (~running | match)),
+            fire.eq(running & (~match | again)),
+            joined.eq(tuning & coming_valid),
+        ]
+        m.d.sync += [
+            tuning.eq((tuning & ~coming_valid) | (take & ~again)),
+            running.eq(joined | fire),
+            *(now.eq((now & ~take) | (new & take)) for now, new in zip(slot, head_slot, strict=True)),
+            half.eq((half & ~take) | (select_each(head_slot, halves) & take)),
+            self.busy.eq(fire),
+            self.blocked.eq(head_valid & ~waits & ~running & ~tuning),
+        ]
+
+        # That a pair was its column's last shows when the next one passes.
+        add, last = fire, closed
+        for n in range(Lane.LATENCY - 1):
+            late = vector(f"add_{n}")
+            m.d.sync += late.eq(add)
+            add = late
+        for n in range(Lane.LATENCY - 2):
+            late = vector(f"last_{n}")
+            m.d.sync += late.eq(last)
+            last = late
+        leave = Cat(o.ready for o in self.o)
+        tag_moves, sum_moves = tags.moves(m, take, leave & sums.valids[-1]), sums.moves(m, last, leave)
+
+        passing = self.pairs
+        for n, lane in enumerate(lanes):
+            m.submodules[f"lane_{n}"] = lane
+            here = (self.load.upper == n // BRICK) if count > BRICK else 1
+            m.d.comb += [
+                *join(lane.pairs_i, passing),
+                self.i[n].ready.eq(~full[n]),
+                lane.push.eq(push[n]),
+                lane.item.eq(self.i[n].p),
+                lane.pop.eq(pop[n]),
+                lane.take.eq(take[n]),
+                lane.slot.eq(Cat(plane[n] for plane in slot)),
+                lane.half.eq(half[n]),
+                lane.tuning.eq(tuning[n]),
+                lane.add.eq(add[n]),
+                lane.last.eq(last[n]),
+                lane.tag_moves.eq(Cat(move[n] for move in tag_moves)),
+                lane.sum_moves.eq(Cat(move[n] for move in sum_moves)),
+                self.o[n].valid.eq(sums.valids[-1][n]),
+                self.o[n].p.eq(lane.o),
+                lane.load_enable.eq(self.load.enable & here),
+                lane.load_address.eq(self.load.address),
+                lane.load_word.eq(self.load.words[n % BRICK]),
+            ]
+            passing = lane.pairs_o
+        return m
+
+
+class Places:
+    """Registers that words move through toward the last place, closing up when it stalls; for every lane at once.
+
+    ``rooms[n]`` : from place n on, one place at least is free; a word of place n - 1 moves on then.
+    """
+
+    def __init__(self, count: int, name: str):
+        self.valids = [Signal(count, name=f"{name}_valid_{n}") for n in range(RESULTS)]
+        self.rooms = [Signal(count, name=f"{name}_room_{n}") for n in range(RESULTS)]
+
+    def moves(self, m: Module, enter, leave) -> list:
+        """For each place the lanes whose place takes over a word; ``enter`` is never high without room."""
+        moves = []
+        taken = ~leave
+        for n in reversed(range(RESULTS)):
+            after = self.valids[n] if n == RESULTS - 1 else self.valids[n] & ~self.rooms[n + 1]
+            m.d.comb += self.rooms[n].eq(~after)
+        for n, (valid, room) in enumerate(zip(self.valids, self.rooms, strict=True)):
+            moves.append(enter & room)
+            stays = ~room & taken if n == RESULTS - 1 else ~room
+            m.d.sync += valid.eq((enter & room) | (valid & stays))
+            enter = valid
+        return moves
+
+
+def select_each(planes: list, choices: list):
+    """For each bit position the bit of ``choices[index]``, the index's bits being at that position of ``planes``."""
+    for plane in planes:
+        pairs = [choices[n : n + 2] for n in range(0, len(choices), 2)]
+        choices = [(plane & pair[1]) | (~plane & pair[0]) if len(pair) == 2 else pair[0] for pair in pairs]
+    return choices[0]
