@@ -1,9 +1,10 @@
 """One lane: a queue of columns, a bank of B, a multiplier and an exact sum."""
 
-from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.bram import Bram
 from hw.layouts import item, pair, result
@@ -25,9 +26,9 @@ class Lane(wiring.Component):
     Members
     -------
     pairs_i, pairs_o : pairs of every row list, handed on one cycle later
-    push, item, pop, head_slot : the queue of columns; ``pop`` brings the next one to its head
-    take : the head becomes the column that is computed
-    slot, half : list of the column that is computed, half of its bank
+    push, push_at, item, pop, pop_at : the queue of columns; ``pop`` brings the next one to its head
+    take : the head becomes the column that is computed; same : it is of the same list as the one before
+    halves : bank half of every list
     tuning, coming_valid : the pair on ``pairs_o`` begins the column, if there is one
     match : the pair that is picked began the column: all have passed
     add, last : a product arrives; it is its column's last one
@@ -42,7 +43,7 @@ class Lane(wiring.Component):
         self.chip = chip
         self.target = target
         widths = Widths(chip)
-        slot = item(chip)["slot"].width
+        places = exact_log2(chip.queue_depth)
         super().__init__(
             {
                 "pairs_i": In(pair(chip)).array(chip.slots),
@@ -50,17 +51,18 @@ class Lane(wiring.Component):
                 "push": In(1),
                 "item": In(item(chip)),
                 "pop": In(1),
-                "head_slot": Out(slot),
+                "push_at": In(places),
+                "pop_at": In(places),
                 "take": In(1),
-                "slot": In(slot),
-                "half": In(1),
+                "same": Out(1),
+                "halves": In(chip.slots),
                 "tuning": In(1),
                 "coming_valid": Out(1),
                 "match": Out(1),
                 "add": In(1),
                 "last": In(1),
-                "tag_moves": In(RESULTS),
-                "sum_moves": In(RESULTS),
+                "tag_moves": In(1).array(RESULTS),
+                "sum_moves": In(1).array(RESULTS),
                 "o": Out(result(chip)),
                 "load_enable": In(1),
                 "load_address": In(widths.half_address + 1),
@@ -76,18 +78,19 @@ class Lane(wiring.Component):
         m.submodules.queue = queue = Memory(shape=item(chip), depth=chip.queue_depth, init=[])
         write, read = queue.write_port(), queue.read_port(domain="comb")
         head = Signal(item(chip), reset_less=True)
-        column = Signal(widths.column, reset_less=True)
+        current = Signal(item(chip), reset_less=True)
+        half = Signal(reset_less=True)
         m.d.comb += [
             write.en.eq(self.push),
+            write.addr.eq(self.push_at),
             write.data.eq(self.item),
-            self.head_slot.eq(head.slot),
+            read.addr.eq(self.pop_at),
+            self.same.eq(head.slot == current.slot),
         ]
-        with m.If(self.push):
-            m.d.sync += write.addr.eq(write.addr + 1)
         with m.If(self.pop):
-            m.d.sync += [read.addr.eq(read.addr + 1), head.eq(read.data)]
+            m.d.sync += head.eq(read.data)
         with m.If(self.take):
-            m.d.sync += column.eq(head.column)
+            m.d.sync += [current.eq(head), half.eq(select(head.slot, list(self.halves)))]
 
         # Pick a pair, and see whether it is the one that the column began with.
         coming = Signal(pair(chip))
@@ -95,7 +98,7 @@ class Lane(wiring.Component):
         start = Signal(widths.half_address, reset_less=True)  # offsets in a list differ
         for early, late in zip(self.pairs_i, self.pairs_o, strict=True):
             m.d.comb += late.eq(delayed(m, early, 1, "pair"))
-        m.d.comb += [coming.eq(select(self.slot, self.pairs_o)), self.coming_valid.eq(coming.valid)]
+        m.d.comb += [coming.eq(select(current.slot, self.pairs_o)), self.coming_valid.eq(coming.valid)]
         m.d.sync += [passing.eq(coming), self.match.eq((coming.k == start) & ~self.tuning)]
         with m.If(self.tuning):
             m.d.sync += start.eq(coming.k)
@@ -103,7 +106,7 @@ class Lane(wiring.Component):
         # Address the bank; multiply.
         k = Signal(widths.half_address, reset_less=True)
         address = Signal(widths.half_address + 1, reset_less=True)
-        m.d.sync += [k.eq(passing.k), address.eq(Cat((k + column)[: widths.half_address], self.half))]
+        m.d.sync += [k.eq(passing.k), address.eq(Cat((k + current.column)[: widths.half_address], half))]
         m.submodules.bank = bank = Bram(width=chip.width, depth=chip.bank_depth, target=self.target)
         m.submodules.multiplier = multiplier = Multiplier(chip.width, target=self.target)
         m.d.comb += [
@@ -116,8 +119,8 @@ class Lane(wiring.Component):
         ]
 
         # The sum leaves as its last product is added, so its register can be cleared for the next.
-        total = Signal(signed(widths.lane_sum), reset_less=True)
-        added = Signal(signed(widths.lane_sum))
+        total = Signal(widths.lane_sum, reset_less=True)
+        added = Signal(widths.lane_sum)
         m.d.comb += added.eq(total + multiplier.p)
         with m.If(self.last):
             m.d.sync += total.eq(0)
@@ -127,7 +130,7 @@ class Lane(wiring.Component):
         tag, finished = head.as_value(), added
         for n in range(RESULTS):
             tag_place = Signal(item(chip).size, name=f"tag_{n}", reset_less=True)
-            sum_place = Signal(signed(widths.lane_sum), name=f"sum_{n}", reset_less=True)
+            sum_place = Signal(widths.lane_sum, name=f"sum_{n}", reset_less=True)
             with m.If(self.tag_moves[n]):
                 m.d.sync += tag_place.eq(tag)
             with m.If(self.sum_moves[n]):

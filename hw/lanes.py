@@ -64,40 +64,38 @@ class Lanes(wiring.Component):
         chip = self.chip
         count = chip.lanes
         lanes = [Lane(chip, self.target) for _ in range(count)]
-        slot_bits = len(lanes[0].slot)
 
         def vector(name, **options):
             return Signal(count, name=name, **options)
 
-        # Queues: a word is popped to the head when that is free.
+        # Queues: a word is popped to the head when that is free. Pointers have one bit more than addresses.
         push, pop, take = vector("push"), vector("pop"), vector("take")
         nonempty, head_valid = vector("nonempty"), vector("head_valid")
-        level = [vector(f"level_{b}") for b in range(chip.queue_depth.bit_length())]
-        full = level[-1]  # the depth is a power of two
+        planes = range(chip.queue_depth.bit_length())
+        write, read = [vector(f"write_{b}") for b in planes], [vector(f"read_{b}") for b in planes]
+        apart = [one ^ other for one, other in zip(write, read, strict=True)]
+        full = vector("full")
         m.d.comb += [
+            full.eq(apart[-1] & ~reduce(or_, apart[:-1])),
             push.eq(Cat(i.valid for i in self.i) & ~full),
             pop.eq(nonempty & ~head_valid),
         ]
-        flips = push ^ pop
-        for plane in level:
-            m.d.sync += plane.eq(plane ^ flips)
-            flips = flips & (plane ^ pop)  # a carry where there is a one, a borrow where there is none
+        for pointer, carry in ((write, push), (read, pop)):
+            for plane in pointer:
+                m.d.sync += plane.eq(plane ^ carry)
+                carry = carry & plane
         # A cycle late, which is soon enough: a pop is followed by another one two cycles later.
-        m.d.sync += [nonempty.eq(reduce(or_, level)), head_valid.eq(pop | (head_valid & ~take))]
+        m.d.sync += [nonempty.eq(reduce(or_, apart)), head_valid.eq(pop | (head_valid & ~take))]
 
         # Follow one list until the pair passes that the column began with.
         tuning = vector("tuning")  # the next pair that comes begins the column
         running = vector("running")  # a pair passes that belongs to the column, or that ends it
         match, coming_valid = Cat(lane.match for lane in lanes), Cat(lane.coming_valid for lane in lanes)
-        head_slot = [Cat(lane.head_slot[b] for lane in lanes) for b in range(slot_bits)]
-        slot = [vector(f"slot_{b}", reset_less=True) for b in range(slot_bits)]
-        half = vector("half", reset_less=True)
-        halves = [half.replicate(count) for half in self.halves]
-        same, waits, closed = vector("same"), vector("waits"), vector("closed")
+        same = Cat(lane.same for lane in lanes)
+        waits, closed = vector("waits"), vector("closed")
         again, fire, joined = vector("again"), vector("fire"), vector("joined")
         tags, sums = Places(count, "tag"), Places(count, "sum")
         m.d.comb += [
-            same.eq(~reduce(or_, [now ^ new for now, new in zip(slot, head_slot, strict=True)])),
             waits.eq(head_valid & tags.rooms[0]),
             closed.eq(running & match),
             # The next column of the same list begins with the very pair that closed the last one.
@@ -109,8 +107,6 @@ class Lanes(wiring.Component):
         m.d.sync += [
             tuning.eq((tuning & ~coming_valid) | (take & ~again)),
             running.eq(joined | fire),
-            *(now.eq((now & ~take) | (new & take)) for now, new in zip(slot, head_slot, strict=True)),
-            half.eq((half & ~take) | (select_each(head_slot, halves) & take)),
             self.busy.eq(fire),
             self.blocked.eq(head_valid & ~waits & ~running & ~tuning),
         ]
@@ -139,13 +135,14 @@ class Lanes(wiring.Component):
                 lane.item.eq(self.i[n].p),
                 lane.pop.eq(pop[n]),
                 lane.take.eq(take[n]),
-                lane.slot.eq(Cat(plane[n] for plane in slot)),
-                lane.half.eq(half[n]),
+                lane.push_at.eq(Cat(plane[n] for plane in write[:-1])),
+                lane.pop_at.eq(Cat(plane[n] for plane in read[:-1])),
+                lane.halves.eq(self.halves),
                 lane.tuning.eq(tuning[n]),
                 lane.add.eq(add[n]),
                 lane.last.eq(last[n]),
-                lane.tag_moves.eq(Cat(move[n] for move in tag_moves)),
-                lane.sum_moves.eq(Cat(move[n] for move in sum_moves)),
+                *join(lane.tag_moves, [move[n] for move in tag_moves]),
+                *join(lane.sum_moves, [move[n] for move in sum_moves]),
                 self.o[n].valid.eq(sums.valids[-1][n]),
                 self.o[n].p.eq(lane.o),
                 lane.load_enable.eq(self.load.enable & here),
@@ -179,11 +176,3 @@ class Places:
             m.d.sync += valid.eq((enter & room) | (valid & stays))
             enter = valid
         return moves
-
-
-def select_each(planes: list, choices: list):
-    """For each bit position the bit of ``choices[index]``, the index's bits being at that position of ``planes``."""
-    for plane in planes:
-        pairs = [choices[n : n + 2] for n in range(0, len(choices), 2)]
-        choices = [(plane & pair[1]) | (~plane & pair[0]) if len(pair) == 2 else pair[0] for pair in pairs]
-    return choices[0]

@@ -15,7 +15,7 @@ def brick(chip: Chip):
 def pair(chip: Chip):
     """A nonzero of A on its way past the lanes; ``k`` is its row's offset in the bank half."""
     widths = Widths(chip)
-    return data.StructLayout({"valid": 1, "k": widths.half_address, "a": chip.width})
+    return data.StructLayout({"a": chip.width, "k": widths.half_address, "valid": 1})
 
 
 def item(chip: Chip):

@@ -1,27 +1,18 @@
 """Small shared pieces of logic."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 
 def popcount(bits: Value) -> Value:
-    """How many bits are set; full adders in a tree, so no carry chain is spent on a few bits."""
-    columns = {0: list(bits)}
-    weight = 0
-    outputs = []
-    while columns.get(weight):
-        column = columns[weight]
-        while len(column) > 1:
-            a, b = column.pop(0), column.pop(0)
-            c = column.pop(0) if column else None
-            if c is None:
-                column.append(a ^ b)
-                columns.setdefault(weight + 1, []).append(a & b)
-            else:
-                column.append(a ^ b ^ c)
-                columns.setdefault(weight + 1, []).append((a & b) | (c & (a ^ b)))
-        outputs.append(column[0])
-        weight += 1
-    return Cat(outputs)
+    """How many bits are set: four at a time, each bit of whose count is one look-up table, and a tree of small sums."""
+    counts = []
+    for n in range(0, len(bits), 4):
+        a, b, c, d = [*bits[n : n + 4], *[Const(0)] * 4][:4]
+        ab, cd = a & b, c & d
+        counts.append(Cat(a ^ b ^ c ^ d, ab ^ cd ^ ((a ^ b) & (c ^ d)), ab & cd))
+    while len(counts) > 1:
+        counts = [sum(counts[n + 1 : n + 2], counts[n]) for n in range(0, len(counts), 2)]
+    return counts[0]
 
 
 def at_most_one(bits: Value) -> Value:
