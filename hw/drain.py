@@ -5,22 +5,23 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
-from hw.arbiter import Arbiter
 from hw.bram import Bram
 from hw.layouts import result, visit
 from hw.logic import delayed, select
+from hw.turns import Turns
 from spec.chip import Chip
-from spec.engine import Widths
+from spec.engine import SUM_LATENCY, Widths
 
 
 class Drain(wiring.Component):
     """One partial sum a cycle: read, add, write back; a visit that is its row's first only writes.
 
-    Lanes are served in turn. A lane that was served waits until its sum has been written: elements of
-    different lanes lie at different addresses, so additions to one element never overlap.
+    Lanes have their turns in a fixed round, long enough for a sum to be written before the same lane's
+    next one reads: elements of different lanes lie at different addresses, so additions to one element never
+    overlap.
 
     Latency: ``LATENCY`` cycles from a lane's transfer to ``written``.
-    Stalls: never on the memory; the other reader (``read_*``) gets the cycles the drain leaves.
+    Stalls: a lane waits for its turn; the other reader (``read_*``) gets the cycles the drain leaves.
 
     Members
     -------
@@ -28,10 +29,10 @@ class Drain(wiring.Component):
     visits : what each slot is
     written, written_slot : a sum of this slot has reached the memory
     read_enable, read_address, read_ready : a read by the finish unit
-    read_data : its answer, ``Bram.LATENCY`` cycles after enable and ready
+    read_data : its answer, ``SUM_LATENCY`` cycles after enable and ready
     """
 
-    LATENCY = Arbiter.LATENCY + 1 + Bram.LATENCY + 3
+    LATENCY = Turns.LATENCY + 3 + Bram.LATENCY + 3
     PAUSE = Bram.LATENCY + 3  # cycles from one read of the memory to the first that sees its sum
 
     def __init__(self, chip: Chip, target: str | None = None):
@@ -55,51 +56,56 @@ class Drain(wiring.Component):
         m = Module()
         chip, widths = self.chip, Widths(self.chip)
 
-        # Fetch a lane's sum.
-        m.submodules.arbiter = arbiter = Arbiter(result(chip), chip.lanes, pause=self.PAUSE)
+        # Fetch a lane's sum, and what is known of its slot.
+        m.submodules.turns = turns = Turns(result(chip), chip.lanes, pause=self.PAUSE)
         for n in range(chip.lanes):
-            connect(m, flipped(self.i[n]), arbiter.i[n])
-        m.d.comb += arbiter.o.ready.eq(1)
-        taken, taken_lane = arbiter.o.p.value, arbiter.o.p.source
-        taken_visit = Signal(visit(chip))
-        m.d.comb += taken_visit.eq(select(taken.slot, self.visits))
+            connect(m, flipped(self.i[n]), turns.i[n])
+        taken = Signal(result(chip), reset_less=True)
+        taken_valid = Signal()
+        taken_lane = Signal.like(turns.source, reset_less=True)
+        taken_visit = Signal(visit(chip), reset_less=True)
+        m.d.sync += [
+            taken_valid.eq(turns.valid),
+            taken_lane.eq(turns.source),
+            taken.eq(turns.value),
+            taken_visit.eq(select(turns.value.slot, self.visits)),
+        ]
 
         # Its address.
-        slot_bits = ceil_log2(chip.slots)
         place_valid = Signal()
         place_first = Signal(reset_less=True)
         place_sum = Signal(signed(widths.lane_sum), reset_less=True)
         place = Signal(widths.psum_address, reset_less=True)
-        place_slot = Signal(slot_bits, reset_less=True)
+        reading = Signal()
         m.d.sync += [
-            place_valid.eq(arbiter.o.valid),
+            place_valid.eq(taken_valid),
             place_sum.eq(taken.sum),
-            place_slot.eq(taken.slot),
             place_first.eq(taken_visit.first),
             place.eq(Cat(taken_lane, (taken_visit.base + taken.column)[: widths.column])),
+            reading.eq(taken_valid & ~taken_visit.first),
         ]
 
         # Read; take the old sum, or nothing; add; write.
         m.submodules.memory = memory = Bram(width=chip.acc_width, depth=chip.psum_depth, target=self.target)
-        reading = place_valid & ~place_first
-        first = delayed(m, place_first, Bram.LATENCY, "first")
+        address = Signal(widths.psum_address, reset_less=True)
+        m.d.sync += address.eq(Mux(reading, place, self.read_address))
         old = Signal(signed(chip.acc_width), reset_less=True)
-        with m.If(first):
+        with m.If(delayed(m, place_first, SUM_LATENCY, "first")):
             m.d.sync += old.eq(0)
         with m.Else():
             m.d.sync += old.eq(memory.r_data)
         total = Signal(signed(chip.acc_width), reset_less=True)
-        m.d.sync += total.eq(old + delayed(m, place_sum, Bram.LATENCY + 1, "sum"))
+        m.d.sync += total.eq(old + delayed(m, place_sum, SUM_LATENCY + 1, "sum"))
         m.d.comb += [
             self.read_ready.eq(~reading),
-            memory.r_addr.eq(Mux(reading, place, self.read_address)),
+            memory.r_addr.eq(address),
             self.read_data.eq(memory.r_data),
-            memory.w_en.eq(delayed(m, place_valid, Bram.LATENCY + 2, "valid", control=True)),
-            memory.w_addr.eq(delayed(m, place, Bram.LATENCY + 2, "place")),
+            memory.w_en.eq(delayed(m, place_valid, SUM_LATENCY + 2, "valid", control=True)),
+            memory.w_addr.eq(delayed(m, place, SUM_LATENCY + 2, "place")),
             memory.w_data.eq(total),
         ]
         m.d.sync += [
             self.written.eq(memory.w_en),
-            self.written_slot.eq(delayed(m, place_slot, Bram.LATENCY + 2, "slot")),
+            self.written_slot.eq(delayed(m, taken.slot, SUM_LATENCY + 3, "slot")),
         ]
         return m

@@ -1,14 +1,20 @@
 """Reads a row of A in bricks, drops its zeros and fills a row list."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.layouts import brick
-from hw.logic import at_most_one, select
+from hw.logic import at_most_one
+from hw.multiplier import Multiplier
 from spec.chip import BRICK, Chip
 from spec.engine import Widths
+from spec.number import MAX_WIDTH
+from spec.product import ceil_div
 
 BUFFERS = 2  # bricks asked for or waiting behind the one being read
 
@@ -39,8 +45,9 @@ class Fetch(wiring.Component):
     done, done_last : the list is complete; its length less one. ``w_slot`` tells which
     """
 
-    def __init__(self, chip: Chip):
+    def __init__(self, chip: Chip, target: str | None = None):
         self.chip = chip
+        self.target = target
         widths = Widths(chip)
         super().__init__(
             {
@@ -63,9 +70,11 @@ class Fetch(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         chip, widths = self.chip, Widths(self.chip)
+        fours = ceil_div(chip.width, 4)
         busy = Signal()
         unasked = Signal(widths.list_bricks)  # bricks not asked for yet
-        unread = Signal(widths.list_bricks)  # bricks not yet begun
+        unmoved = Signal(widths.list_bricks)  # bricks that have not moved up
+        last_comes = Signal()  # only one has not
         tail = Signal(BRICK)
         held = Signal(range(BUFFERS + 1))  # bricks asked for and not yet begun
         address = Signal(widths.brick_address)
@@ -73,115 +82,121 @@ class Fetch(wiring.Component):
         # Ask ahead.
         asked = Signal()
         begin = Signal()
+        asking = Signal()  # something is left to ask for
         m.d.comb += [
-            self.request.valid.eq((unasked != 0) & (held != BUFFERS)),
+            self.request.valid.eq(asking & (held != BUFFERS)),
             self.request.p.eq(address),
             asked.eq(self.request.valid & self.request.ready),
         ]
         with m.If(asked):
-            m.d.sync += [address.eq(address + 1), unasked.eq(unasked - 1)]
+            m.d.sync += [address.eq(address + 1), unasked.eq(unasked - 1), asking.eq(unasked != 1)]
         m.d.sync += held.eq(held + asked - begin)
 
-        # Bricks move toward the extractor; nonzero bits are found on the way.
+        # Bricks move toward the extractor; what counts in them is found on the way.
         waiting = Signal(brick(chip), reset_less=True)
         waiting_valid = Signal()
+        waiting_some = Signal(BRICK * fours)  # some of four bits are set
         ready = Signal(brick(chip), reset_less=True)
         ready_valid = Signal()
         ready_nonzero = Signal(BRICK)
-        shift_ready = Signal()
-        m.d.comb += shift_ready.eq(~ready_valid | begin)
-        with m.If(shift_ready):
+        ready_last = Signal()
+        shift = Signal()
+        following_valid = Signal()  # `ready_valid` of the next cycle
+        m.d.comb += [shift.eq(~ready_valid | begin), following_valid.eq(waiting_valid | ~shift)]
+        nonzero = Cat(waiting_some.word_select(n, fours).any() | ~self.skip for n in range(BRICK))
+        with m.If(shift):
             m.d.sync += [
                 ready.eq(waiting),
-                ready_valid.eq(waiting_valid),
-                ready_nonzero.eq(Cat(word.any() | ~self.skip for word in waiting)),
+                ready_last.eq(last_comes),
+                ready_nonzero.eq(nonzero & (tail | ~last_comes.replicate(BRICK))),
             ]
+            with m.If(waiting_valid):
+                m.d.sync += [unmoved.eq(unmoved - 1), last_comes.eq(unmoved == 2)]
         with m.If(self.brick_valid):
-            m.d.sync += [waiting.eq(self.brick), waiting_valid.eq(1)]
-        with m.Elif(shift_ready):
+            some_set = [word[low : low + 4].any() for word in self.brick for low in range(0, 4 * fours, 4)]
+            m.d.sync += [waiting.eq(self.brick), waiting_valid.eq(1), waiting_some.eq(Cat(some_set))]
+        with m.Elif(shift):
             m.d.sync += waiting_valid.eq(0)
+        m.d.sync += ready_valid.eq(following_valid)
 
-        # Extract one nonzero a cycle.
+        # Extract one nonzero a cycle; a brick begins behind the last one of the brick before. `begin` reaches
+        # many registers, so it is one itself and decided a cycle ahead.
         words = Signal(brick(chip), reset_less=True)
-        pending = Signal(BRICK)
-        base = Signal(widths.half_address)  # offset in the bank of the brick's first word
+        source = Signal(BRICK)  # of the first one
+        below = Signal(BRICK)  # some bit below this one is set
+        lower = Signal()
         rest = Signal(BRICK)
-        inside = Signal(BRICK)
-        nearly = Signal(init=1)  # at most one word is pending
+        some = Signal()  # there is a first one
+        last_begun = Signal()
+        brick_number = Signal(widths.list_address - ceil_log2(BRICK))
+        following_number = Signal.like(brick_number)
         m.d.comb += [
-            rest.eq(Cat(pending[n] & pending[:n].any() for n in range(BRICK))),
-            inside.eq(Mux(unread == 1, tail, -1)),
-            begin.eq(ready_valid & nearly & busy),
+            source.eq(Mux(begin, ready_nonzero, rest)),
+            lower.eq(source[:4].any()),
+            below.eq(Cat(source[:n].any() if n < 4 else lower | source[4:n].any() for n in range(BRICK))),
         ]
-        started = Signal()  # a brick of this row has begun: its successor lies `columns * BRICK` further
+        m.d.sync += [
+            begin.eq(following_valid & Mux(begin, at_most_one(ready_nonzero), at_most_one(rest))),
+            rest.eq(source & below),
+            some.eq(source.any()),
+        ]
         with m.If(begin):
             m.d.sync += [
                 words.eq(ready),
-                pending.eq(ready_nonzero & inside),
-                nearly.eq(at_most_one(ready_nonzero & inside)),
-                unread.eq(unread - 1),
-                base.eq(Mux(started, base + (self.columns << ceil_log2(BRICK)), 0)),
-                started.eq(1),
+                last_begun.eq(ready_last),
+                brick_number.eq(following_number),
+                following_number.eq(following_number + 1),
             ]
-        with m.Else():
-            m.d.sync += [pending.eq(rest), nearly.eq(at_most_one(rest))]
 
-        number = Signal(ceil_log2(BRICK))
-        for n in reversed(range(BRICK)):
-            with m.If(pending[n]):
-                m.d.comb += number.eq(n)
+        # All words but the first one are cleared, which registers do for nothing; what is left is an or.
+        # The word's number is multiplied meanwhile.
+        m.submodules.multiplier = multiplier = Multiplier(MAX_WIDTH, target=self.target)
+        away = Signal(BRICK, init=-1)  # not the first one; all of them if there is none
+        kept = [Signal(chip.width, name=f"kept_{n}", reset_less=True) for n in range(BRICK)]
+        value = Signal(chip.width, reset_less=True)
+        valid = Signal(Multiplier.LATENCY)
+        m.d.sync += away.eq(~source | below)
+        for n in range(BRICK):
+            with m.If(away[n]):
+                m.d.sync += kept[n].eq(0)
+            with m.Else():
+                m.d.sync += kept[n].eq(words[n])
+        number = Cat(Cat(~away[n] for n in range(BRICK) if n >> bit & 1).any() for bit in range(ceil_log2(BRICK)))
+        m.d.sync += [value.eq(reduce(or_, kept)), valid.eq(Cat(some, valid))]
+        m.d.comb += [multiplier.a.eq(Cat(number, brick_number)), multiplier.b.eq(self.columns)]
 
-        # Offset = base + number * columns, over three registers.
-        valid = [Signal(name=f"valid_{n}") for n in range(3)]
-        value = [Signal(chip.width, name=f"value_{n}", reset_less=True) for n in range(3)]
-        number_1 = Signal.like(number)
-        base_1 = Signal.like(base)
-        base_2 = Signal.like(base)
-        part_2 = Signal.like(base)
-        offset = Signal.like(base)
-        m.d.sync += [
-            valid[0].eq(pending.any()),
-            value[0].eq(select(number, words)),
-            number_1.eq(number),
-            base_1.eq(base),
-            valid[1].eq(valid[0]),
-            value[1].eq(value[0]),
-            part_2.eq(Mux(number_1[0], self.columns, 0) + Mux(number_1[1], self.columns << 1, 0)),
-            base_2.eq(base_1 + Mux(number_1[2], self.columns << 2, 0)),
-            valid[2].eq(valid[1]),
-            value[2].eq(value[1]),
-            offset.eq(base_2 + part_2),
-        ]
-
-        # Finish: when all is read and the registers are empty; an empty row gets its one zero.
-        count = Signal(widths.list_address + 1)
+        # Finish when the last word is stored; an empty row gets its one zero.
+        count = Signal(widths.list_address)
+        none = Signal()
+        over = Signal()  # nothing is left to extract
+        quiet = Signal(2)  # nothing is left to store, after two cycles
         filler = Signal()
-        quiet = Signal()
-        m.d.comb += quiet.eq(busy & (unread == 0) & started & ~pending.any() & ~Cat(valid).any())
-        with m.If(valid[2]):
-            m.d.sync += count.eq(count + 1)
-        m.d.sync += [
-            filler.eq(quiet & (count == 0)),
-            self.done.eq(quiet),
-            self.done_last.eq(Mux(count == 0, 0, count - 1)),
-        ]
+        m.d.comb += over.eq(last_begun & ~some)
+        with m.If(over):
+            m.d.sync += [last_begun.eq(0), brick_number.eq(0), following_number.eq(0)]
+        with m.If(self.w_enable):
+            m.d.sync += [count.eq(count + 1), none.eq(0), self.done_last.eq(count)]
+        m.d.sync += [quiet.eq(Cat(over, quiet)), filler.eq(quiet[-1] & none), self.done.eq(quiet[-1])]
         m.d.comb += [
-            self.w_enable.eq(valid[2] | filler),
+            self.w_enable.eq(valid[-1] | filler),
             self.w_address.eq(count),
-            self.w_k.eq(Mux(filler, 0, offset)),
-            self.w_a.eq(Mux(filler, 0, value[2])),
+            self.w_k.eq(multiplier.p),
+            self.w_a.eq(value),
             self.i.ready.eq(~busy),
         ]
-        with m.If(quiet):
+        with m.If(quiet[-1]):
             m.d.sync += busy.eq(0)
         with m.If(self.i.valid & ~busy):
             m.d.sync += [
                 busy.eq(1),
-                started.eq(0),
+                none.eq(1),
                 count.eq(0),
+                self.done_last.eq(0),
                 address.eq(self.i.p.address),
+                asking.eq(1),
                 unasked.eq(self.i.p.bricks),
-                unread.eq(self.i.p.bricks),
+                unmoved.eq(self.i.p.bricks),
+                last_comes.eq(self.i.p.bricks == 1),
                 tail.eq(self.i.p.tail),
                 self.w_slot.eq(self.i.p.slot),
             ]

@@ -5,7 +5,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
-from hw.bram import Bram
 from hw.chain import Chain
 from hw.convert import Converter
 from hw.fifo import Fifo
@@ -14,7 +13,7 @@ from hw.logic import delayed, select
 from hw.multiplier import Multiplier
 from hw.visits import FACTOR_BITS, finish_job
 from spec.chip import BRICK, Chip
-from spec.engine import Widths
+from spec.engine import SUM_LATENCY, Widths
 from spec.product import MASK_COLUMNS
 
 JOBS = 3  # rows whose sums are complete and that wait
@@ -189,11 +188,11 @@ class Finish(wiring.Component):
         # Convert; a dropped column is a sum of zero.
         m.submodules.converter = converter = Converter(widths.convert)
         total = Signal(signed(chip.acc_width), reset_less=True)
-        with m.If(delayed(m, keep, Bram.LATENCY, "keep")):
+        with m.If(delayed(m, keep, SUM_LATENCY, "keep")):
             m.d.sync += total.eq(self.read_data)
         with m.Else():
             m.d.sync += total.eq(0)
-        late = Bram.LATENCY + 1
+        late = SUM_LATENCY + 1
         m.d.comb += [
             converter.shift.eq(command.shift),
             converter.rounding.eq(command.rounding),

@@ -72,7 +72,7 @@ class Group(wiring.Component):
         m = Module()
         chip, target = self.chip, self.target
         m.submodules.visits = visits = Visits(chip, target)
-        m.submodules.fetch = fetch = Fetch(chip)
+        m.submodules.fetch = fetch = Fetch(chip, target)
         m.submodules.lists = lists = RowLists(chip, target)
         m.submodules.scan = scan = Scan(chip)
         m.submodules.lanes = lanes = Lanes(chip, target)

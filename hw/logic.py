@@ -1,5 +1,7 @@
 """Small shared pieces of logic."""
 
+from itertools import combinations
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 
@@ -16,8 +18,10 @@ def popcount(bits: Value) -> Value:
 
 
 def at_most_one(bits: Value) -> Value:
-    """Whether no two bits are set."""
-    return ~Cat(bits[n] & bits[:n].any() for n in range(1, len(bits))).any()
+    """Whether no two of eight bits are set; two levels of look-up tables, as each half fits in one."""
+    low, high = bits[:4], bits[4:]
+    two = [Cat(a & b for a, b in combinations(half, 2)).any() for half in (low, high)]
+    return ~(two[0] | two[1] | (low.any() & high.any()))
 
 
 def join(target, source) -> list:

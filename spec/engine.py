@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
+from spec.bram import Storage
 from spec.chip import BRICK, Chip
 from spec.convert import Convert
 
 DIMENSION_BITS = 16  # m, k, n, strides: 1 to 65535
 ROW_SLOTS = 32  # rows of C whose partial sums one group can hold
 RESULTS = 3  # finished sums that wait in a lane for the drain
+SUM_LATENCY = 1 + Storage.LATENCY  # cycles from the address of a partial sum to the sum
 COUNTER_BITS = 40
 
 COUNTERS = (

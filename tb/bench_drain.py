@@ -4,9 +4,8 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge, gather
 
-from spec.bram import Storage
 from spec.chip import Chip
-from spec.engine import Widths
+from spec.engine import SUM_LATENCY, Widths
 from tb.kit import Stream, cycles, generator, load_spec, send, start
 from tb.models import put, setting, to_signed
 
@@ -57,7 +56,7 @@ class Sums:
     async def read(self, places, stall):
         """Read by the finish unit's port; compare with the model."""
         dut, rng, got = self.dut, self.rng, []
-        edge, due = RisingEdge(dut.clk), [False] * Storage.LATENCY
+        edge, due = RisingEdge(dut.clk), [False] * SUM_LATENCY
         pending = [(column * self.chip.lanes + lane) for column, lane in places]
         position = 0
         while len(got) < len(pending):
@@ -130,10 +129,15 @@ async def takes_a_sum_in_every_cycle(dut):
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def has_its_latency(dut):
-    """Edges from the first that sees a lane's valid to the first that sees ``written``."""
+    """Edges from the one that takes a lane's sum to the first that sees ``written``; every lane's is the same."""
+    chip = load_spec(Chip)
     await start(dut)
-    dut.i__0__valid.value = 1
+    lane = int(generator().integers(chip.lanes))
+    valid, ready = getattr(dut, f"i__{lane}__valid"), getattr(dut, f"i__{lane}__ready")
+    valid.value = 1
     await RisingEdge(dut.clk)
+    while not ready.value:
+        await RisingEdge(dut.clk)
     latency = 0
     while not dut.written.value:
         await RisingEdge(dut.clk)

@@ -11,7 +11,7 @@ from tb.kit import Stream, cycles, generator, guard, load_spec, send, start
 from tb.models import pack, serve, to_signed
 
 BUFFERS = 2  # bricks asked for ahead
-LATENCY = 6  # cycles: two places for bricks, the words being read, three registers for the offset
+LATENCY = 5  # cycles: two places for bricks, the words being read, the two registers of the multiplier
 
 
 def draw(rng, chip, memory, length, density):

@@ -6,7 +6,7 @@ from cocotb.triggers import RisingEdge, gather
 
 from golden.convert import convert
 from spec.chip import BRICK, Chip
-from spec.engine import Widths
+from spec.engine import SUM_LATENCY, Widths
 from spec.number import Rounding
 from spec.product import MASK_COLUMNS, ceil_div
 from tb.kit import Stream, collect, cycles, generator, guard, load_spec, send, start
@@ -14,7 +14,7 @@ from tb.models import pack, put, serve, unpack
 
 
 class Sums:
-    """Partial sums behind the read port: ready at random, an answer ``Storage.LATENCY`` edges after its address."""
+    """Partial sums behind the read port: ready at random, an answer ``SUM_LATENCY`` edges after its address."""
 
     def __init__(self, dut, chip, rng, stall):
         self.words = rng.integers(-(1 << chip.acc_width - 1), 1 << chip.acc_width - 1, chip.psum_depth)
@@ -24,14 +24,15 @@ class Sums:
         self.task = cocotb.start_soon(self._answer(dut, chip, rng, stall))
 
     async def _answer(self, dut, chip, rng, stall):
-        edge, address = RisingEdge(dut.clk), None
+        edge, due = RisingEdge(dut.clk), [None] * (SUM_LATENCY - 1)  # addresses on their way
         mask = (1 << chip.acc_width) - 1
         while True:
             await edge
+            address = due.pop(0)
             word = int(rng.integers(1 << 31)) if address is None else int(self.words[address])
             dut.read_data.value = word & mask
             taken = dut.read_enable.value and dut.read_ready.value
-            address = int(dut.read_address.value) if taken else None
+            due.append(int(dut.read_address.value) if taken else None)
             dut.read_ready.value = int(rng.random() >= stall)
 
 

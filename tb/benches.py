@@ -44,6 +44,11 @@ UNITS = {
         arguments={"shape": "hw.layouts:item", "count": "chip.lanes", "pause": 5},
         bench="bench_arbiter",
     ),
+    "turns": Unit(
+        component="hw.turns:Turns",
+        arguments={"shape": "hw.layouts:item", "count": "chip.lanes", "pause": 5},
+        bench="bench_turns",
+    ),
     "chain": Unit(component="hw.chain:Chain", arguments={"shape": "hw.layouts:result", "depth": 3}, bench="bench_chain"),
     "fifo": Unit(
         component="hw.fifo:Fifo",

@@ -18,7 +18,7 @@ NARROW = replace(TINY, name="narrow", groups=1, lanes=2, width=8, acc_width=32, 
 ELSEWHERE = {"convert", "keyed"}  # tests of their own, over more than a chip's parameters
 CASES = [
     *((name, TINY) for name in UNITS if name not in ELSEWHERE),
-    *((name, chip) for name in ("sequencer", "scan", "arbiter", "rowqueue") for chip in (WIDE, NARROW)),
+    *((name, chip) for name in ("sequencer", "scan", "arbiter", "turns", "rowqueue") for chip in (WIDE, NARROW)),
     ("engine", NARROW),
 ]
 

@@ -1,0 +1,75 @@
+"""Merges streams by the clock: each one has its turn, asked or not."""
+
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+FOUR = 4  # words merged in one look-up table
+
+
+class Turns(wiring.Component):
+    """One of ``count`` streams may transfer in each cycle, in a fixed round; so the same one every ``pause`` cycles at most.
+
+    Nothing is decided, so no path leads from one stream to another: ``ready`` is a register that ignores ``valid``.
+    Where a round costs too much, use :class:`hw.arbiter.Arbiter`.
+
+    Latency: ``LATENCY`` cycles from a transfer to ``valid``. Stalls: a stream waits for its turn, one cycle of each
+    round of ``max(count, pause)``; the output cannot stall.
+
+    Members
+    -------
+    i : ``count`` streams of ``shape``
+    valid, value, source : an item and the number of the stream it came from
+    """
+
+    LATENCY = 3
+
+    def __init__(self, shape, count: int, pause: int = 1):
+        self.shape = shape
+        self.count = count
+        self.round = max(2, count, pause)
+        super().__init__(
+            {
+                "i": In(stream.Signature(shape)).array(count),
+                "valid": Out(1),
+                "value": Out(shape),
+                "source": Out(range(max(2, count))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        turn = Signal(self.round, init=1)
+        waits = Signal(self.round, init=(1 << self.round) - 2)  # the opposite, in registers too: it clears many bits
+        m.d.sync += [turn.eq(turn.rotate_left(1)), waits.eq(waits.rotate_left(1))]
+
+        # Words of streams whose turn it is not are zero, which registers do for nothing; the rest is an or.
+        words, valids = [], []
+        for n, i in enumerate(self.i):
+            word = Signal(self.shape, name=f"word_{n}", reset_less=True)
+            valid = Signal(name=f"valid_{n}")
+            m.d.comb += i.ready.eq(turn[n])
+            with m.If(waits[n]):
+                m.d.sync += word.eq(0)
+            with m.Else():
+                m.d.sync += word.eq(i.p)
+            m.d.sync += valid.eq(i.valid & turn[n])
+            words.append(word.as_value() if hasattr(word, "as_value") else word)
+            valids.append(valid)
+        near = []
+        for n in range(0, self.count, FOUR):
+            four = Signal(1 + len(words[0]), name=f"near_{n}")
+            m.d.sync += four.eq(Cat(reduce(or_, valids[n : n + FOUR]), reduce(or_, words[n : n + FOUR])))
+            near.append(four)
+        merged = Signal.like(near[0])
+        m.d.sync += merged.eq(reduce(or_, near))
+        m.d.comb += [self.valid.eq(merged[0]), Cat(self.value).eq(merged[1:])]
+
+        # The round is as old at the output as an item is, so no number travels with it.
+        source = Signal(range(self.round), init=self.round - self.LATENCY % self.round)
+        m.d.sync += source.eq(Mux(source == self.round - 1, 0, source + 1))
+        m.d.comb += self.source.eq(source)
+        return m
