@@ -144,11 +144,14 @@ class Group(wiring.Component):
 
         m.d.sync += [
             self.busy.eq(popcount(lanes.busy)),
-            self.blocked.eq(popcount(lanes.blocked)),
             self.outputs.eq(scan.outputs),
             self.load_wait.eq(scan.load_wait),
             self.saturated.eq(finish.saturated),
             self.working.eq(~visits.idle),
             self.idle.eq(visits.idle & finish.idle),
         ]
+        with m.If(lanes.blocked.any()):  # rarely: spares a simulator the count
+            m.d.sync += self.blocked.eq(popcount(lanes.blocked))
+        with m.Else():
+            m.d.sync += self.blocked.eq(0)
         return m

@@ -21,15 +21,15 @@ class Lane(wiring.Component):
     B at the pair's offset plus the column, multiplies and adds. Finished sums wait in ``RESULTS`` places, and so do
     the tags that name their elements; a tag begins to wait when its column starts.
 
-    Latency: ``LATENCY`` cycles from a pair on ``pairs_o`` to the cycle in which its product is added.
+    Latency: ``LATENCY`` cycles from a pair on ``pairs`` to the cycle in which its product is added.
 
     Members
     -------
-    pairs_i, pairs_o : pairs of every row list, handed on one cycle later
+    pairs : pairs of every row list
     push, push_at, item, pop, pop_at : the queue of columns; ``pop`` brings the next one to its head
     take : the head becomes the column that is computed; same : it is of the same list as the one before
     halves : bank half of every list
-    tuning, coming_valid : the pair on ``pairs_o`` begins the column, if there is one
+    tuning : the pair on ``pairs`` begins the column
     match : the pair that is picked began the column: all have passed
     add, last : a product arrives; it is its column's last one
     tag_moves, sum_moves : places take over what the place before holds
@@ -46,8 +46,7 @@ class Lane(wiring.Component):
         places = exact_log2(chip.queue_depth)
         super().__init__(
             {
-                "pairs_i": In(pair(chip)).array(chip.slots),
-                "pairs_o": Out(pair(chip)).array(chip.slots),
+                "pairs": In(pair(chip)).array(chip.slots),
                 "push": In(1),
                 "item": In(item(chip)),
                 "pop": In(1),
@@ -57,7 +56,6 @@ class Lane(wiring.Component):
                 "same": Out(1),
                 "halves": In(chip.slots),
                 "tuning": In(1),
-                "coming_valid": Out(1),
                 "match": Out(1),
                 "add": In(1),
                 "last": In(1),
@@ -96,9 +94,7 @@ class Lane(wiring.Component):
         coming = Signal(pair(chip))
         passing = Signal(pair(chip), reset_less=True)
         start = Signal(widths.half_address, reset_less=True)  # offsets in a list differ
-        for early, late in zip(self.pairs_i, self.pairs_o, strict=True):
-            m.d.comb += late.eq(delayed(m, early, 1, "pair"))
-        m.d.comb += [coming.eq(select(current.slot, self.pairs_o)), self.coming_valid.eq(coming.valid)]
+        m.d.comb += coming.eq(select(current.slot, self.pairs))
         m.d.sync += [passing.eq(coming), self.match.eq((coming.k == start) & ~self.tuning)]
         with m.If(self.tuning):
             m.d.sync += start.eq(coming.k)

@@ -9,9 +9,10 @@ from amaranth.lib.wiring import In, Out
 
 from hw.lane import Lane
 from hw.layouts import item, load_bus, pair, result
-from hw.logic import join
+from hw.logic import delayed, join
 from spec.chip import BRICK, Chip
 from spec.engine import RESULTS
+from spec.product import ceil_div
 
 
 class Lanes(wiring.Component):
@@ -26,11 +27,12 @@ class Lanes(wiring.Component):
     same logic, and a simulator decides for all lanes with the instructions of one.
 
     Golden twin: one column of :func:`golden.product.exact_product` for each item.
-    Latency: ``LATENCY`` cycles from a column's last pair on a lane's ``pairs_o`` to ``o[n].valid``.
+    Pairs are handed on, ``HOP`` lanes a cycle: long wires to all lanes at once would set the clock.
+    Latency: ``LATENCY`` cycles from a column's last pair at its lane to ``o[n].valid``.
     Stalls: ``i[n]`` waits when the lane's queue is full; a column starts only when at most ``RESULTS - 1`` earlier sums
     of its lane are still unread, so ``o[n]`` may stall freely.
-    Contract: an item comes at least ``lanes`` cycles after the list that held its slot before has stopped; its own
-    list may still be on its way.
+    Contract: a list passes all lanes from the cycle its first item comes until the last of its sums has left; see
+    ``spread``.
 
     Members
     -------
@@ -43,6 +45,7 @@ class Lanes(wiring.Component):
     """
 
     LATENCY = Lane.LATENCY + RESULTS
+    HOP = 4
 
     def __init__(self, chip: Chip, target: str | None = None):
         self.chip = chip
@@ -58,6 +61,11 @@ class Lanes(wiring.Component):
                 "blocked": Out(chip.lanes),
             }
         )
+
+    @staticmethod
+    def spread(lanes: int) -> int:
+        """Cycles from a pair on ``pairs`` until it has come to the last of ``lanes`` lanes."""
+        return ceil_div(lanes, Lanes.HOP)
 
     def elaborate(self, platform):
         m = Module()
@@ -88,12 +96,12 @@ class Lanes(wiring.Component):
         m.d.sync += [nonempty.eq(reduce(or_, apart)), head_valid.eq(pop | (head_valid & ~take))]
 
         # Follow one list until the pair passes that the column began with.
-        tuning = vector("tuning")  # the next pair that comes begins the column
+        tuning = vector("tuning")  # the pair that comes begins the column
         running = vector("running")  # a pair passes that belongs to the column, or that ends it
-        match, coming_valid = Cat(lane.match for lane in lanes), Cat(lane.coming_valid for lane in lanes)
+        match = Cat(lane.match for lane in lanes)
         same = Cat(lane.same for lane in lanes)
         waits, closed = vector("waits"), vector("closed")
-        again, fire, joined = vector("again"), vector("fire"), vector("joined")
+        again, fire = vector("again"), vector("fire")
         tags, sums = Places(count, "tag"), Places(count, "sum")
         m.d.comb += [
             waits.eq(head_valid & tags.rooms[0]),
@@ -102,11 +110,10 @@ class Lanes(wiring.Component):
             again.eq(closed & waits & same),
             take.eq(waits & ~tuning & (~running | match)),
             fire.eq(running & (~match | again)),
-            joined.eq(tuning & coming_valid),
         ]
         m.d.sync += [
-            tuning.eq((tuning & ~coming_valid) | (take & ~again)),
-            running.eq(joined | fire),
+            tuning.eq(take & ~again),
+            running.eq(tuning | fire),
             self.busy.eq(fire),
             self.blocked.eq(head_valid & ~waits & ~running & ~tuning),
         ]
@@ -124,12 +131,14 @@ class Lanes(wiring.Component):
         leave = Cat(o.ready for o in self.o)
         tag_moves, sum_moves = tags.moves(m, take, leave & sums.valids[-1]), sums.moves(m, last, leave)
 
-        passing = self.pairs
+        pairs = self.pairs
         for n, lane in enumerate(lanes):
             m.submodules[f"lane_{n}"] = lane
+            if n % self.HOP == 0:
+                pairs = [delayed(m, pair, 1, f"pair_{n // self.HOP}_{s}") for s, pair in enumerate(pairs)]
             here = (self.load.upper == n // BRICK) if count > BRICK else 1
             m.d.comb += [
-                *join(lane.pairs_i, passing),
+                *join(lane.pairs, pairs),
                 self.i[n].ready.eq(~full[n]),
                 lane.push.eq(push[n]),
                 lane.item.eq(self.i[n].p),
@@ -149,7 +158,6 @@ class Lanes(wiring.Component):
                 lane.load_address.eq(self.load.address),
                 lane.load_word.eq(self.load.words[n % BRICK]),
             ]
-            passing = lane.pairs_o
         return m
 
 

@@ -15,7 +15,7 @@ def brick(chip: Chip):
 def pair(chip: Chip):
     """A nonzero of A on its way past the lanes; ``k`` is its row's offset in the bank half."""
     widths = Widths(chip)
-    return data.StructLayout({"a": chip.width, "k": widths.half_address, "valid": 1})
+    return data.StructLayout({"a": chip.width, "k": widths.half_address})
 
 
 def item(chip: Chip):

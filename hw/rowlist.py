@@ -62,7 +62,6 @@ class RowLists(wiring.Component):
                 memory.w_data.eq(written),
                 memory.r_addr.eq(position),
                 read.eq(memory.r_data),
-                out.valid.eq(delayed(m, self.filled[s], Bram.LATENCY, f"valid_{s}", control=True)),
                 out.k.eq(read.k),
                 out.a.eq(read.a),
                 self.o[s].eq(out),

@@ -6,9 +6,11 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from hw.bram import Bram
 from hw.fetch import fetch_job
+from hw.lanes import Lanes
 from hw.layouts import command, tile, visit
-from hw.logic import select
+from hw.logic import delayed, select
 from hw.multiplier import Multiplier
 from spec.chip import Chip
 from spec.engine import DIMENSION_BITS, ROW_SLOTS, Widths
@@ -196,10 +198,15 @@ class Visits(wiring.Component):
             with m.If(~self.tiles[h].open):
                 m.d.sync += past[h].eq(0)
 
+        # A list is scanned when it has come to the last lane: lanes need not ask whether a pair is there.
+        reach = Bram.LATENCY + Lanes.spread(chip.lanes)
+        arrived_list = delayed(m, Cat(self.fetch_done, self.fetch_slot), reach, "fetch_done", control=True)
+
         # Books of the slots.
         oldest = Signal(range(chip.slots))
         scanned = Signal(chip.slots)
         empty = Signal(chip.slots)
+        everywhere = Signal(chip.slots)  # the list passes every lane
         owed = [Signal(widths.psum_address + 1, name=f"owed_{s}") for s in range(chip.slots)]
         retire = Signal()
         m.d.comb += self.halves.eq(Cat(self.visits[s].half for s in range(chip.slots)))
@@ -222,6 +229,8 @@ class Visits(wiring.Component):
                 ]
             with m.If(self.fetch_done & (self.fetch_slot == s)):
                 m.d.sync += [self.filled[s].eq(1), kept_end.eq(self.fetch_last)]
+            with m.If(arrived_list[0] & (arrived_list[1:] == s)):
+                m.d.sync += everywhere[s].eq(1)
             with m.If(self.scanned & (self.scanned_slot == s)):
                 m.d.sync += scanned[s].eq(1)
             change = Signal(signed(ceil_log2(chip.lanes) + 2), name=f"change_{s}")
@@ -230,7 +239,7 @@ class Visits(wiring.Component):
             m.d.sync += owed[s].eq(owed[s] + change)
             m.d.sync += empty[s].eq(owed[s] == 0)
             with m.If(retire & (oldest == s)):
-                m.d.sync += [busy[s].eq(0), self.filled[s].eq(0)]
+                m.d.sync += [busy[s].eq(0), self.filled[s].eq(0), everywhere[s].eq(0)]
 
         # `empty` is a cycle late; a slot is scanned at least a cycle after its last push.
         settled = Signal(chip.slots)
@@ -242,7 +251,7 @@ class Visits(wiring.Component):
             retire.eq((done & busy).bit_select(oldest, 1) & (~leaving.last | self.finish.ready)),
             self.finish.valid.eq(retire & leaving.last),
             self.finish.p.eq(Cat(leaving.row, leaving.half, leaving.base)),
-            self.unscanned.eq(self.filled & ~scanned),
+            self.unscanned.eq(everywhere & ~scanned),
             self.idle.eq(~busy.any()),
         ]
         with m.If(retire):
