@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.layouts import brick
-from hw.logic import at_most_one
+from hw.logic import at_most_one, cleared
 from hw.multiplier import Multiplier
 from spec.chip import BRICK, Chip
 from spec.engine import Widths
@@ -97,12 +97,11 @@ class Fetch(wiring.Component):
         waiting_valid = Signal()
         waiting_some = Signal(BRICK * fours)  # some of four bits are set
         ready = Signal(brick(chip), reset_less=True)
-        ready_valid = Signal()
         ready_nonzero = Signal(BRICK)
         ready_last = Signal()
-        shift = Signal()
+        shift = Signal(init=1)  # `ready` is free in this cycle; it and `begin` reach many registers, so they are decided early
         following_valid = Signal()  # `ready_valid` of the next cycle
-        m.d.comb += [shift.eq(~ready_valid | begin), following_valid.eq(waiting_valid | ~shift)]
+        m.d.comb += following_valid.eq(waiting_valid | ~shift)
         nonzero = Cat(waiting_some.word_select(n, fours).any() | ~self.skip for n in range(BRICK))
         with m.If(shift):
             m.d.sync += [
@@ -117,50 +116,48 @@ class Fetch(wiring.Component):
             m.d.sync += [waiting.eq(self.brick), waiting_valid.eq(1), waiting_some.eq(Cat(some_set))]
         with m.Elif(shift):
             m.d.sync += waiting_valid.eq(0)
-        m.d.sync += ready_valid.eq(following_valid)
 
-        # Extract one nonzero a cycle; a brick begins behind the last one of the brick before. `begin` reaches
-        # many registers, so it is one itself and decided a cycle ahead.
+        # Extract one nonzero a cycle; a brick begins behind the last one of the brick before.
         words = Signal(brick(chip), reset_less=True)
         source = Signal(BRICK)  # of the first one
         below = Signal(BRICK)  # some bit below this one is set
         lower = Signal()
         rest = Signal(BRICK)
-        some = Signal()  # there is a first one
         last_begun = Signal()
         brick_number = Signal(widths.list_address - ceil_log2(BRICK))
         following_number = Signal.like(brick_number)
+        nearly = Signal()  # in the next cycle nothing is left behind the first one
+        stays = Signal(init=1)  # the opposite of `begin`, for `words` alone
         m.d.comb += [
+            nearly.eq(Mux(begin, at_most_one(ready_nonzero), at_most_one(rest))),
             source.eq(Mux(begin, ready_nonzero, rest)),
             lower.eq(source[:4].any()),
             below.eq(Cat(source[:n].any() if n < 4 else lower | source[4:n].any() for n in range(BRICK))),
         ]
         m.d.sync += [
-            begin.eq(following_valid & Mux(begin, at_most_one(ready_nonzero), at_most_one(rest))),
+            begin.eq(following_valid & nearly),
+            stays.eq(~(following_valid & nearly)),
+            shift.eq(~following_valid | nearly),
             rest.eq(source & below),
-            some.eq(source.any()),
         ]
+        with m.If(~stays):
+            m.d.sync += words.eq(ready)
         with m.If(begin):
             m.d.sync += [
-                words.eq(ready),
                 last_begun.eq(ready_last),
                 brick_number.eq(following_number),
                 following_number.eq(following_number + 1),
             ]
 
-        # All words but the first one are cleared, which registers do for nothing; what is left is an or.
-        # The word's number is multiplied meanwhile.
+        # All words but the first one are cleared; its number is multiplied meanwhile.
         m.submodules.multiplier = multiplier = Multiplier(MAX_WIDTH, target=self.target)
         away = Signal(BRICK, init=-1)  # not the first one; all of them if there is none
-        kept = [Signal(chip.width, name=f"kept_{n}", reset_less=True) for n in range(BRICK)]
         value = Signal(chip.width, reset_less=True)
         valid = Signal(Multiplier.LATENCY)
+        some = Signal()
+        m.d.comb += some.eq(~away.all())
         m.d.sync += away.eq(~source | below)
-        for n in range(BRICK):
-            with m.If(away[n]):
-                m.d.sync += kept[n].eq(0)
-            with m.Else():
-                m.d.sync += kept[n].eq(words[n])
+        kept = [cleared(m, away[n], words[n], f"kept_{n}") for n in range(BRICK)]
         number = Cat(Cat(~away[n] for n in range(BRICK) if n >> bit & 1).any() for bit in range(ceil_log2(BRICK)))
         m.d.sync += [value.eq(reduce(or_, kept)), valid.eq(Cat(some, valid))]
         m.d.comb += [multiplier.a.eq(Cat(number, brick_number)), multiplier.b.eq(self.columns)]

@@ -1,5 +1,8 @@
 """Turns a row of complete sums into words of C and writes them brick by brick."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -7,9 +10,8 @@ from amaranth.utils import ceil_log2
 
 from hw.chain import Chain
 from hw.convert import Converter
-from hw.fifo import Fifo
 from hw.layouts import brick, command, tile
-from hw.logic import delayed, select
+from hw.logic import cleared, delayed, select
 from hw.multiplier import Multiplier
 from hw.visits import FACTOR_BITS, finish_job
 from spec.chip import BRICK, Chip
@@ -17,7 +19,8 @@ from spec.engine import SUM_LATENCY, Widths
 from spec.product import MASK_COLUMNS
 
 JOBS = 3  # rows whose sums are complete and that wait
-BRICKS_AHEAD = 4  # bricks begun and not yet written: one being filled, the others waiting
+BRICKS_AHEAD = 4  # bricks begun and not yet written: one being filled, the others waiting; a power of two
+ROWS_AHEAD = 2  # rows with words in Convert
 
 
 def write_request(chip: Chip):
@@ -76,154 +79,162 @@ class Finish(wiring.Component):
         now = Signal(tile(chip))
         m.d.comb += now.eq(select(job.half, self.tiles))
 
-        # Where the row starts: three products, one after the other.
+        # Where the row starts: three products, one after the other. `product` has one zero.
         m.submodules.multiplier = multiplier = Multiplier(FACTOR_BITS, target=self.target)
-        product = Signal(range(3))
-        wait = Signal(range(Multiplier.LATENCY + 1))
-        index = Signal(32)
-        word_address = Signal(widths.psum_address)
-        mask_address = Signal(widths.brick_address)
-        brick_address = Signal(widths.brick_address)  # where the next brick of C goes
-        m.d.comb += multiplier.a.eq(job.row)
-        with m.Switch(product):
-            with m.Case(0):
-                m.d.comb += multiplier.b.eq(command.index_stride)
-            with m.Case(1):
-                m.d.comb += multiplier.b.eq(command.c_stride)
-            with m.Default():
-                m.d.comb += multiplier.b.eq(command.mask_stride)
+        product = Signal(3)
+        wait = Signal(range(Multiplier.LATENCY + 2))
+        strides = command.index_stride, command.c_stride, command.mask_stride
+        bases = [(job.half if h == 0 else ~job.half, self.tiles[h]) for h in range(2)]
+        parts = [
+            cleared(m, absent | product[n], getattr(here, field), f"{field}_{h}")
+            for h, (absent, here) in enumerate(bases)
+            for n, field in enumerate(("index_base", "c_base", "mask_base"))
+        ]
+        start = Signal(32)
+        row_index = Signal(32)
+        c_address = Signal(widths.brick_address)
+        mask_row = Signal(widths.brick_address)
+        m.d.comb += [
+            multiplier.a.eq(job.row),
+            multiplier.b.eq(
+                reduce(or_, (cleared(m, product[n], stride, f"factor_{n}") for n, stride in enumerate(strides)))
+            ),
+            start.eq(reduce(or_, parts) + multiplier.p),
+        ]
 
-        left = Signal(widths.psum_address + 1)  # columns not read yet
-        # this column counts, is the last, is past it
-        inside = Signal()
-        final = Signal()
-        ended = Signal()
-        phase = Signal(range(BRICK))  # word of the brick
+        column = Signal(widths.psum_address)
+        above = Signal(widths.column)  # address of a sum, less the lane
+        last_column = Signal(widths.psum_address)
+        last_brick = Signal()  # the row ends in this one
+        last_masked = Signal()  # the mask's brick ends with this one
+        ended = Signal()  # past the last column
+        first = Signal()  # no sum has been read
+        turn = Signal()  # the brick's first sum comes
+        mask_address = Signal(widths.brick_address)
         bits = Signal(MASK_COLUMNS)
-        bits_left = Signal(range(MASK_COLUMNS + 1))
+        away = Signal(8, init=~1 & 0xFF)  # all ones but for this brick's eight of `bits`
         ahead = Signal(range(BRICKS_AHEAD + 1))
         written = Signal()
-        begun = Signal()  # a brick's first word is read
+        reading = Signal()
         read = Signal()
-        keep = Signal()
-        room = Signal()
+        lane_bits = ceil_log2(chip.lanes)
         m.d.comb += [
-            room.eq((phase != 0) | (ahead != BRICKS_AHEAD)),
-            keep.eq(inside & (~command.masked | bits[0])),
-            self.read_address.eq(word_address),
-            begun.eq(read & (phase == 0)),
+            read.eq(reading & self.read_ready & ~(turn & ahead[-1])),  # `ahead` has its top bit alone when there is no room
+            self.read_enable.eq(reading & ~(turn & ahead[-1])),
+            self.read_address.eq(Cat(column[:lane_bits], above)),
         ]
-        m.d.sync += ahead.eq(ahead + begun - written)
+        m.d.sync += [
+            ahead.eq(ahead + (read & turn) - written),
+            # Settled long before a brick's last sum, the only time they count.
+            last_column.eq(now.n_length - 1),
+            last_brick.eq(column[3:] == last_column[3:]),
+            last_masked.eq(command.masked & column[3:6].all()),
+            mask_address.eq(mask_row + column[6:]),
+            self.finished.eq(0),
+        ]
 
         with m.FSM() as fsm:
             with m.State("IDLE"):
                 m.d.comb += jobs.o.ready.eq(1)
-                m.d.sync += job.eq(jobs.o.p)
+                m.d.sync += [job.eq(jobs.o.p), product.eq(0b110), wait.eq(0)]
+                m.d.sync += [column.eq(0), ended.eq(0), first.eq(1), turn.eq(1), away.eq(away.init)]
                 with m.If(jobs.o.valid):
-                    m.d.sync += [product.eq(0), wait.eq(0)]
                     m.next = "MULTIPLY"
             with m.State("MULTIPLY"):
-                m.d.sync += wait.eq(wait + 1)
-                with m.If(wait == Multiplier.LATENCY):
-                    m.d.sync += [wait.eq(0), product.eq(product + 1)]
-                    with m.Switch(product):
-                        with m.Case(0):
-                            m.d.sync += index.eq(now.index_base + multiplier.p)
-                        with m.Case(1):
-                            m.d.sync += brick_address.eq(now.c_base + multiplier.p)
-                        with m.Default():
-                            m.d.sync += mask_address.eq(now.mask_base + multiplier.p)
-                    with m.If(product == Mux(command.masked, 2, 1)):
-                        m.d.sync += [
-                            left.eq(now.n_length),
-                            inside.eq(1),
-                            final.eq(now.n_length == 1),
-                            ended.eq(0),
-                            word_address.eq(job.base << ceil_log2(chip.lanes)),
-                            phase.eq(0),
-                        ]
-                        m.next = "READ"
-                        with m.If(command.masked):
-                            m.next = "ASK"
+                m.d.sync += [wait.eq(wait + 1), above.eq(job.base)]
+                with m.If(wait == Multiplier.LATENCY + 1):
+                    m.d.sync += [wait.eq(0), product.eq(product.rotate_left(1))]
+                    with m.If(~product[0]):
+                        m.d.sync += row_index.eq(start)
+                    with m.If(~product[1]):
+                        m.d.sync += c_address.eq(start)
+                        with m.If(~command.masked):
+                            m.d.sync += reading.eq(1)
+                            m.next = "READ"
+                    with m.If(~product[2]):
+                        m.d.sync += mask_row.eq(start)
+                        m.next = "TURN"
+            with m.State("TURN"):  # of `mask_address`
+                m.next = "ASK"
             with m.State("ASK"):
                 m.d.comb += self.request.valid.eq(1)
-                m.d.sync += bits_left.eq(MASK_COLUMNS)
                 with m.If(self.request.ready):
-                    m.d.sync += mask_address.eq(mask_address + 1)
                     m.next = "MASK"
             with m.State("MASK"):
                 m.d.sync += bits.eq(Cat(word[:8] for word in self.brick))
                 with m.If(self.brick_valid):
+                    m.d.sync += reading.eq(1)
                     m.next = "READ"
             with m.State("READ"):
-                m.d.comb += [
-                    self.read_enable.eq(room),
-                    read.eq(room & self.read_ready),
-                ]
-                with m.If(read):
-                    m.d.sync += [
-                        phase.eq(phase + 1),
-                        word_address.eq(word_address + 1),
-                        index.eq(index + 1),
-                        left.eq(left - 1),
-                        inside.eq(inside & ~final),
-                        final.eq(left == 2),
-                        ended.eq(ended | final),
-                        bits.eq(bits >> 1),
-                        bits_left.eq(bits_left - 1),
-                    ]
-                    with m.If(begun):
-                        m.d.sync += brick_address.eq(brick_address + 1)
-                    with m.If((phase == BRICK - 1) & (final | ended)):
-                        m.d.comb += self.finished.eq(1)
+                with m.If(read & column[:3].all()):
+                    with m.If(last_brick):
+                        m.d.sync += [reading.eq(0), self.finished.eq(1)]
                         m.next = "IDLE"
-                    with m.Elif(command.masked & (bits_left == 1)):
-                        m.next = "ASK"
+                    with m.Elif(last_masked):
+                        m.d.sync += reading.eq(0)
+                        m.next = "TURN"
+        with m.If(read):
+            m.d.sync += [column.eq(column + 1), first.eq(0), turn.eq(column[:3].all())]
+            with m.If(column[:lane_bits].all()):
+                m.d.sync += above.eq(above + 1)
+            with m.If(column == last_column):
+                m.d.sync += ended.eq(1)
+            with m.If(column[:3].all()):
+                m.d.sync += away.eq(away.rotate_left(1))
         m.d.comb += [
             self.request.p.eq(mask_address),
             self.finished_half.eq(job.half),
             self.idle.eq(fsm.ongoing("IDLE") & ~jobs.o.valid & (ahead == 0)),
         ]
 
+        # The column's bit of the mask: the brick's eight, then one of them, as the sum arrives.
+        eight = Signal(8)
+        drop = Signal()
+        eights = [cleared(m, away[n], bits[8 * n : 8 * n + 8], f"eight_{n}") for n in range(8)]
+        m.d.sync += [
+            eight.eq(reduce(or_, eights)),
+            drop.eq(delayed(m, ended, 2, "ended") | (command.masked & ~select(delayed(m, column[:3], 2, "bit"), list(eight)))),
+        ]
+
         # Convert; a dropped column is a sum of zero.
         m.submodules.converter = converter = Converter(widths.convert)
-        total = Signal(signed(chip.acc_width), reset_less=True)
-        with m.If(delayed(m, keep, SUM_LATENCY, "keep")):
-            m.d.sync += total.eq(self.read_data)
-        with m.Else():
-            m.d.sync += total.eq(0)
         late = SUM_LATENCY + 1
+        index = Signal(32, reset_less=True)
+        m.d.sync += index.eq(row_index + delayed(m, column, SUM_LATENCY, "column"))
         m.d.comb += [
             converter.shift.eq(command.shift),
             converter.rounding.eq(command.rounding),
             converter.key.eq(command.key),
             converter.i.valid.eq(delayed(m, read, late, "read", control=True)),
-            converter.i.p.acc.eq(total),
-            converter.i.p.index.eq(delayed(m, index, late, "index")),
+            converter.i.p.acc.eq(cleared(m, drop, self.read_data, "total")),
+            converter.i.p.index.eq(index),
             converter.o.ready.eq(1),
             self.saturated.eq(converter.o.valid & converter.o.p.saturated),
         ]
 
-        # Gather eight words; the bricks behind may wait to be written, each with its address.
-        m.submodules.addresses = addresses = Fifo(widths.brick_address, BRICKS_AHEAD + 1)
+        # Gather eight words; the bricks behind may wait to be written. The row's address waits for its first word.
+        m.submodules.rows = rows = Chain(widths.brick_address, ROWS_AHEAD)
         m.submodules.bricks = bricks = Chain(write_request(chip), BRICKS_AHEAD - 1)
         connect(m, bricks.o, flipped(self.o))
         gathered = Signal(brick(chip), reset_less=True)
+        address = Signal(widths.brick_address, reset_less=True)
         count = Signal(range(BRICK))
         full = Signal()
-        move = Signal()
+        begins = Signal()
         m.d.comb += [
-            addresses.i.p.eq(brick_address),
-            addresses.i.valid.eq(begun),
+            rows.i.p.eq(c_address),
+            rows.i.valid.eq(read & first),
+            begins.eq(delayed(m, read & first, late + widths.convert.LATENCY, "first", control=True)),
+            rows.o.ready.eq(begins),
             bricks.i.valid.eq(full),
             bricks.i.p.words.eq(gathered),
-            bricks.i.p.address.eq(addresses.o.p),
-            move.eq(full & bricks.i.ready),
-            addresses.o.ready.eq(move),
+            bricks.i.p.address.eq(address),
             written.eq(self.o.valid & self.o.ready),
         ]
         word_valid = converter.o.valid
         with m.If(word_valid):
             m.d.sync += [gathered.eq(Cat(*list(gathered)[1:], converter.o.p.word)), count.eq(count + 1)]
-        m.d.sync += full.eq((full & ~move) | (word_valid & (count == BRICK - 1)))
+        with m.If(word_valid & (count == 0)):
+            m.d.sync += address.eq(Mux(begins, rows.o.p, address + 1))
+        m.d.sync += full.eq((full & ~bricks.i.ready) | (word_valid & (count == BRICK - 1)))
         return m

@@ -40,6 +40,20 @@ def select(index: Value, choices: list) -> Value:
     return choices[0]
 
 
+def cleared(m: Module, absent, word, name: str):
+    """A register of ``word``, or of zero while ``absent``.
+
+    Where one of several words is wanted, an or of such registers takes a third of the look-up tables of a
+    multiplexer: their own reset clears them.
+    """
+    held = Signal(word.shape(), name=name, reset_less=True)
+    with m.If(absent):
+        m.d.sync += held.eq(0)
+    with m.Else():
+        m.d.sync += held.eq(word)
+    return held
+
+
 def delayed(m: Module, signal, cycles: int, name: str, *, control: bool = False):
     """``signal`` through ``cycles`` registers, kept as one shift register; reset clears it if it is ``control``."""
     bits = Value.cast(signal)

@@ -3,9 +3,11 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+
+from hw.logic import cleared
 
 FOUR = 4  # words merged in one look-up table
 
@@ -46,18 +48,13 @@ class Turns(wiring.Component):
         waits = Signal(self.round, init=(1 << self.round) - 2)  # the opposite, in registers too: it clears many bits
         m.d.sync += [turn.eq(turn.rotate_left(1)), waits.eq(waits.rotate_left(1))]
 
-        # Words of streams whose turn it is not are zero, which registers do for nothing; the rest is an or.
+        # Words of streams whose turn it is not are zero; the rest is an or.
         words, valids = [], []
         for n, i in enumerate(self.i):
-            word = Signal(self.shape, name=f"word_{n}", reset_less=True)
             valid = Signal(name=f"valid_{n}")
             m.d.comb += i.ready.eq(turn[n])
-            with m.If(waits[n]):
-                m.d.sync += word.eq(0)
-            with m.Else():
-                m.d.sync += word.eq(i.p)
             m.d.sync += valid.eq(i.valid & turn[n])
-            words.append(word.as_value() if hasattr(word, "as_value") else word)
+            words.append(cleared(m, waits[n], Value.cast(i.p), f"word_{n}"))
             valids.append(valid)
         near = []
         for n in range(0, self.count, FOUR):
