@@ -90,6 +90,7 @@ class Finish(wiring.Component):
             for h, (absent, here) in enumerate(bases)
             for n, field in enumerate(("index_base", "c_base", "mask_base"))
         ]
+        base = Signal(32)
         start = Signal(32)
         row_index = Signal(32)
         c_address = Signal(widths.brick_address)
@@ -99,8 +100,9 @@ class Finish(wiring.Component):
             multiplier.b.eq(
                 reduce(or_, (cleared(m, product[n], stride, f"factor_{n}") for n, stride in enumerate(strides)))
             ),
-            start.eq(reduce(or_, parts) + multiplier.p),
+            start.eq(base + multiplier.p),
         ]
+        m.d.sync += base.eq(reduce(or_, parts))
 
         column = Signal(widths.psum_address)
         above = Signal(widths.column)  # address of a sum, less the lane
@@ -214,8 +216,6 @@ class Finish(wiring.Component):
 
         # Gather eight words; the bricks behind may wait to be written. The row's address waits for its first word.
         m.submodules.rows = rows = Chain(widths.brick_address, ROWS_AHEAD)
-        m.submodules.bricks = bricks = Chain(write_request(chip), BRICKS_AHEAD - 1)
-        connect(m, bricks.o, flipped(self.o))
         gathered = Signal(brick(chip), reset_less=True)
         address = Signal(widths.brick_address, reset_less=True)
         count = Signal(range(BRICK))
@@ -226,9 +226,6 @@ class Finish(wiring.Component):
             rows.i.valid.eq(read & first),
             begins.eq(delayed(m, read & first, late + widths.convert.LATENCY, "first", control=True)),
             rows.o.ready.eq(begins),
-            bricks.i.valid.eq(full),
-            bricks.i.p.words.eq(gathered),
-            bricks.i.p.address.eq(address),
             written.eq(self.o.valid & self.o.ready),
         ]
         word_valid = converter.o.valid
@@ -236,5 +233,17 @@ class Finish(wiring.Component):
             m.d.sync += [gathered.eq(Cat(*list(gathered)[1:], converter.o.p.word)), count.eq(count + 1)]
         with m.If(word_valid & (count == 0)):
             m.d.sync += address.eq(Mux(begins, rows.o.p, address + 1))
-        m.d.sync += full.eq((full & ~bricks.i.ready) | (word_valid & (count == BRICK - 1)))
+        # A brick moves to the next place when that is empty, so no path leads through the places, and an empty one
+        # may load anything.
+        brick_valid, brick_words = full, Cat(address, gathered)
+        valids = [Signal(name=f"place_{n}_valid") for n in range(BRICKS_AHEAD - 1)]
+        for n, valid in enumerate(valids):
+            place = Signal(write_request(chip), name=f"place_{n}", reset_less=True)
+            with m.If(~valid):
+                m.d.sync += [place.eq(brick_words), valid.eq(brick_valid)]
+            with m.Elif(~valids[n + 1] if n + 1 < len(valids) else self.o.ready):
+                m.d.sync += valid.eq(0)
+            brick_valid, brick_words = valid, place
+        m.d.comb += [self.o.valid.eq(brick_valid), self.o.p.eq(brick_words)]
+        m.d.sync += full.eq((full & valids[0]) | (word_valid & (count == BRICK - 1)))
         return m

@@ -24,6 +24,11 @@ def at_most_one(bits: Value) -> Value:
     return ~(two[0] | two[1] | (low.any() & high.any()))
 
 
+def balance(more: Value, fewer: Value) -> Value:
+    """What to add to a counter of things that come and go: 1, 0 or -1, in one adder."""
+    return Cat(more ^ fewer, fewer & ~more).as_signed()
+
+
 def join(target, source) -> list:
     """Assignments of one array of members to another."""
     return [to.eq(what) for to, what in zip(target, source, strict=True)]

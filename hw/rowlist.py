@@ -1,6 +1,6 @@
 """Row lists: the nonzeros of the rows in flight, circulating past the lanes."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,7 +15,7 @@ class RowLists(wiring.Component):
     """One memory per slot; a filled list is read round and round, one pair a cycle.
 
     Contract: ``filled[s]`` rises when list ``s`` is complete; ``ends[s]`` holds; the list then
-    circulates without a gap until ``filled[s]`` falls. Latency: ``Bram.LATENCY`` cycles.
+    circulates without a gap until ``filled[s]`` falls. Latency: ``LATENCY`` cycles.
 
     Members
     -------
@@ -23,6 +23,8 @@ class RowLists(wiring.Component):
     ends, filled : state of every slot
     o : the pairs, one of each slot
     """
+
+    LATENCY = 1 + Bram.LATENCY
 
     def __init__(self, chip: Chip, target: str | None = None):
         self.chip = chip
@@ -50,10 +52,20 @@ class RowLists(wiring.Component):
             memory = Bram(width=word.size, depth=chip.list_depth, target=self.target)
             m.submodules[f"memory_{s}"] = memory
             position = Signal(widths.list_address, name=f"position_{s}")
-            with m.If(~self.filled[s] | (position == self.ends[s])):
-                m.d.sync += position.eq(0)
+            # `following` is the position's successor, so that the turn is known a cycle before it is made.
+            following = Signal(widths.list_address, name=f"following_{s}", init=1)
+            last = Signal(name=f"last_{s}")
+            running = Signal(name=f"running_{s}")
+            first = Signal(name=f"first_{s}")
+            m.d.comb += first.eq(last | ~running)
+            m.d.sync += [
+                running.eq(self.filled[s]),
+                last.eq(Mux(first, self.ends[s] == 0, following == self.ends[s])),
+            ]
+            with m.If(first):
+                m.d.sync += [position.eq(0), following.eq(1)]
             with m.Else():
-                m.d.sync += position.eq(position + 1)
+                m.d.sync += [position.eq(following), following.eq(following + 1)]
             read = Signal(word, name=f"read_{s}")
             out = Signal(pair(chip), name=f"out_{s}")
             m.d.comb += [

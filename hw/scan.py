@@ -1,21 +1,25 @@
 """Hands the unmasked columns of a row to the lanes that hold them."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.layouts import brick, item, tile, visit
-from hw.logic import popcount, select
+from hw.logic import cleared, delayed, popcount, select
 from spec.chip import Chip
 from spec.engine import Widths
 from spec.product import MASK_COLUMNS
 
 
 class Scan(wiring.Component):
-    """Walks a filled slot's columns, one per lane and cycle, and queues those the mask keeps.
+    """Walks a filled slot's columns, one per lane every second cycle, and queues those the mask keeps.
 
-    Column ``c * lanes + n`` of a tile is column ``c`` of lane ``n``. A lane whose queue is full holds
+    Column ``c * lanes + n`` of a tile is column ``c`` of lane ``n``. The drain is slower still: it takes
+    a lane's sum every ``lanes`` cycles. A lane whose queue is full holds
     back the next step only. With a mask, each 64 columns first wait for their brick.
 
     Members
@@ -60,90 +64,116 @@ class Scan(wiring.Component):
         column = Signal(widths.column)
         left = Signal(widths.column + 1)  # columns of the lane that has most
         final = Signal()  # this is the last one
-        bits = Signal(MASK_COLUMNS)
-        bits_left = Signal(range(MASK_COLUMNS // chip.lanes + 1))
+        bits = Signal(MASK_COLUMNS, reset_less=True)
+        steps = MASK_COLUMNS // chip.lanes  # of one brick
+        away = Signal(steps, init=(1 << steps) - 2)  # all ones but for this step's `bits`
         address = Signal(widths.brick_address)
-        here = Signal(visit(chip))
-        half_tile = Signal(tile(chip))
-        m.d.comb += [here.eq(select(slot, self.visits)), half_tile.eq(select(here.half, self.tiles))]
+        half = Signal()
+        last = Signal()
 
+        # Whether all lanes have taken their columns is known a cycle later: so there is a step every second cycle.
         pending = Signal(chip.lanes)
         pending_item = Signal(item(chip))
+        pending_last = Signal()
         accept = Signal()
-        here_last = Signal()
         ready = Cat(lane.ready for lane in self.o)
-        m.d.comb += accept.eq(~(pending & ~ready).any())
+        m.d.sync += accept.eq(~accept & ~(pending & ~ready).any())
         for n, lane in enumerate(self.o):
             m.d.comb += [lane.valid.eq(pending[n]), lane.p.eq(pending_item)]
 
-        inside = Signal(chip.lanes)
-        wanted = Signal(chip.lanes)
-        m.d.comb += [
-            inside.eq(Mux(final, half_tile.n_tail, -1)),
-            wanted.eq(inside & Mux(self.masked, bits[: chip.lanes], -1)),
+        # What is wanted has settled when a step comes.
+        parts = [
+            cleared(m, away[n], bits[n * chip.lanes : (n + 1) * chip.lanes], f"part_{n}") for n in range(steps)
         ]
+        tails = [cleared(m, half if h == 0 else ~half, self.tiles[h].n_tail, f"tail_{h}") for h in range(2)]
+        wanted = Signal(chip.lanes)
+        every = (~self.masked).replicate(chip.lanes)
+        inside = tails[0] | tails[1] | (~final).replicate(chip.lanes)
+        m.d.comb += wanted.eq((reduce(or_, parts) | every) & inside)
+        step = Signal()
         stepped = Signal()  # `pending` is new: count it
+        m.d.sync += [pending.eq(pending & ~ready), stepped.eq(step)]
+        with m.If(step):
+            m.d.sync += [
+                pending.eq(wanted),
+                pending_item.slot.eq(slot),
+                pending_item.column.eq(column),
+                pending_last.eq(last),
+            ]
+
+        # Count them four by four.
+        fours = [
+            cleared(m, ~stepped, popcount(pending[n : n + 4]), f"count_{n}") for n in range(0, chip.lanes, 4)
+        ]
+        halves = [Signal(range(9), name=f"count_{n}_8") for n in range(0, len(fours), 2)]
+        m.d.sync += [eight.eq(sum(fours[2 * n + 1 : 2 * n + 2], fours[2 * n])) for n, eight in enumerate(halves)]
         count = Signal(range(chip.lanes + 1))
-        m.d.comb += count.eq(popcount(pending))
+        counted_last = Signal()
+        counted_slot = Signal.like(slot)
+        through = Signal()
+        m.d.comb += count.eq(sum(halves[1:], halves[0]))
         m.d.sync += [
-            pending.eq(pending & ~ready),
-            stepped.eq(0),
-            self.pushed.eq(Mux(stepped, count, 0)),
-            self.pushed_slot.eq(pending_item.slot),
-            self.outputs.eq(Mux(stepped & here_last, count, 0)),
-            self.scanned.eq(0),
+            Cat(counted_last, counted_slot).eq(delayed(m, Cat(pending_last, pending_item.slot), 1, "counted")),
+            self.pushed.eq(count),
+            self.pushed_slot.eq(counted_slot),
+            self.outputs.eq(Mux(counted_last, count, 0)),
+        ]
+        m.d.comb += [
+            self.scanned.eq(delayed(m, through, 4, "scanned", control=True)),
+            self.scanned_slot.eq(self.pushed_slot),
         ]
 
+        addresses = [
+            cleared(m, slot != s, address, f"mask_address_{s}") for s, address in enumerate(self.mask_address)
+        ]
         with m.FSM():
             with m.State("IDLE"):
+                here = select(slot, [Cat(visit.half, visit.last) for visit in self.visits])
+                m.d.sync += Cat(half, last).eq(here)
+                with m.If(self.unscanned.bit_select(slot, 1)):
+                    m.next = "TILE"
+            with m.State("TILE"):
+                loaded = Mux(half, self.tiles[1].loaded, self.tiles[0].loaded)
+                length = Mux(half, self.tiles[1].n_steps, self.tiles[0].n_steps)
+                m.d.comb += self.load_wait.eq(~loaded)
                 m.d.sync += [
                     column.eq(0),
-                    left.eq(half_tile.n_steps),
-                    final.eq(half_tile.n_steps == 1),
-                    address.eq(select(slot, self.mask_address)),
+                    left.eq(length),
+                    final.eq(length == 1),
+                    address.eq(reduce(or_, addresses)),
+                    away.eq(away.init),
                 ]
-                with m.If(self.unscanned.bit_select(slot, 1)):
-                    m.d.comb += self.load_wait.eq(~half_tile.loaded)
-                    with m.If(half_tile.loaded):
-                        m.next = "START"
-            with m.State("START"):
-                m.next = "RUN"
-                with m.If(self.masked):
-                    m.next = "ASK"
+                with m.If(loaded):
+                    m.next = "SETTLE"
+                    with m.If(self.masked):
+                        m.next = "ASK"
             with m.State("ASK"):
                 m.d.comb += self.request.valid.eq(1)
-                m.d.sync += bits_left.eq(MASK_COLUMNS // chip.lanes)
                 with m.If(self.request.ready):
                     m.d.sync += address.eq(address + 1)
                     m.next = "MASK"
             with m.State("MASK"):
                 m.d.sync += bits.eq(Cat(word[:8] for word in self.brick))
                 with m.If(self.brick_valid):
-                    m.next = "RUN"
+                    m.next = "SETTLE"
+            with m.State("SETTLE"):
+                m.next = "RUN"
             with m.State("RUN"):
+                m.d.comb += step.eq(accept)
                 with m.If(accept):
                     m.d.sync += [
-                        pending.eq(wanted),
-                        pending_item.slot.eq(slot),
-                        pending_item.column.eq(column),
-                        stepped.eq(1),
-                        here_last.eq(here.last),
                         column.eq(column + 1),
                         left.eq(left - 1),
                         final.eq(left == 2),
-                        bits.eq(bits >> chip.lanes),
-                        bits_left.eq(bits_left - 1),
+                        away.eq(away.rotate_left(1)),
                     ]
                     with m.If(final):
                         m.next = "DONE"
-                    with m.Elif(self.masked & (bits_left == 1)):
+                    with m.Elif(self.masked & ~away[-1]):
                         m.next = "ASK"
             with m.State("DONE"):
-                m.d.sync += [
-                    self.scanned.eq(1),
-                    self.scanned_slot.eq(slot),
-                    slot.eq(Mux(slot == chip.slots - 1, 0, slot + 1)),
-                ]
+                m.d.comb += through.eq(1)
+                m.d.sync += slot.eq(Mux(slot == chip.slots - 1, 0, slot + 1))
                 m.next = "IDLE"
         m.d.comb += self.request.p.eq(address)
         return m

@@ -6,12 +6,13 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.bram import Bram
+from hw.chain import Chain
 from hw.fetch import fetch_job
 from hw.lanes import Lanes
 from hw.layouts import command, tile, visit
-from hw.logic import delayed, select
+from hw.logic import balance, cleared, delayed, select
 from hw.multiplier import Multiplier
+from hw.rowlist import RowLists
 from spec.chip import Chip
 from spec.engine import DIMENSION_BITS, ROW_SLOTS, Widths
 
@@ -20,6 +21,10 @@ FACTOR_BITS = 18  # row numbers and strides are unsigned 16-bit numbers in a sig
 
 def finish_job(chip: Chip):
     return data.StructLayout({"row": DIMENSION_BITS, "half": 1, "base": Widths(chip).column})
+
+
+def leaving_row(chip: Chip):
+    return data.StructLayout({"job": finish_job(chip), "last": 1})
 
 
 class Visits(wiring.Component):
@@ -92,35 +97,53 @@ class Visits(wiring.Component):
         half = Signal()
         past = Signal(2)
         now = Signal(tile(chip))
-        m.d.comb += now.eq(select(half, self.tiles))
+        m.d.sync += now.eq(select(half, self.tiles))
         hold = Signal()  # rows come back in later tiles, or came in earlier ones
         m.d.sync += hold.eq(~(now.first & now.last))
 
-        # Partial-sum rows form a ring. A place is its number and its first address.
+        # Partial-sum rows form a ring. A place is its number and its first address; the place behind it
+        # is worked out ahead, for steps are several cycles apart.
         def place(name):
             number = Signal(range(ROW_SLOTS), name=f"{name}_number")
-            wraps = Signal(name=f"{name}_wraps")  # steps are several cycles apart
+            base = Signal(widths.column, name=f"{name}_base")
+            wraps = Signal(name=f"{name}_wraps")
             m.d.sync += wraps.eq(number + 1 == command.rows)
-            return number, Signal(widths.column, name=f"{name}_base"), wraps
+            after = cleared(m, wraps, Cat((number + 1)[: len(number)], (base + command.columns)[: len(base)]), f"{name}_after")
+            return number, base, after
 
         def step(pointer):
-            number, base, wraps = pointer
-            return [number.eq(Mux(wraps, 0, number + 1)), base.eq(Mux(wraps, 0, base + command.columns))]
+            number, base, after = pointer
+            return [Cat(number, base).eq(after)]
 
-        head, begin, again = place("head"), place("begin"), place("again")
+        head, again = place("head"), place("again")
+        begin = Signal.like(head[0], name="begin_number"), Signal.like(head[1], name="begin_base")
         kept = Signal(range(ROW_SLOTS + 1))
         coming = Signal(range(ROW_SLOTS + 1))
         used = Signal(range(ROW_SLOTS + 1))  # ring places whose sums are not written out
         pulled = Signal()
-        m.d.sync += used.eq(used + pulled - self.finished)
+        came = Signal()  # a row was pulled a cycle ago
+        full, room, none = Signal(), Signal(), Signal()
+        alloc = Signal(range(chip.slots))
+        free = Signal()
+        # What the next step depends on settles in the state before it, or may be late.
+        m.d.sync += [
+            came.eq(pulled),
+            used.eq(used + balance(came, self.finished)),
+            full.eq(hold & (kept == command.rows)),
+            room.eq(used != command.rows),
+            none.eq(coming == 0),
+            free.eq(~busy.bit_select(alloc, 1)),
+        ]
 
-        m.submodules.rows = rows = Memory(shape=DIMENSION_BITS, depth=ROW_SLOTS, init=[])
-        table_w, table_r = rows.write_port(), rows.read_port(domain="comb")
-        m.d.comb += [table_w.addr.eq(head[0]), table_w.data.eq(self.queue_row), table_r.addr.eq(again[0])]
-
-        m.submodules.multiplier = multiplier = Multiplier(FACTOR_BITS, target=self.target)
         row = Signal(DIMENSION_BITS)
         base = Signal(widths.column)
+        m.submodules.rows = rows = Memory(shape=DIMENSION_BITS, depth=ROW_SLOTS, init=[])
+        table_w, table_r = rows.write_port(), rows.read_port(domain="comb")
+        kept_row = Signal(DIMENSION_BITS)
+        m.d.comb += [table_w.addr.eq(head[0]), table_w.data.eq(row), table_r.addr.eq(again[0])]
+        m.d.sync += kept_row.eq(table_r.data)
+
+        m.submodules.multiplier = multiplier = Multiplier(FACTOR_BITS, target=self.target)
         for_mask = Signal()
         wait = Signal(range(Multiplier.LATENCY + 1))
         a_address = Signal(widths.brick_address)
@@ -130,60 +153,70 @@ class Visits(wiring.Component):
             multiplier.a.eq(row),
             multiplier.b.eq(Mux(for_mask, command.mask_stride, command.a_stride)),
         ]
-        m.d.comb += address.eq(Mux(for_mask, now.mask_base, now.a_base) + multiplier.p)
-
-        alloc = Signal(range(chip.slots))
-        free = Signal()
-        m.d.comb += free.eq(~busy.bit_select(alloc, 1))
+        start = Signal(widths.brick_address)
+        m.d.sync += start.eq(Mux(for_mask, now.mask_base, now.a_base))
+        m.d.comb += address.eq(start + multiplier.p)
 
         with m.FSM():
             with m.State("TILE"):
                 with m.If(now.open & ~past.bit_select(half, 1)):
-                    with m.If(now.first):
-                        m.d.sync += [kept.eq(0), coming.eq(0), begin[0].eq(head[0]), begin[1].eq(head[1])]
-                    with m.Else():
-                        m.d.sync += [coming.eq(kept), again[0].eq(begin[0]), again[1].eq(begin[1])]
-                    m.next = "SETTLE"
-            with m.State("SETTLE"):  # of `hold`
+                    m.next = "ENTER"
+            with m.State("ENTER"):
+                with m.If(now.first):
+                    m.d.sync += [kept.eq(0), begin[0].eq(head[0]), begin[1].eq(head[1])]
+                with m.Else():
+                    m.d.sync += [coming.eq(kept), again[0].eq(begin[0]), again[1].eq(begin[1])]
+                m.next = "SETTLE"
+            with m.State("SETTLE"):  # of `hold`, of what depends on it and of `free`
+                m.next = "SETTLED"
+            with m.State("SETTLED"):
                 m.next = "NEXT"
             with m.State("NEXT"):
                 with m.If(now.first):
-                    with m.If(hold & (kept == command.rows)):
+                    with m.If(full):
                         m.next = "LEAVE"
-                    with m.Elif(free & (used != command.rows)):
+                    with m.Elif(free & room):
                         m.next = "PULL"
-                with m.Elif(coming == 0):
+                with m.Elif(none):
                     m.next = "LEAVE"
                 with m.Elif(free):
-                    m.d.sync += [row.eq(table_r.data), base.eq(again[1]), coming.eq(coming - 1), *step(again)]
-                    m.next = "MULTIPLY"
+                    m.next = "AGAIN"
+            with m.State("AGAIN"):
+                m.d.sync += [row.eq(kept_row), base.eq(again[1]), coming.eq(coming - 1), *step(again)]
+                m.next = "MULTIPLY"
             with m.State("PULL"):
                 m.d.comb += [self.queue_request.eq(~self.queue_grant), self.queue_half.eq(half)]
+                m.d.sync += [row.eq(self.queue_row), base.eq(head[1])]
                 with m.If(self.queue_grant):
+                    m.next = "PULLED"
                     with m.If(self.queue_none):
                         m.next = "LEAVE"
-                    with m.Else():
-                        m.d.comb += [pulled.eq(1), table_w.en.eq(1)]
-                        m.d.sync += [row.eq(self.queue_row), base.eq(head[1]), kept.eq(kept + 1), *step(head)]
-                        m.next = "MULTIPLY"
+            with m.State("PULLED"):
+                m.d.comb += [pulled.eq(1), table_w.en.eq(1)]
+                m.d.sync += [kept.eq(kept + 1), *step(head)]
+                m.next = "MULTIPLY"
             with m.State("MULTIPLY"):
                 m.d.sync += wait.eq(wait + 1)
                 with m.If(wait == Multiplier.LATENCY):
-                    m.d.sync += wait.eq(0)
-                    with m.If(for_mask):
-                        m.d.sync += [mask_address.eq(address), for_mask.eq(0)]
-                        m.next = "FETCH"
-                    with m.Else():
-                        m.d.sync += [a_address.eq(address), for_mask.eq(command.masked)]
-                        with m.If(~command.masked):
-                            m.next = "FETCH"
+                    m.next = "MULTIPLIED"
+            with m.State("MULTIPLIED"):
+                m.d.sync += [wait.eq(0), for_mask.eq(command.masked & ~for_mask)]
+                m.next = "FETCH"
+                with m.If(for_mask):
+                    m.d.sync += mask_address.eq(address)
+                with m.Else():
+                    m.d.sync += a_address.eq(address)
+                    with m.If(command.masked):
+                        m.next = "MULTIPLY"
             with m.State("FETCH"):
                 m.d.comb += self.fetch.valid.eq(1)
                 with m.If(self.fetch.ready):
                     m.d.sync += alloc.eq(Mux(alloc == chip.slots - 1, 0, alloc + 1))
-                    m.next = "NEXT"
+                    m.next = "SETTLE"
             with m.State("LEAVE"):
                 m.d.sync += [past.bit_select(half, 1).eq(1), half.eq(~half)]
+                m.next = "TURN"
+            with m.State("TURN"):  # of `now`
                 m.next = "TILE"
         m.d.comb += [
             self.left.eq(past),
@@ -199,8 +232,8 @@ class Visits(wiring.Component):
                 m.d.sync += past[h].eq(0)
 
         # A list is scanned when it has come to the last lane: lanes need not ask whether a pair is there.
-        reach = Bram.LATENCY + Lanes.spread(chip.lanes)
-        arrived_list = delayed(m, Cat(self.fetch_done, self.fetch_slot), reach, "fetch_done", control=True)
+        reach = RowLists.LATENCY + Lanes.spread(chip.lanes)
+        come = delayed(m, Cat(self.fetch_done, self.fetch_slot), reach, "come", control=True)
 
         # Books of the slots.
         oldest = Signal(range(chip.slots))
@@ -209,9 +242,16 @@ class Visits(wiring.Component):
         everywhere = Signal(chip.slots)  # the list passes every lane
         owed = [Signal(widths.psum_address + 1, name=f"owed_{s}") for s in range(chip.slots)]
         retire = Signal()
-        m.d.comb += self.halves.eq(Cat(self.visits[s].half for s in range(chip.slots)))
+        pushed_less = Signal(signed(ceil_log2(chip.lanes) + 2))
+        m.d.comb += [
+            pushed_less.eq(self.pushed - 1),
+            self.halves.eq(Cat(self.visits[s].half for s in range(chip.slots))),
+        ]
+        begun = []  # a row has gone to fetch, a cycle ago
         for s in range(chip.slots):
-            started = self.fetch.valid & self.fetch.ready & (alloc == s)
+            started = Signal(name=f"started_{s}")
+            m.d.sync += started.eq(self.fetch.valid & self.fetch.ready & (alloc == s))
+            begun.append(started)
             kept_visit = Signal(visit(chip), name=f"visit_{s}", reset_less=True)
             kept_mask = Signal(widths.brick_address, name=f"mask_address_{s}", reset_less=True)
             kept_end = Signal(widths.list_address, name=f"end_{s}", reset_less=True)
@@ -229,39 +269,51 @@ class Visits(wiring.Component):
                 ]
             with m.If(self.fetch_done & (self.fetch_slot == s)):
                 m.d.sync += [self.filled[s].eq(1), kept_end.eq(self.fetch_last)]
-            with m.If(arrived_list[0] & (arrived_list[1:] == s)):
+            with m.If(come[0] & (come[1:] == s)):
                 m.d.sync += everywhere[s].eq(1)
             with m.If(self.scanned & (self.scanned_slot == s)):
                 m.d.sync += scanned[s].eq(1)
-            change = Signal(signed(ceil_log2(chip.lanes) + 2), name=f"change_{s}")
+            change = Signal.like(pushed_less, name=f"change_{s}")
+            here = self.pushed_slot == s
             arrived = self.written & (self.written_slot == s)
-            m.d.comb += change.eq(Mux(self.pushed_slot == s, self.pushed, 0) - arrived)
+            m.d.sync += change.eq(Mux(arrived, Mux(here, pushed_less, -1), Mux(here, self.pushed, 0)))
             m.d.sync += owed[s].eq(owed[s] + change)
             m.d.sync += empty[s].eq(owed[s] == 0)
             with m.If(retire & (oldest == s)):
                 m.d.sync += [busy[s].eq(0), self.filled[s].eq(0), everywhere[s].eq(0)]
 
-        # `empty` is a cycle late; a slot is scanned at least a cycle after its last push.
+        # `empty` is two cycles late; a slot is scanned at least a cycle after its last push.
         settled = Signal(chip.slots)
         done = Signal(chip.slots)
         m.d.sync += [settled.eq(scanned & busy), done.eq(settled & empty & scanned & busy)]
-        leaving = Signal(visit(chip))
+
+        # Rows leave in the order in which they came.
+        m.submodules.leaving = leaving = Chain(leaving_row(chip), chip.slots)
+        complete = Signal()  # of the oldest slot
         m.d.comb += [
-            leaving.eq(select(oldest, self.visits)),
-            retire.eq((done & busy).bit_select(oldest, 1) & (~leaving.last | self.finish.ready)),
-            self.finish.valid.eq(retire & leaving.last),
-            self.finish.p.eq(Cat(leaving.row, leaving.half, leaving.base)),
+            leaving.i.valid.eq(Cat(begun).any()),
+            leaving.i.p.job.eq(Cat(row, half, base)),
+            leaving.i.p.last.eq(now.last),
+            leaving.o.ready.eq(retire),
+            retire.eq(complete & (~leaving.o.p.last | self.finish.ready)),
+            self.finish.valid.eq(complete & leaving.o.p.last),
+            self.finish.p.eq(leaving.o.p.job),
             self.unscanned.eq(everywhere & ~scanned),
             self.idle.eq(~busy.any()),
         ]
+        m.d.sync += complete.eq(~retire & leaving.o.valid & (done & busy).bit_select(oldest, 1))
         with m.If(retire):
             m.d.sync += oldest.eq(Mux(oldest == chip.slots - 1, 0, oldest + 1))
 
+        # A row that leaves is counted before its slot is seen to be free.
         unwritten = [Signal(range(ROW_SLOTS + 1), name=f"unwritten_{h}") for h in range(2)]
         for h in range(2):
-            more = self.finish.valid & (leaving.half == h)
-            fewer = self.finished & (self.finished_half == h)
-            m.d.sync += unwritten[h].eq(unwritten[h] + more - fewer)
-            working = (busy & (self.halves ^ (0 if h else -1))).any()
-            m.d.sync += self.tile_done[h].eq(past[h] & ~working & (unwritten[h] == 0))
+            more, fewer, working = Signal(name=f"more_{h}"), Signal(name=f"fewer_{h}"), Signal(name=f"working_{h}")
+            m.d.sync += [
+                more.eq(retire & leaving.o.p.last & (leaving.o.p.job.half == h)),
+                fewer.eq(self.finished & (self.finished_half == h)),
+                working.eq((busy & (self.halves ^ (0 if h else -1))).any()),
+                unwritten[h].eq(unwritten[h] + balance(more, fewer)),
+                self.tile_done[h].eq(past[h] & ~working & (unwritten[h] == 0)),
+            ]
         return m

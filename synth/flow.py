@@ -17,7 +17,7 @@ FREQUENCY = 160  # MHz asked of the placer; it works no harder than it must
 # ends. The mapper may take this long for a path before it saves area instead.
 # Both were chosen by measurement: docs/synth.md.
 NARROW = 10
-DELAY_PS = 3500
+DELAY_PS = 2500
 
 # Read and lowered in a pass of its own: Yosys would otherwise read modules again when it
 # meets a primitive with parameters, after their children have gone. Nets are split before the

@@ -3,11 +3,10 @@
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from spec.bram import Storage
 from spec.chip import Chip
 from spec.engine import Widths
 from tb.kit import cycles, generator, load_spec, start
-from tb.models import put
+from tb.models import put, setting
 
 
 def shown(dut, slot):
@@ -28,8 +27,8 @@ async def store(dut, chip, slot, pairs, rng):
 
 
 async def watch(dut, slot, lists):
-    """Compare what passes with the pairs of ``lists[slot]``, from ``Storage.LATENCY`` edges after ``filled`` rises on."""
-    edge, past, position = RisingEdge(dut.clk), [None] * Storage.LATENCY, 0
+    """Compare what passes with the pairs of ``lists[slot]``, from ``LATENCY`` edges after ``filled`` rises on."""
+    edge, past, position = RisingEdge(dut.clk), [None] * setting("latency"), 0
     while True:
         await edge
         if int(dut.filled.value) >> slot & 1:
@@ -59,7 +58,7 @@ async def circulates_without_a_gap(dut):
         # Retire the slot's list at any point of its turn, write the next one, fill.
         mask &= ~(1 << slot)
         dut.filled.value = mask
-        await cycles(dut, 1 + Storage.LATENCY)
+        await cycles(dut, 1 + setting("latency"))
         length = int(rng.choice([1, 2, chip.list_depth, rng.integers(1, chip.list_depth)]))
         pairs = list(
             zip(

@@ -167,7 +167,7 @@ class World:
             assert self.slots[slot] is None or self.slots[slot].complete, "a slot is used again too early"
             visit = Visit(number, row, base)
             books.visits.append(visit)
-            await edge
+            await cycles(dut, 2)
             told = {n: int(getattr(dut, f"visits__{slot}__{n}").value) for n in ("row", "half", "base", "first", "last")}
             assert told == {"row": row, "half": self._half(number), "base": base, "first": tile.first, "last": tile.last}
             if p.masked:
