@@ -246,7 +246,7 @@ def product(shape: str, density: float, mask_density: float | None, chip: Chip, 
 
 
 @measure.command()
-@chip_option("sim64")
+@chip_option("ecp5-64")
 @json_option
 def speed(chip: Chip, json_to: str | None) -> None:
     """Simulated cycles per second, native and under cocotb; golden products per second."""

@@ -73,8 +73,8 @@ class Lane(wiring.Component):
         chip, widths = self.chip, Widths(self.chip)
 
         # Columns wait in a small memory; the next one is in a register.
-        m.submodules.queue = queue = Memory(shape=item(chip), depth=chip.queue_depth, init=[])
-        write, read = queue.write_port(), queue.read_port(domain="comb")
+        m.submodules.items = items = Memory(shape=item(chip), depth=chip.queue_depth, init=[])
+        write, read = items.write_port(), items.read_port(domain="comb")
         head = Signal(item(chip), reset_less=True)
         current = Signal(item(chip), reset_less=True)
         half = Signal(reset_less=True)

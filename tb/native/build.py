@@ -13,23 +13,27 @@ from tb import toolchain
 
 WAIVED = ["-Wno-WIDTHEXPAND"]  # Yosys leaves operand extension to Verilog context
 VERILATE = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert"]
-OPTIMIZE = "-O1 -march=native"  # -O2 and -O3 take 4 to 8 times as long and run no faster
+# Passes that give the instances of one module different code; see :func:`tb.native.machine.shared_code`.
+VERILATE += ["-fno-table", "-fno-dfg"]
+OPTIMIZE = "-O2 -march=native -fno-tree-vectorize"
 OBJECT_FLAGS = "-fPIC"
 LIBRARY = "simulation.so"
+CONTROL = "control.vlt"
 
 
-def build_library(verilog: Path, top: str, wrapper: Path, *, progress: bool = True) -> Path:
+def build_library(verilog: Path, top: str, wrapper: Path, *, control: str = "", progress: bool = True) -> Path:
     """Path of the shared library of module ``top`` of ``verilog`` behind ``wrapper``.
 
     Built under ``build/native/<digest>`` unless a library of the same Verilog, wrapper, headers beside the
-    wrapper, flags, tools and processor is there. ``progress`` reports a build on standard error.
+    wrapper, flags, tools and processor is there. ``control`` is a Verilator control file's text.
+    ``progress`` reports a build on standard error.
 
     Raises :class:`tb.toolchain.ToolError` naming a missing tool on one line, or with the
     end of the log of a tool that failed.
     """
     sources = [wrapper, *sorted(wrapper.parent.glob("*.h"))]
     digest = toolchain.digest(
-        verilog.read_text(), top, *(source.read_text() for source in sources), *VERILATE, OPTIMIZE, OBJECT_FLAGS
+        verilog.read_text(), top, control, *(source.read_text() for source in sources), *VERILATE, OPTIMIZE, OBJECT_FLAGS
     )
 
     def step(title: str, command: list[str], folder: Path) -> None:
@@ -44,6 +48,7 @@ def build_library(verilog: Path, top: str, wrapper: Path, *, progress: bool = Tr
         runtime = toolchain.digest("native", OPTIMIZE, OBJECT_FLAGS)
         if progress:
             print(f"building the native simulation of {top}, once:", file=sys.stderr)
+        (folder / CONTROL).write_text("`verilator_config\n" + control)
         step("Verilator", _verilate(verilog.resolve(), top, folder), folder)
         toolchain.take_runtime(folder, runtime)
         step("compiling what it wrote", _make(top, folder), folder)
@@ -56,7 +61,7 @@ def build_library(verilog: Path, top: str, wrapper: Path, *, progress: bool = Tr
 def _verilate(verilog: Path, top: str, folder: Path) -> list[str]:
     verilator = str(toolchain.verilator_root() / "bin" / "verilator")
     names = ["--cc", "--top-module", top, "-Mdir", str(folder)]
-    return [verilator, *names, *VERILATE, *WAIVED, "-CFLAGS", OBJECT_FLAGS, str(verilog)]
+    return [verilator, *names, *VERILATE, *WAIVED, "-CFLAGS", OBJECT_FLAGS, str(folder / CONTROL), str(verilog)]
 
 
 def _make(top: str, folder: Path) -> list[str]:
