@@ -37,7 +37,7 @@ class Lane(wiring.Component):
     load_enable, load_address, load_word : writes the bank; the top address bit is the half
     """
 
-    LATENCY = 3 + Bram.LATENCY + Multiplier.LATENCY
+    LATENCY = 4 + Bram.LATENCY + Multiplier.LATENCY
 
     def __init__(self, chip: Chip, target: str | None = None):
         self.chip = chip
@@ -77,6 +77,8 @@ class Lane(wiring.Component):
         write, read = items.write_port(), items.read_port(domain="comb")
         head = Signal(item(chip), reset_less=True)
         current = Signal(item(chip), reset_less=True)
+        # The slot once more, in a form that synthesis does not merge: one register for all multiplexers is slow.
+        inverted = Signal.like(current.slot, reset_less=True)
         half = Signal(reset_less=True)
         m.d.comb += [
             write.en.eq(self.push),
@@ -88,16 +90,23 @@ class Lane(wiring.Component):
         with m.If(self.pop):
             m.d.sync += head.eq(read.data)
         with m.If(self.take):
-            m.d.sync += [current.eq(head), half.eq(select(head.slot, list(self.halves)))]
+            m.d.sync += [current.eq(head), inverted.eq(~head.slot), half.eq(select(head.slot, list(self.halves)))]
 
         # Pick a pair, and see whether it is the one that the column began with.
-        coming = Signal(pair(chip))
+        coming_k, coming_a = Signal(widths.half_address), Signal(chip.width)
         passing = Signal(pair(chip), reset_less=True)
         start = Signal(widths.half_address, reset_less=True)  # offsets in a list differ
-        m.d.comb += coming.eq(select(current.slot, self.pairs))
-        m.d.sync += [passing.eq(coming), self.match.eq((coming.k == start) & ~self.tuning)]
+        m.d.comb += [
+            coming_k.eq(select(~inverted, [pair.k for pair in self.pairs])),
+            coming_a.eq(select(current.slot, [pair.a for pair in self.pairs])),
+        ]
+        m.d.sync += [
+            passing.k.eq(coming_k),
+            passing.a.eq(coming_a),
+            self.match.eq((coming_k == start) & ~self.tuning),
+        ]
         with m.If(self.tuning):
-            m.d.sync += start.eq(coming.k)
+            m.d.sync += start.eq(coming_k)
 
         # Address the bank; multiply.
         k = Signal(widths.half_address, reset_less=True)
@@ -117,7 +126,10 @@ class Lane(wiring.Component):
         # The sum leaves as its last product is added, so its register can be cleared for the next.
         total = Signal(widths.lane_sum, reset_less=True)
         added = Signal(widths.lane_sum)
-        m.d.comb += added.eq(total + multiplier.p)
+        # Close to the adder, where a DSP block's own register is not.
+        product = Signal.like(multiplier.p, reset_less=True)
+        m.d.sync += product.eq(multiplier.p)
+        m.d.comb += added.eq(total + product)
         with m.If(self.last):
             m.d.sync += total.eq(0)
         with m.Elif(self.add):

@@ -1,9 +1,9 @@
 """The lanes of a group and what decides for them."""
 
 from functools import reduce
-from operator import or_
+from operator import and_, or_
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -29,7 +29,7 @@ class Lanes(wiring.Component):
     Golden twin: one column of :func:`golden.product.exact_product` for each item.
     Pairs are handed on, ``HOP`` lanes a cycle: long wires to all lanes at once would set the clock.
     Latency: ``LATENCY`` cycles from a column's last pair at its lane to ``o[n].valid``.
-    Stalls: ``i[n]`` waits when the lane's queue is full; a column starts only when at most ``RESULTS - 1`` earlier sums
+    Stalls: ``i[n]`` takes an item every second cycle and waits when the lane's queue is full; a column starts only when at most ``RESULTS - 1`` earlier sums
     of its lane are still unread, so ``o[n]`` may stall freely.
     Contract: a list passes all lanes from the cycle its first item comes until the last of its sums has left; see
     ``spread``.
@@ -82,18 +82,23 @@ class Lanes(wiring.Component):
         planes = range(chip.queue_depth.bit_length())
         write, read = [vector(f"write_{b}") for b in planes], [vector(f"read_{b}") for b in planes]
         apart = [one ^ other for one, other in zip(write, read, strict=True)]
-        full = vector("full")
+        full, pushed = vector("full"), vector("pushed")
         m.d.comb += [
-            full.eq(apart[-1] & ~reduce(or_, apart[:-1])),
-            push.eq(Cat(i.valid for i in self.i) & ~full),
+            push.eq(Cat(i.valid for i in self.i) & ~(full | pushed)),
             pop.eq(nonempty & ~head_valid),
         ]
-        for pointer, carry in ((write, push), (read, pop)):
-            for plane in pointer:
-                m.d.sync += plane.eq(plane ^ carry)
-                carry = carry & plane
-        # A cycle late, which is soon enough: a pop is followed by another one two cycles later.
-        m.d.sync += [nonempty.eq(reduce(or_, apart)), head_valid.eq(pop | (head_valid & ~take))]
+        # Fill levels and carries are known a cycle late, and so pushes and pops are two cycles apart.
+        for pointer, steps, name in ((write, push, "write"), (read, pop, "read")):
+            for b, plane in enumerate(pointer):
+                carry = vector(f"{name}_carry_{b}", init=-1 if b == 0 else 0)
+                m.d.sync += carry.eq(reduce(and_, pointer[:b], ~Const(0, count)))
+                m.d.sync += plane.eq(plane ^ (steps & carry))
+        m.d.sync += [
+            pushed.eq(push),
+            full.eq(apart[-1] & ~reduce(or_, apart[:-1])),
+            nonempty.eq(reduce(or_, apart)),
+            head_valid.eq(pop | (head_valid & ~take)),
+        ]
 
         # Follow one list until the pair passes that the column began with.
         tuning = vector("tuning")  # the pair that comes begins the column
@@ -139,7 +144,7 @@ class Lanes(wiring.Component):
             here = (self.load.upper == n // BRICK) if count > BRICK else 1
             m.d.comb += [
                 *join(lane.pairs, pairs),
-                self.i[n].ready.eq(~full[n]),
+                self.i[n].ready.eq(~(full[n] | pushed[n])),
                 lane.push.eq(push[n]),
                 lane.item.eq(self.i[n].p),
                 lane.pop.eq(pop[n]),
