@@ -145,7 +145,7 @@ class Visits(wiring.Component):
 
         m.submodules.multiplier = multiplier = Multiplier(FACTOR_BITS, target=self.target)
         for_mask = Signal()
-        wait = Signal(range(Multiplier.LATENCY + 1))
+        wait = Signal(range(Multiplier.LATENCY))
         a_address = Signal(widths.brick_address)
         mask_address = Signal(widths.brick_address)
         address = Signal(widths.brick_address)
@@ -197,7 +197,7 @@ class Visits(wiring.Component):
                 m.next = "MULTIPLY"
             with m.State("MULTIPLY"):
                 m.d.sync += wait.eq(wait + 1)
-                with m.If(wait == Multiplier.LATENCY):
+                with m.If(wait == Multiplier.LATENCY - 1):
                     m.next = "MULTIPLIED"
             with m.State("MULTIPLIED"):
                 m.d.sync += [wait.eq(0), for_mask.eq(command.masked & ~for_mask)]
