@@ -9,7 +9,7 @@ from hw.fetch import Fetch
 from hw.finish import Finish, write_request
 from hw.lanes import Lanes
 from hw.layouts import brick, command, load_bus, tile
-from hw.logic import join, popcount
+from hw.logic import counted, join
 from hw.rowlist import RowLists
 from hw.scan import Scan
 from hw.visits import Visits
@@ -142,16 +142,15 @@ class Group(wiring.Component):
             connect(m, scan.o[n], lanes.i[n])
             connect(m, lanes.o[n], drain.i[n])
 
+        m.d.comb += [
+            self.busy.eq(counted(m, lanes.busy, "busy")),
+            self.blocked.eq(counted(m, lanes.blocked, "blocked")),
+        ]
         m.d.sync += [
-            self.busy.eq(popcount(lanes.busy)),
             self.outputs.eq(scan.outputs),
             self.load_wait.eq(scan.load_wait),
             self.saturated.eq(finish.saturated),
             self.working.eq(~visits.idle),
             self.idle.eq(visits.idle & finish.idle),
         ]
-        with m.If(lanes.blocked.any()):  # rarely: spares a simulator the count
-            m.d.sync += self.blocked.eq(popcount(lanes.blocked))
-        with m.Else():
-            m.d.sync += self.blocked.eq(0)
         return m

@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import and_, or_
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -89,10 +89,10 @@ class Lanes(wiring.Component):
         ]
         # Fill levels and carries are known a cycle late, and so pushes and pops are two cycles apart.
         for pointer, steps, name in ((write, push, "write"), (read, pop, "read")):
-            for b, plane in enumerate(pointer):
-                carry = vector(f"{name}_carry_{b}", init=-1 if b == 0 else 0)
-                m.d.sync += carry.eq(reduce(and_, pointer[:b], ~Const(0, count)))
-                m.d.sync += plane.eq(plane ^ (steps & carry))
+            m.d.sync += pointer[0].eq(pointer[0] ^ steps)
+            for b, plane in list(enumerate(pointer))[1:]:
+                carry = vector(f"{name}_carry_{b}")
+                m.d.sync += [carry.eq(reduce(and_, pointer[:b])), plane.eq(plane ^ (steps & carry))]
         m.d.sync += [
             pushed.eq(push),
             full.eq(apart[-1] & ~reduce(or_, apart[:-1])),

@@ -17,6 +17,25 @@ def popcount(bits: Value) -> Value:
     return counts[0]
 
 
+def counted(m: Module, bits: Value, name: str) -> Signal:
+    """How many bits are set, in registers: four at a time, then sums of two, a cycle each.
+
+    Nothing is counted while no bit is set, which spares a simulator the work.
+    """
+    counts = [Signal(range(5), name=f"{name}_{n}") for n in range(0, len(bits), 4)]
+    with m.If(bits.any()):
+        m.d.sync += [count.eq(popcount(bits[4 * n : 4 * n + 4])) for n, count in enumerate(counts)]
+    with m.Else():
+        m.d.sync += [count.eq(0) for count in counts]
+    width = 4
+    while len(counts) > 1:
+        width *= 2
+        pairs = [counts[n : n + 2] for n in range(0, len(counts), 2)]
+        counts = [Signal(range(width + 1), name=f"{name}_{n}_{width}") for n in range(len(pairs))]
+        m.d.sync += [count.eq(sum(pair[1:], pair[0])) for count, pair in zip(counts, pairs, strict=True)]
+    return counts[0]
+
+
 def at_most_one(bits: Value) -> Value:
     """Whether no two of eight bits are set; two levels of look-up tables, as each half fits in one."""
     low, high = bits[:4], bits[4:]
