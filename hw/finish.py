@@ -118,6 +118,7 @@ class Finish(wiring.Component):
         ahead = Signal(range(BRICKS_AHEAD + 1))
         written = Signal()
         reading = Signal()
+        waiting = Signal()  # for a brick of the mask; a register of its own, as it loads many
         read = Signal()
         lane_bits = ceil_log2(chip.lanes)
         m.d.comb += [
@@ -161,11 +162,11 @@ class Finish(wiring.Component):
             with m.State("ASK"):
                 m.d.comb += self.request.valid.eq(1)
                 with m.If(self.request.ready):
+                    m.d.sync += waiting.eq(1)
                     m.next = "MASK"
             with m.State("MASK"):
-                m.d.sync += bits.eq(Cat(word[:8] for word in self.brick))
                 with m.If(self.brick_valid):
-                    m.d.sync += reading.eq(1)
+                    m.d.sync += [waiting.eq(0), reading.eq(1)]
                     m.next = "READ"
             with m.State("READ"):
                 with m.If(read & column[:3].all()):
@@ -175,6 +176,8 @@ class Finish(wiring.Component):
                     with m.Elif(last_masked):
                         m.d.sync += reading.eq(0)
                         m.next = "TURN"
+        with m.If(waiting):
+            m.d.sync += bits.eq(Cat(word[:8] for word in self.brick))
         with m.If(read):
             m.d.sync += [column.eq(column + 1), first.eq(0), turn.eq(column[:3].all())]
             with m.If(column[:lane_bits].all()):

@@ -70,6 +70,7 @@ class Scan(wiring.Component):
         address = Signal(widths.brick_address)
         half = Signal()
         last = Signal()
+        waiting = Signal()  # for a brick of the mask; a register of its own, as it loads many
 
         # Whether all lanes have taken their columns is known a cycle later: so there is a step every second cycle.
         pending = Signal(chip.lanes)
@@ -150,11 +151,11 @@ class Scan(wiring.Component):
             with m.State("ASK"):
                 m.d.comb += self.request.valid.eq(1)
                 with m.If(self.request.ready):
-                    m.d.sync += address.eq(address + 1)
+                    m.d.sync += [address.eq(address + 1), waiting.eq(1)]
                     m.next = "MASK"
             with m.State("MASK"):
-                m.d.sync += bits.eq(Cat(word[:8] for word in self.brick))
                 with m.If(self.brick_valid):
+                    m.d.sync += waiting.eq(0)
                     m.next = "SETTLE"
             with m.State("SETTLE"):
                 m.next = "RUN"
@@ -175,5 +176,7 @@ class Scan(wiring.Component):
                 m.d.comb += through.eq(1)
                 m.d.sync += slot.eq(Mux(slot == chip.slots - 1, 0, slot + 1))
                 m.next = "IDLE"
+        with m.If(waiting):
+            m.d.sync += bits.eq(Cat(word[:8] for word in self.brick))
         m.d.comb += self.request.p.eq(address)
         return m
