@@ -19,6 +19,7 @@ ELSEWHERE = {"convert", "keyed"}  # tests of their own, over more than a chip's 
 CASES = [
     *((name, TINY) for name in UNITS if name not in ELSEWHERE),
     *((name, chip) for name in ("sequencer", "scan", "lanes", "arbiter", "turns", "rowqueue") for chip in (WIDE, NARROW)),
+    ("visits", WIDE),
     ("engine", NARROW),
 ]
 
