@@ -6,12 +6,13 @@ import cocotb
 from cocotb.triggers import RisingEdge
 
 from golden.sequencer import tiles
+from spec.bram import Storage
 from spec.chip import BRICK, Chip
 from spec.engine import Widths
 from spec.product import MASK_COLUMNS, Product, ceil_div
 from spec.tiling import planned
 from tb.kit import Stream, cycles, generator, guard, load_spec, start
-from tb.models import put
+from tb.models import HOP, put
 
 OTHERS = 0.3  # share of the rows that go to groups which are not there
 
@@ -54,7 +55,8 @@ class World:
         self.first_half = half  # the halves alternate from command to command
         self.books = Books(list(tiles(chip, product)))
         self.slots = [None] * chip.slots
-        self.generation = [int(getattr(dut, f"info__{s}__generation").value) for s in range(chip.slots)]
+        self.everywhere = [False] * chip.slots  # the slot's list has come to every lane
+        self.reach = 1 + Storage.LATENCY + ceil_div(chip.lanes, HOP)  # row lists and lanes
         self.tasks = [
             cocotb.start_soon(process) for process in (self.open_tiles(), self.queue(), self.fetch(), self.lanes(), self.finish())
         ]  # fmt: skip
@@ -173,18 +175,29 @@ class World:
             if p.masked:
                 mask_address = int(getattr(dut, f"mask_address__{slot}").value)
                 assert mask_address == (tile.mask_base + row * p.mask_stride) & wrap
-            self.generation[slot] ^= 1
-            assert int(getattr(dut, f"info__{slot}__generation").value) == self.generation[slot]
+            assert int(dut.halves.value) >> slot & 1 == self._half(number)
             await cycles(dut, int(self.rng.integers(1, 30)))
             assert not int(dut.filled.value) >> slot & 1
             last = int(self.rng.integers(self.chip.list_depth))
             dut.fetch_done.value, dut.fetch_slot.value, dut.fetch_last.value = 1, slot, last
             self.slots[slot] = visit
+            self.everywhere[slot] = False
+            cocotb.start_soon(self._come(slot))
             await edge
             dut.fetch_done.value = 0
             await edge
             assert int(dut.filled.value) >> slot & 1
             assert int(getattr(dut, f"ends__{slot}").value) == last
+
+    async def _come(self, slot):
+        """A slot is to be scanned from the very cycle on in which its first pair is at the last lane."""
+        edge = RisingEdge(self.dut.clk)
+        for _ in range(1 + self.reach):
+            await edge
+            assert not int(self.dut.unscanned.value) >> slot & 1, f"slot {slot}: list is scanned before all lanes see it"
+        self.everywhere[slot] = True
+        await edge
+        assert int(self.dut.unscanned.value) >> slot & 1
 
     def _pending(self, number):
         started = sum(visit.tile == number for visit in self.books.visits)
@@ -200,9 +213,13 @@ class World:
         while True:
             await edge
             pushed = scanned = 0
+            unscanned, halves = int(dut.unscanned.value), int(dut.halves.value)
+            for s, visit in enumerate(self.slots):
+                assert self.everywhere[s] or not unscanned >> s & 1, f"slot {s}: nothing is there to be scanned"
+                if visit is not None and not visit.complete:
+                    assert halves >> s & 1 == self._half(visit.tile), f"slot {s}: half changes while it is in use"
             if slot is None or left is None:
-                waiting = int(dut.unscanned.value)
-                ready = [s for s in range(self.chip.slots) if waiting >> s & 1 and self._fresh(s)]
+                ready = [s for s in range(self.chip.slots) if unscanned >> s & 1 and self._fresh(s)]
                 if ready and not self.idles():
                     slot = min(ready, key=lambda s: self.books.visits.index(self.slots[s]))
                     left = int(rng.integers(0, 4 * self.chip.lanes))
@@ -281,10 +298,11 @@ def draw(rng, chip, masked, columns_tiles, k_tiles):
     columns = (MASK_COLUMNS if masked else BRICK) // min(chip.lanes, BRICK)
     k = BRICK * (k_tiles - 1) + int(rng.integers(1, BRICK + 1))
     n = columns * chip.lanes * (columns_tiles - 1) + int(rng.integers(1, 9))
+    room = min(3, chip.psum_depth // (columns * chip.lanes))
     return planned(
         chip,
         Product(
-            m=int(rng.integers(1, 20)), k=k, n=n, k_tile=min(k, BRICK), columns=columns, rows=int(rng.integers(1, 4)),
+            m=int(rng.integers(1, 20)), k=k, n=n, k_tile=min(k, BRICK), columns=columns, rows=int(rng.integers(1, room + 1)),
             a_base=int(rng.integers(100)), a_stride=ceil_div(k, BRICK), b_stride=ceil_div(n, BRICK),
             c_stride=ceil_div(n, BRICK), mask_base=int(rng.integers(100)), mask_stride=ceil_div(n, MASK_COLUMNS), masked=masked,
         ),

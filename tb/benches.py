@@ -31,7 +31,7 @@ UNITS = {
     "fetch": Unit(component="hw.fetch:Fetch", arguments=CHIP, bench="bench_fetch"),
     "rowlist": Unit(component="hw.rowlist:RowLists", arguments=CHIP, bench="bench_rowlist"),
     "scan": Unit(component="hw.scan:Scan", arguments=CHIP, bench="bench_scan"),
-    "lane": Unit(component="hw.lane:Lane", arguments=CHIP, bench="bench_lane"),
+    "lanes": Unit(component="hw.lanes:Lanes", arguments=CHIP, bench="bench_lanes"),
     "drain": Unit(component="hw.drain:Drain", arguments=CHIP, bench="bench_drain"),
     "finish": Unit(component="hw.finish:Finish", arguments=CHIP, bench="bench_finish"),
     "rowqueue": Unit(component="hw.rowqueue:RowQueue", arguments={"groups": "chip.groups"}, bench="bench_rowqueue"),

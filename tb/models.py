@@ -12,6 +12,9 @@ from spec.chip import BRICK
 from tb.kit import Stream
 
 
+HOP = 4  # lanes that a pair comes to in one cycle
+
+
 def setting(name: str) -> int:
     """A number of the unit under test, from the environment; see :class:`tb.benches.Unit`."""
     return int(os.environ[name.upper()])

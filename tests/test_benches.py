@@ -18,7 +18,8 @@ NARROW = replace(TINY, name="narrow", groups=1, lanes=2, width=8, acc_width=32, 
 ELSEWHERE = {"convert", "keyed"}  # tests of their own, over more than a chip's parameters
 CASES = [
     *((name, TINY) for name in UNITS if name not in ELSEWHERE),
-    *((name, chip) for name in ("sequencer", "scan", "arbiter", "turns", "rowqueue") for chip in (WIDE, NARROW)),
+    *((name, chip) for name in ("sequencer", "scan", "lanes", "arbiter", "turns", "rowqueue") for chip in (WIDE, NARROW)),
+    ("visits", WIDE),
     ("engine", NARROW),
 ]
 
@@ -38,6 +39,6 @@ def test_every_bench_is_registered():
 
 
 def test_unknown_unit_is_refused(tmp_path):
-    text = f"unknown unit 'lanes'; known units: {', '.join(UNITS)}"
+    text = f"unknown unit 'pencil'; known units: {', '.join(UNITS)}"
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
-        build_unit("lanes", TINY, tmp_path)
+        build_unit("pencil", TINY, tmp_path)

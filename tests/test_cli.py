@@ -46,7 +46,7 @@ CHIP_COMMANDS = (
     ("measure", "product", "8x8x8"),
     ("measure", "speed"),
     ("synth",),
-    ("sim", "lane"),
+    ("sim", "lanes"),
 )
 
 
