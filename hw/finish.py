@@ -112,6 +112,8 @@ class Finish(wiring.Component):
         ended = Signal()  # past the last column
         first = Signal()  # no sum has been read
         turn = Signal()  # the brick's first sum comes
+        brick_end = Signal()  # its last one
+        lane_end = Signal()  # the last lane's
         mask_address = Signal(widths.brick_address)
         bits = Signal(MASK_COLUMNS)
         away = Signal(8, init=~1 & 0xFF)  # all ones but for this brick's eight of `bits`
@@ -140,7 +142,8 @@ class Finish(wiring.Component):
             with m.State("IDLE"):
                 m.d.comb += jobs.o.ready.eq(1)
                 m.d.sync += [job.eq(jobs.o.p), product.eq(0b110), wait.eq(0)]
-                m.d.sync += [column.eq(0), ended.eq(0), first.eq(1), turn.eq(1), away.eq(away.init)]
+                m.d.sync += [column.eq(0), ended.eq(0), first.eq(1), turn.eq(1), brick_end.eq(0), lane_end.eq(0)]
+                m.d.sync += away.eq(away.init)
                 with m.If(jobs.o.valid):
                     m.next = "MULTIPLY"
             with m.State("MULTIPLY"):
@@ -169,7 +172,7 @@ class Finish(wiring.Component):
                     m.d.sync += [waiting.eq(0), reading.eq(1)]
                     m.next = "READ"
             with m.State("READ"):
-                with m.If(read & column[:3].all()):
+                with m.If(read & brick_end):
                     with m.If(last_brick):
                         m.d.sync += [reading.eq(0), self.finished.eq(1)]
                         m.next = "IDLE"
@@ -179,8 +182,14 @@ class Finish(wiring.Component):
         with m.If(waiting):
             m.d.sync += bits.eq(Cat(word[:8] for word in self.brick))
         with m.If(read):
-            m.d.sync += [column.eq(column + 1), first.eq(0), turn.eq(column[:3].all())]
-            with m.If(column[:lane_bits].all()):
+            m.d.sync += [
+                column.eq(column + 1),
+                first.eq(0),
+                turn.eq(brick_end),
+                brick_end.eq(column[:3] == BRICK - 2),
+                lane_end.eq(column[:lane_bits] == chip.lanes - 2),
+            ]
+            with m.If(lane_end):
                 m.d.sync += above.eq(above + 1)
             with m.If(column == last_column):
                 m.d.sync += ended.eq(1)

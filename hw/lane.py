@@ -124,7 +124,7 @@ class Lane(wiring.Component):
         ]
 
         # The sum leaves as its last product is added, so its register can be cleared for the next.
-        total = Signal(widths.lane_sum, reset_less=True)
+        total = Signal(widths.lane_sum)
         added = Signal(widths.lane_sum)
         # Close to the adder, where a DSP block's own register is not.
         product = Signal.like(multiplier.p, reset_less=True)

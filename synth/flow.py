@@ -163,6 +163,6 @@ def _place(part: Target, seed: int, top: str, out: Path, progress: bool) -> None
     arguments = [f"--{part.device}", "--package", part.package, "--speed", str(part.speed)]
     arguments += ["--json", "ring.json", "--report", f"seed{seed}.json", "--seed", str(seed)]
     arguments += ["--lpf", "ring.lpf", "--lpf-allow-unconstrained"]
-    arguments += ["--router", "router2", "--freq", str(FREQUENCY), "--timing-allow-fail"]
+    arguments += ["--router", "router1", "--freq", str(FREQUENCY), "--timing-allow-fail"]
     what = f"place and route {top} on {part.name}, seed {seed}"
     run(NEXTPNR, arguments, folder=out, log=f"seed{seed}.log", what=what, progress=progress)

@@ -12,7 +12,7 @@ from golden.product import exact_product
 from spec.chip import BRICK, Chip
 from spec.engine import RESULTS, Widths
 from spec.product import ceil_div
-from tb.kit import PERIOD_NS, Stream, cycles, generator, guard, load_spec, send, start
+from tb.kit import PERIOD_NS, Stream, collect, cycles, generator, guard, load_spec, send, start
 from tb.models import HOP, pack, put, setting, to_signed
 
 # A list of this many pairs keeps a lane busy; columns of a shorter one wait for room among the sums.
@@ -315,3 +315,31 @@ async def has_its_latency(dut):
         assert valid == first + length - 1 + late + setting("latency")
         await cycles(dut, 1)
         o.ready.value = 0
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def forgets_columns_that_reset_ends(dut):
+    """Wherever in a column, in the queue or among the sums it meets them."""
+    rng, chip = generator(), load_spec(Chip)
+    bank = draw_bank(chip, rng)
+    await start(dut)
+    await load(dut, chip, bank)
+    lists = Lists(dut, chip, rng)
+    for spent in rng.permutation(24).tolist():
+        await lists.fill(0, 7)
+        for lane in range(chip.lanes):
+            stream = Stream(dut, f"i__{lane}")
+            stream.drive(stream.to_rows({"slot": [0], "column": [lane % COLUMNS]})[0])
+            stream.valid.value = 1
+        await cycles(dut, spent)
+        dut.rst.value = 1
+        for lane in range(chip.lanes):
+            getattr(dut, f"i__{lane}__valid").value = 0
+        await cycles(dut, 1)
+        dut.rst.value = 0
+        await cycles(dut, 1)
+        for lane in range(chip.lanes):
+            i, o = Stream(dut, f"i__{lane}"), Stream(dut, f"o__{lane}")
+            await send(i, {"slot": [0], "column": [3]}, rng)
+            got = await collect(o, 1, rng, after=10)
+            assert to_signed(int(got["sum"][0]), o.widths["sum"]) == expected(lists, bank, lane, 0, 3), f"lane {lane}"

@@ -11,7 +11,6 @@ from cocotb.triggers import RisingEdge
 from spec.chip import BRICK
 from tb.kit import Stream
 
-
 HOP = 4  # lanes that a pair comes to in one cycle
 
 
