@@ -18,6 +18,7 @@ from tb.models import HOP, pack, put, setting, to_signed
 # A list of this many pairs keeps a lane busy; columns of a shorter one wait for room among the sums.
 SHORTEST = 5
 COLUMNS = 5
+COUNTED = 2  # cycles from a pair at its lane to the busy bit of its product
 ENTRY = 4  # cycles from an item's transfer to the pair it begins with, in a lane that has nothing to do
 
 
@@ -305,14 +306,17 @@ async def has_its_latency(dut):
         i.valid.value = 0
         while True:
             await cycles(dut, 1)
+            now = clock() - 1 - lists.since  # an edge shows the cycle before it
+            if int(dut.busy.value) >> lane & 1:
+                counted = now
             if o.valid.value:
                 break
-        valid = clock() - 1 - lists.since  # an edge shows the cycle before it
         first, odd = divmod(int(o.fields["sum"].value) - length * (length - 1) // 2, length)
         assert odd == 0
         late = 1 + lane // HOP  # cycles until a pair comes to this lane
         assert first + late == taken + ENTRY
-        assert valid == first + length - 1 + late + setting("latency")
+        last = first + length - 1 + late
+        assert (counted, now) == (last + COUNTED, last + setting("latency"))
         await cycles(dut, 1)
         o.ready.value = 0
 

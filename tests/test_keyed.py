@@ -184,5 +184,5 @@ def test_a_key_that_does_not_fit_is_refused(key):
 def test_hardware_equals_golden(tmp_path, seed):
     netlist = emit(Keyed(), "keyed", spec=KeyedBits(), folder=tmp_path)
     ran, failed = run("bench_keyed", netlist, seed)
-    assert ran == 4
+    assert ran == 5
     assert failed == 0
