@@ -28,8 +28,8 @@ class Drain(wiring.Component):
     i : one :py:`In(stream.Signature(result))` per lane
     visits : what each slot is
     written, written_slot : a sum of this slot has reached the memory
-    read_enable, read_address, read_ready : a read by the finish unit
-    read_data : its answer, ``SUM_LATENCY`` cycles after enable and ready
+    read_ready : in the next cycle the memory is free for a read by the finish unit
+    read_address, read_data : such a read, and its answer ``SUM_LATENCY`` cycles later
     """
 
     LATENCY = Turns.LATENCY + 3 + Bram.LATENCY + 3
@@ -45,7 +45,6 @@ class Drain(wiring.Component):
                 "visits": In(visit(chip)).array(chip.slots),
                 "written": Out(1),
                 "written_slot": Out(ceil_log2(chip.slots)),
-                "read_enable": In(1),
                 "read_address": In(widths.psum_address),
                 "read_ready": Out(1),
                 "read_data": Out(signed(chip.acc_width)),
@@ -82,7 +81,7 @@ class Drain(wiring.Component):
             place_sum.eq(taken.sum),
             place_first.eq(taken_visit.first),
             place.eq(Cat(taken_lane, (taken_visit.base + taken.column)[: widths.column])),
-            reading.eq(taken_valid & ~taken_visit.first),
+            reading.eq(~self.read_ready),
         ]
 
         # Read; take the old sum, or nothing; add; write.
@@ -97,7 +96,7 @@ class Drain(wiring.Component):
         total = Signal(signed(chip.acc_width), reset_less=True)
         m.d.sync += total.eq(old + delayed(m, place_sum, SUM_LATENCY + 1, "sum"))
         m.d.comb += [
-            self.read_ready.eq(~reading),
+            self.read_ready.eq(~taken_valid | taken_visit.first),
             memory.r_addr.eq(address),
             self.read_data.eq(memory.r_data),
             memory.w_en.eq(delayed(m, place_valid, SUM_LATENCY + 2, "valid", control=True)),

@@ -121,14 +121,16 @@ class Finish(wiring.Component):
         written = Signal()
         reading = Signal()
         waiting = Signal()  # for a brick of the mask; a register of its own, as it loads many
+        free = Signal()  # the partial sums are, from the drain
         read = Signal()
         lane_bits = ceil_log2(chip.lanes)
         m.d.comb += [
-            read.eq(reading & self.read_ready & ~(turn & ahead[-1])),  # `ahead` has its top bit alone when there is no room
-            self.read_enable.eq(reading & ~(turn & ahead[-1])),
+            read.eq(reading & free & ~(turn & ahead[-1])),  # `ahead` has its top bit alone when there is no room
+            self.read_enable.eq(read),
             self.read_address.eq(Cat(column[:lane_bits], above)),
         ]
         m.d.sync += [
+            free.eq(self.read_ready),
             ahead.eq(ahead + (read & turn) - written),
             # Settled long before a brick's last sum, the only time they count.
             last_column.eq(now.n_length - 1),

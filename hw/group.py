@@ -127,7 +127,6 @@ class Group(wiring.Component):
             visits.written_slot.eq(drain.written_slot),
             finish.command.eq(self.command),
             *join(finish.tiles, self.tiles),
-            drain.read_enable.eq(finish.read_enable),
             drain.read_address.eq(finish.read_address),
             finish.read_ready.eq(drain.read_ready),
             finish.read_data.eq(drain.read_data),

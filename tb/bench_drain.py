@@ -58,18 +58,16 @@ class Sums:
         dut, rng, got = self.dut, self.rng, []
         edge, due = RisingEdge(dut.clk), [False] * SUM_LATENCY
         pending = [(column * self.chip.lanes + lane) for column, lane in places]
-        position = 0
+        position, free = 0, False
         while len(got) < len(pending):
             asks = position < len(pending) and rng.random() >= stall
-            dut.read_enable.value = int(asks)
             dut.read_address.value = pending[position] if asks else int(rng.integers(self.chip.psum_depth))
             await edge
             if due.pop(0):
                 got.append(to_signed(int(dut.read_data.value), self.chip.acc_width))
-            taken = asks and bool(dut.read_ready.value)
+            taken, free = asks and free, bool(dut.read_ready.value)  # of the next cycle
             due.append(taken)
             position += taken
-        dut.read_enable.value = 0
         assert got == [self.memory[place] for place in places]
 
 

@@ -25,14 +25,16 @@ class Sums:
 
     async def _answer(self, dut, chip, rng, stall):
         edge, due = RisingEdge(dut.clk), [None] * (SUM_LATENCY - 1)  # addresses on their way
-        mask = (1 << chip.acc_width) - 1
+        mask, free = (1 << chip.acc_width) - 1, False
         while True:
             await edge
             address = due.pop(0)
             word = int(rng.integers(1 << 31)) if address is None else int(self.words[address])
             dut.read_data.value = word & mask
-            taken = dut.read_enable.value and dut.read_ready.value
+            taken = bool(dut.read_enable.value)
+            assert free or not taken, "a read while the memory is not free"
             due.append(int(dut.read_address.value) if taken else None)
+            free = bool(dut.read_ready.value)  # in the next cycle
             dut.read_ready.value = int(rng.random() >= stall)
 
 

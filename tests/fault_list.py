@@ -120,7 +120,7 @@ FAULTS = (
     Fault("finish: index stride ignored", "hw/finish.py", "strides = command.index_stride", "strides = command.c_stride"),
     Fault("finish: last partial brick not zeroed", "hw/finish.py", "delayed(m, ended, 2, \"ended\") | ", ""),
     Fault("finish: masked word not zeroed", "hw/finish.py", "command.masked & ~select(", "0 & ~select("),
-    Fault("finish: drain's read taken for its own", "hw/finish.py", "self.read_ready", "1"),
+    Fault("finish: drain's read taken for its own", "hw/finish.py", "free.eq(self.read_ready)", "free.eq(1)"),
     Fault("convert: no saturation", "hw/convert.py", "Mux(saturated, extreme, value)", "value"),
     Fault("convert: clips to the wrong end", "hw/convert.py", "(~negative).replicate(width - 1), negative",
           "negative.replicate(width - 1), ~negative"),
