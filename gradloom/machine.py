@@ -45,4 +45,4 @@ def netlist(chip: Chip, unit: str = "engine", target: str | None = None) -> Netl
 
 def native_engine(chip: Chip, *, progress: bool = True) -> NativeEngine:
     """A running engine of ``chip``: its Verilog written and compiled unless that is done already."""
-    return NativeEngine(chip, build_engine(netlist(chip), progress=progress))
+    return NativeEngine(chip, build_engine(netlist(chip), trained=True, progress=progress))

@@ -6,7 +6,6 @@ from amaranth.lib.wiring import In, Out
 
 from hw.bram import Bram
 from hw.layouts import pair
-from hw.logic import delayed
 from spec.chip import Chip
 from spec.engine import Widths
 
