@@ -27,6 +27,7 @@ class Drain(wiring.Component):
     -------
     i : one :py:`In(stream.Signature(result))` per lane
     visits : what each slot is
+    restart : a new reduction begins and no sum is on its way
     written, written_slot : a sum of this slot has reached the memory
     read_ready : in the next cycle the memory is free for a read by the finish unit
     read_address, read_data : such a read, and its answer ``SUM_LATENCY`` cycles later
@@ -43,6 +44,7 @@ class Drain(wiring.Component):
             {
                 "i": In(stream.Signature(result(chip))).array(chip.lanes),
                 "visits": In(visit(chip)).array(chip.slots),
+                "restart": In(1),
                 "written": Out(1),
                 "written_slot": Out(ceil_log2(chip.slots)),
                 "read_address": In(widths.psum_address),
@@ -59,6 +61,7 @@ class Drain(wiring.Component):
         m.submodules.turns = turns = Turns(result(chip), chip.lanes, pause=self.PAUSE)
         for n in range(chip.lanes):
             connect(m, flipped(self.i[n]), turns.i[n])
+        m.d.comb += turns.restart.eq(self.restart)
         taken = Signal(result(chip), reset_less=True)
         taken_valid = Signal()
         taken_lane = Signal.like(turns.source, reset_less=True)

@@ -82,6 +82,7 @@ class Group(wiring.Component):
         m.d.comb += [
             visits.command.eq(self.command),
             visits.restart.eq(self.restart),
+            drain.restart.eq(self.restart),
             *join(visits.tiles, self.tiles),
             self.tile_done.eq(visits.tile_done),
             self.left.eq(visits.left),

@@ -77,8 +77,9 @@ class Scan(wiring.Component):
         pending_item = Signal(item(chip))
         pending_last = Signal()
         accept = Signal()
+        step = Signal()
         ready = Cat(lane.ready for lane in self.o)
-        m.d.sync += accept.eq(~accept & ~(pending & ~ready).any())
+        m.d.sync += accept.eq(~step & ~(pending & ~ready).any())
         for n, lane in enumerate(self.o):
             m.d.comb += [lane.valid.eq(pending[n]), lane.p.eq(pending_item)]
 
@@ -91,7 +92,6 @@ class Scan(wiring.Component):
         every = (~self.masked).replicate(chip.lanes)
         inside = tails[0] | tails[1] | (~final).replicate(chip.lanes)
         m.d.comb += wanted.eq((reduce(or_, parts) | every) & inside)
-        step = Signal()
         stepped = Signal()  # `pending` is new: count it
         m.d.sync += [pending.eq(pending & ~ready), stepped.eq(step)]
         with m.If(step):

@@ -24,6 +24,7 @@ class Turns(wiring.Component):
     Members
     -------
     i : ``count`` streams of ``shape``
+    restart : the round begins anew, so that what follows takes the same time whenever it comes; nothing is on its way
     valid, value, source : an item and the number of the stream it came from
     """
 
@@ -36,6 +37,7 @@ class Turns(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(shape)).array(count),
+                "restart": In(1),
                 "valid": Out(1),
                 "value": Out(shape),
                 "source": Out(range(max(2, count))),
@@ -69,4 +71,6 @@ class Turns(wiring.Component):
         source = Signal(range(self.round), init=self.round - self.LATENCY % self.round)
         m.d.sync += source.eq(Mux(source == self.round - 1, 0, source + 1))
         m.d.comb += self.source.eq(source)
+        with m.If(self.restart):
+            m.d.sync += [register.eq(register.init) for register in (turn, waits, source)]
         return m

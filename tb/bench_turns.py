@@ -3,6 +3,7 @@
 import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge, gather
+from cocotb.utils import get_sim_time
 
 from tb.kit import Stream, cycles, generator, send, start
 from tb.models import setting
@@ -56,3 +57,24 @@ async def serves_all_in_one_round(dut):
     await gather(*(send(i, taken.draw(rng, n, count), rng) for n, i in enumerate(taken.inputs)))
     pace = max(len(taken.inputs), setting("pause"))
     assert taken.transfers[-1][0] - taken.transfers[0][0] < count * pace
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def begins_its_round_anew(dut):
+    """Whenever the restart comes, each stream has its turn as many cycles later, and is named rightly."""
+    rng, taken = generator(), Taken(dut)
+    await start(dut)
+    seen = set()
+    for _ in range(8):
+        await cycles(dut, int(rng.integers(10, 40)))
+        dut.restart.value = 1
+        await cycles(dut, 1)
+        dut.restart.value = 0
+        taken.transfers.clear()
+        taken.items.clear()
+        before = int(get_sim_time("ns"))
+        await gather(*(send(i, taken.draw(rng, n, 1), rng) for n, i in enumerate(taken.inputs)))
+        seen.add((int(get_sim_time("ns")) - before, tuple(n for _, n in taken.transfers)))
+        await cycles(dut, setting("latency") + 1)
+        assert [source for _, source, _ in taken.items] == [n for _, n in taken.transfers]
+    assert len(seen) == 1

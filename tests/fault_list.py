@@ -33,6 +33,8 @@ FAULTS = (
           "delayed(m, place_sum, SUM_LATENCY + 1", "delayed(m, place_sum, SUM_LATENCY + 2"),
     Fault("turns: names the stream after", "hw/turns.py",
           "init=self.round - self.LATENCY % self.round", "init=self.round - self.LATENCY % self.round - 1", "2x4w16"),
+    Fault("turns: round does not begin anew", "hw/turns.py", "register in (turn, waits, source)", "register in (turn, waits)",
+          "2x4w16"),
     # Lanes
     Fault("lane: sum cleared late", "hw/lane.py", "total.eq(0)", "total.eq(added)"),
     Fault("lane: bubbles are added", "hw/lane.py", "with m.Elif(self.add):", "with m.Else():"),

@@ -1,6 +1,7 @@
 """The native build: once, however many want it; never a half of it; clear about what is missing."""
 
 import ctypes
+import os
 import re
 import subprocess
 import sys
@@ -124,6 +125,23 @@ def test_a_folder_with_spaces_is_refused(tmp_path):
     with pytest.raises(toolchain.ToolError) as error:
         toolchain.built_once(folder, lambda _: None)
     assert str(error.value) == f"make cannot build in a folder with spaces in its path: {folder}"
+
+
+@pytest.mark.rtl
+def test_engines_come_and_go_in_any_order():
+    """In a process of its own: a wrong order ended the process without a word."""
+    chip = CASE_CHIPS["2x4w16"]
+    library = build_engine(netlist(chip), progress=False)
+    lines = [
+        "from pathlib import Path",
+        "from spec.chip import Chip",
+        "from tb.native.engine import NativeEngine",
+        f"chip, library = {chip!r}, Path({str(library)!r})",
+        "first, second = NativeEngine(chip, library), NativeEngine(chip, library)",
+        "second.close(); first.idle(3); first.close()",
+    ]
+    spoilt = os.environ | {"MALLOC_PERTURB_": "165"}  # freed memory is overwritten
+    assert subprocess.run([sys.executable, "-c", "\n".join(lines)], env=spoilt, check=False).returncode == 0
 
 
 @pytest.mark.rtl

@@ -65,6 +65,9 @@ struct Engine {
         tick();
     }
 
+    // The model leaves the scopes of the thread's context, which may be a later engine's, and gone.
+    ~Engine() { Verilated::threadContextp(&context); }
+
     // Inputs set before the call are seen by this rising edge.
     void tick() {
         top.clk = 1;
