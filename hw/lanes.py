@@ -29,8 +29,8 @@ class Lanes(wiring.Component):
     Golden twin: one column of :func:`golden.product.exact_product` for each item.
     Pairs are handed on, ``HOP`` lanes a cycle: long wires to all lanes at once would set the clock.
     Latency: ``LATENCY`` cycles from a column's last pair at its lane to ``o[n].valid``.
-    Stalls: ``i[n]`` takes an item every second cycle and waits when the lane's queue is full; a column starts only when at most ``RESULTS - 1`` earlier sums
-    of its lane are still unread, so ``o[n]`` may stall freely.
+    Stalls: ``i[n]`` takes an item every second cycle and waits when the lane's queue is full; a column starts only
+    when at most ``RESULTS - 1`` earlier sums of its lane are still unread, so ``o[n]`` may stall freely.
     Contract: a list passes all lanes from the cycle its first item comes until the last of its sums has left; see
     ``spread``.
 
