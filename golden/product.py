@@ -1,5 +1,7 @@
 """Exact integer matrix products and the engine's product command, in NumPy."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from golden.convert import convert
@@ -91,10 +93,54 @@ def product(
     Raises ValueError on a word outside ``width`` bits and :class:`OverflowRefused` when a
     sum that is asked for does not fit in ``acc_width`` bits.
     """
-    a, b = np.asarray(a), np.asarray(b)
-    for name, operand in (("a", a), ("b", b)):
-        _check_words(name, operand, width)
-    acc = exact_product(a, b)
+    return chained_product(
+        [(a, b)],
+        shift=shift,
+        rounding=rounding,
+        key=key,
+        width=width,
+        acc_width=acc_width,
+        mask=mask,
+        index_base=index_base,
+        index_stride=index_stride,
+    )
+
+
+def chained_product(
+    parts: Iterable[tuple[np.ndarray, np.ndarray]],
+    *,
+    shift: int,
+    rounding: Rounding,
+    key: int,
+    width: int = 16,
+    acc_width: int = 48,
+    mask: np.ndarray | None = None,
+    index_base: int = 0,
+    index_stride: int | None = None,
+) -> tuple[np.ndarray, int]:
+    """``Convert(mask * sum of (a @ b))`` over ``parts``: a long reduction in pieces, rounded once.
+
+    The words are those of :func:`product` on the pieces side by side, so how a reduction is cut
+    never shows. Pieces must have one m and one n. Besides what :func:`product` raises,
+    :class:`OverflowRefused` when the pieces' bounds together reach 2**63.
+    """
+    acc, bound = None, 0
+    for a, b in parts:
+        a, b = np.asarray(a), np.asarray(b)
+        for name, operand in (("a", a), ("b", b)):
+            _check_words(name, operand, width)
+        part = exact_product(a, b)
+        bound += a.shape[1] << (2 * (width - 1))
+        if bound >= EXACT_INT:
+            raise OverflowRefused(f"product bound 2**{2 * (width - 1)}*k = {bound} must be below 2**63 = {EXACT_INT}")
+        if acc is None:
+            acc = part
+        elif acc.shape == part.shape:
+            acc += part
+        else:
+            raise ValueError(f"parts of one product must have one shape of C, not {acc.shape} and {part.shape}")
+    if acc is None:
+        raise ValueError("a product needs at least one part")
     if mask is not None:
         mask = np.asarray(mask)
         if mask.shape != acc.shape:

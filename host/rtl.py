@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from golden.layers import PHASES
+from golden.layers import PHASES, Parts, whole
 from host.backends import Machine, mask_to_bricks, to_bricks
 from host.placement import Block, Placement, blocks, place
 from spec.chip import BRICK
@@ -92,6 +92,7 @@ class RtlExecute:
         mask: np.ndarray | None = None,
         name: str = "",
         phase: str = "FP",
+        index_base: int = 0,
     ) -> np.ndarray:
         """``Convert(mask * (a @ b))``, int64; see :class:`golden.layers.Execute`.
 
@@ -113,7 +114,7 @@ class RtlExecute:
                 shift=shift,
                 rounding=rounding,
                 key=key,
-                index_base=(block.row * n + block.column) % (1 << 32),
+                index_base=(index_base + block.row * n + block.column) % (1 << 32),
                 index_stride=n,
             )
             c[rows, columns], counters = self.block(command, a[rows], b[:, columns], part)
@@ -131,6 +132,13 @@ class RtlExecute:
         counts.macs_dense += m * k * n
         counts.macs_done += int(row_nonzero @ row_outputs)
         return c
+
+    def chain(
+        self, parts: Parts, *, shift: int, rounding: Rounding, key: int, name: str = "", phase: str = "WG"
+    ) -> np.ndarray:
+        """The parts side by side as one product, which is refused where its reduction does not fit."""
+        a, b = whole(parts)
+        return self(a, b, shift=shift, rounding=rounding, key=key, name=name, phase=phase)
 
     def _blocks(self, m: int, k: int, n: int, masked: bool) -> list[Block]:
         if self.split:
