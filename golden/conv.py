@@ -190,7 +190,7 @@ class Conv:
             raise ValueError(f"layer {self.number}: delta must have shape {want}, not {delta.shape}")
 
 
-class _Parts(Sequence):
+class _Parts(Sequence[tuple[np.ndarray, np.ndarray]]):
     """The pairs of a weight gradient, a piece of the batch each, copied out when read."""
 
     def __init__(self, conv: Conv, x: np.ndarray, delta: np.ndarray, pieces: list[slice]):

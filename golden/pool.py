@@ -1,5 +1,6 @@
 """Pooling on raw integer words: the maximum with its place kept, and the average with one Convert."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import log2
 
@@ -125,7 +126,9 @@ def _tap(x: np.ndarray, ky: int, kx: int, oh: int, ow: int, stride: int) -> np.n
     return x[:, ky : ky + stride * oh : stride, kx : kx + stride * ow : stride]
 
 
-def _scatter(taps, shape, small, kernel, stride, padding):  # type: ignore[no-untyped-def]
+def _scatter(
+    taps: Iterable[np.ndarray], shape: tuple[int, ...], small: tuple[int, ...], kernel: int, stride: int, padding: int
+) -> np.ndarray:
     """Exact sums of ``shape``: tap (ky, kx) of every window added where that window saw it."""
     batch, height, width, channels = shape
     if small[0] != batch or small[3] != channels:
