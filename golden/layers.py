@@ -218,7 +218,7 @@ class Dense:
         execute: Execute,
         delta: np.ndarray,
         weights: np.ndarray,
-        mask: np.ndarray,
+        mask: np.ndarray | None,
         below: Fixed,
         rounding: Rounding,
         key: int,
