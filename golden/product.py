@@ -34,10 +34,11 @@ def exact_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
             raise TypeError(f"{name} must hold integers, not {operand.dtype}")
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         raise ValueError(f"cannot multiply a of shape {a.shape} by b of shape {b.shape}")
-    bound = _magnitude(a) * _magnitude(b) * a.shape[1]
+    wide, tall = _magnitude(a), _magnitude(b)
+    bound = wide * tall * a.shape[1]
     if bound >= EXACT_INT:
         raise OverflowRefused(f"product bound max|a|*max|b|*k = {bound} must be below 2**63 = {EXACT_INT}")
-    return _exact(a, b)
+    return _exact(a, b, wide, tall)
 
 
 def _magnitude(operand: np.ndarray) -> int:
@@ -47,10 +48,11 @@ def _magnitude(operand: np.ndarray) -> int:
     return max(int(operand.max()), -int(operand.min()))
 
 
-def _exact(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The product once its bound is known to fit in int64."""
+def _exact(a: np.ndarray, b: np.ndarray, wide: int | None = None, tall: int | None = None) -> np.ndarray:
+    """The product once its bound is known to fit in int64; wide and tall are the operands' magnitudes, if known."""
     k = a.shape[1]
-    wide, tall = _magnitude(a), _magnitude(b)
+    wide = _magnitude(a) if wide is None else wide
+    tall = _magnitude(b) if tall is None else tall
     if wide * tall * k <= EXACT_FLOAT:
         return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
 
