@@ -87,10 +87,10 @@ class Tally:
         c = run(self.execute)
         tally = self.phases[phase]
         tally.saturations += self.execute.saturations - before
-        row_outputs = np.full(c.shape[0], c.shape[1]) if mask is None else np.count_nonzero(mask, axis=1)
         tally.outputs += c.size
-        tally.unmasked += int(row_outputs.sum())
+        tally.unmasked += c.size if mask is None else int(np.count_nonzero(mask))
         for a, b in parts:
+            row_outputs = np.full(len(a), b.shape[1]) if mask is None else np.count_nonzero(mask, axis=1)
             row_nonzero = np.count_nonzero(a, axis=1)
             tally.words += a.size
             tally.nonzero += int(row_nonzero.sum())

@@ -12,7 +12,7 @@ import golden.operators
 import golden.optimizer
 from golden.float_graph import FloatGraph
 from golden.graph import Graph, uniform
-from golden.layers import Formats, GoldenExecute, tensor_key
+from golden.layers import PHASES, Formats, GoldenExecute, tensor_key
 from golden.loss import cross_entropy
 from golden.network import Network
 from golden.networks import NETWORKS, build
@@ -20,6 +20,10 @@ from golden.nodes import AddNode, Architecture, Builder, DenseNode, FlattenNode,
 from golden.operators import Pass
 from golden.optimizer import Sgd
 from golden.tally import Tally
+from host.backends import GoldenMachine
+from host.rtl import RtlExecute
+from host.trace import Recorder, Replay
+from spec.chip import load_chip
 from spec.number import Fixed, Rounding
 
 FINE = Formats(
@@ -310,3 +314,25 @@ def test_formats_and_names_that_do_not_fit_are_refused():
         build("lenet", (28, 28, 1), 10)
     with pytest.raises(ValueError, match=r"^gupta-cnn: node 3: kernel must be at most 2, 2 and its padding, not 5$"):
         build("gupta-cnn", (8, 8, 1), 10)
+
+
+def test_a_driver_that_cuts_products_to_fit_has_the_same_words(rng):
+    """The driver of the generated machine, on the golden one: blocks of C, bricks, packed masks."""
+    architecture = everything()
+    x, labels = batch(rng, architecture)
+    digest, _ = steps(Graph(architecture, Fixed(16, 8), seed=1), x, labels)
+    driver = RtlExecute(GoldenMachine(load_chip("tiny")))
+    assert steps(Graph(architecture, Fixed(16, 8), seed=1), x, labels, execute=driver)[0] == digest
+    assert {counts.products > 0 for phase, counts in driver.phases.items() if phase in PHASES} == {True}
+
+
+def test_a_recorded_run_is_replayed_piece_by_piece(rng, monkeypatch):
+    monkeypatch.setattr(golden.conv, "PATCH_WORDS", 1000)
+    architecture = everything()
+    x, labels = batch(rng, architecture)
+    recorder = Recorder(GoldenExecute())
+    digest, _ = steps(Graph(architecture, Fixed(16, 8), seed=1), x, labels, execute=recorder)
+    replay = Replay(recorder.records)
+    tally = Tally(GoldenExecute(), replay)
+    assert steps(Graph(architecture, Fixed(16, 8), seed=1), x, labels, execute=tally)[0] == digest
+    assert tally.differing_words == replay.differing_words == 0
