@@ -163,10 +163,7 @@ class Conv:
         name = f"layer{self.number}.dw"
         row = self.kernel * self.kernel * x.shape[3] + self.bias
         parts = _Parts(self, x, delta, _pieces(len(x), delta.shape[1] * delta.shape[2] * row))
-        if len(parts) > 1:
-            return execute.chain(parts, shift=shift, rounding=rounding, key=key, name=name, phase="WG")
-        a, b = parts[0]
-        return execute(a, b, shift=shift, rounding=rounding, key=key, name=name, phase="WG")
+        return execute.chain(parts, shift=shift, rounding=rounding, key=key, name=name, phase="WG")
 
     def _patches(self, x: np.ndarray) -> np.ndarray:
         return patches(_narrow(x, self.inputs), self.kernel, self.stride, self.padding, self.one if self.bias else None)

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from golden.layers import GoldenExecute
 from golden.network import Network
-from golden.product import product
+from golden.product import chained_product, product
 from golden.trainer import DEMO, Samples, train
 from gradloom.cli import main
 from gradloom.console import bars
@@ -53,6 +53,29 @@ def test_words_and_saturations_are_golden_whole_or_in_blocks(chip, masked, mode,
         np.testing.assert_array_equal(got, want)
         assert execute.saturations == saturated
     assert saturated > 0
+
+
+@pytest.mark.parametrize("chip", [TINY, SMALL, CHIPS["ecp5-64"]], ids=lambda chip: chip.name)
+@pytest.mark.parametrize("lengths", [(40,), (1500,), (7, 300, 64, 1), (3, 5)])
+def test_long_reductions_are_chained_and_rounded_once(chip, lengths, rng):
+    execute, saturated = RtlExecute(GoldenMachine(chip), dense=True), 0
+    for m, n in [(1, 1), (19, 12), (150, 70)]:
+        pairs = [operands(rng, m, k, n)[:2] for k in lengths]
+        got = execute.chain(pairs, shift=12, rounding=Rounding.STOCHASTIC, key=9)
+        want, count = chained_product(pairs, shift=12, rounding=Rounding.STOCHASTIC, key=9)
+        saturated += count
+        np.testing.assert_array_equal(got, want)
+        assert execute.saturations == saturated
+    counts = execute.phases["WG"]
+    assert counts.products == 3
+    assert counts.macs_dense == sum(lengths) * (1 + 19 * 12 + 150 * 70)
+
+
+def test_a_chain_that_could_pass_the_accumulator_is_refused():
+    chip = replace(SMALL, acc_width=36)
+    full = np.full((1, 300), 32767)
+    with pytest.raises(ProductError, match=r"^dw: sums can reach 322102886700, chip small has 36 bits$"):
+        RtlExecute(GoldenMachine(chip)).chain([(full, full.T)], shift=0, rounding=Rounding.FLOOR, key=0, name="dw")
 
 
 def test_blocks_cover_c_once_and_each_fits(rng):
