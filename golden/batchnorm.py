@@ -12,7 +12,7 @@ The formulas are those of Ioffe and Szegedy 2015 (arXiv:1502.03167, section 3), 
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 
 import numpy as np
@@ -120,7 +120,7 @@ class BatchNorm:
 
         def scalars(shift: int) -> Iterable[tuple[int, int, int]]:
             for gamma, beta, s, r in self._channels(parameters, statistics):
-                s0 = ratio(gamma * r, 1, shift + frac - self.inputs.frac - of_weights - ROOT_FRAC)
+                s0 = _factor(gamma * r, 1, shift + frac - self.inputs.frac - of_weights - ROOT_FRAC)
                 yield s0, 0, ratio(beta, 1, shift + frac - of_weights) - ratio(s0 * s, statistics.count, 0)
 
         return self._affine(x, None, scalars, rounding, key)
@@ -149,8 +149,8 @@ class BatchNorm:
         def scalars(shift: int) -> Iterable[tuple[int, int, int]]:
             power = shift + below.frac - f.weights.frac - ROOT_FRAC
             for (gamma, _, s, r), t, k in zip(self._channels(parameters, statistics), totals, joint, strict=True):
-                s0 = ratio(gamma * r, 1, power - f.deltas.frac)
-                s1 = ratio(-gamma * r**3 * k, n * n, power - 2 * ROOT_FRAC - f.deltas.frac - 2 * self.inputs.frac)
+                s0 = _factor(gamma * r, 1, power - f.deltas.frac)
+                s1 = _factor(-gamma * r**3 * k, n * n, power - 2 * ROOT_FRAC - f.deltas.frac - 2 * self.inputs.frac)
                 yield s0, s1, -ratio(s0 * t + s1 * s, n, 0)
 
         dx = self._affine(delta, x, scalars, rounding, key)
@@ -182,21 +182,23 @@ class BatchNorm:
         rounding: Rounding,
         key: int,
     ) -> Scaled:
-        """One affine with the largest shift for which every channel's scalars fit: one shift per command."""
+        """One affine with the largest shift for which every channel's scalars fit: one shift per command.
+
+        Factors that do not even fit without a shift (a channel that hardly varies, under a large
+        gradient) are clipped, and counted among the saturations.
+        """
         extent = 1 << (self.inputs.width - 1)
         for shift in range(MAX_SHIFT, -1, -1):
             chosen = list(scalars(shift))
             if all(
-                max(abs(s0), abs(s1)) <= SCALAR_MAX
+                max(abs(s0), abs(s1)) < SCALAR_MAX
                 and (abs(s0) + abs(s1)) * extent + abs(s2) < 1 << (self.acc_width - 1)
                 for s0, s1, s2 in chosen
             ):
                 break
-        else:
-            largest = max(max(abs(s0), abs(s1)) for s0, s1, _ in chosen)
-            raise ValueError(f"layer {self.number}: batch norm's factors must be at most {SCALAR_MAX}, not {largest}")
+        clipped = sum((abs(s0) == SCALAR_MAX) + (abs(s1) == SCALAR_MAX) for s0, s1, _ in chosen)
         s0, s1, s2 = np.array(chosen, np.int64).T
-        return affine(
+        done = affine(
             u,
             v,
             s0,
@@ -208,3 +210,9 @@ class BatchNorm:
             width=self.inputs.width,
             acc_width=self.acc_width,
         )
+        return replace(done, saturations=done.saturations + clipped)
+
+
+def _factor(numerator: int, denominator: int, power: int) -> int:
+    """:func:`ratio`, clipped to SCALAR_MAX on both sides: a factor there is one that does not fit."""
+    return min(max(ratio(numerator, denominator, power), -SCALAR_MAX), SCALAR_MAX)

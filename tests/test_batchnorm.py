@@ -152,6 +152,19 @@ def test_equal_words_from_equal_keys_and_constant_channels(rng):
     assert np.abs(first - other).max() <= 1
 
 
+def test_factors_that_do_not_fit_are_clipped_and_counted():
+    layer = BatchNorm(0, Fixed(16, 4), Formats(activations=Fixed(16, 4), deltas=Fixed(16, 0), weights=Fixed(16, 0)))
+    x = np.array([[0, 3], [1, 40], [0, -9], [1, 7]])
+    parameters = np.array([[32767, 1], [0, 0]])
+    statistics, _ = layer.statistics(x)
+    delta = np.array([[-32768, 1], [32767, 2], [-32768, 3], [32767, 4]])
+    dx, _, _ = layer.backward(delta, x, parameters, statistics, Fixed(16, 14), Rounding.NEAREST, 0, 0)
+    assert dx.saturations >= 1
+    done = layer.forward(x, parameters, statistics, Rounding.NEAREST, 0)
+    assert np.isin(done.words[:, 0], (-32768, 32767)).all()
+    assert done.saturations == 4 + 1  # four words and a factor
+
+
 def test_what_cannot_be_is_refused():
     text = "layer 3: weights <0,16> cannot hold 1.0, gamma's first value"
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from golden.graph import Graph
 from golden.layers import GoldenExecute
 from golden.network import Network
+from golden.networks import build
 from golden.product import chained_product, product
+from golden.tally import Tally
 from golden.trainer import DEMO, Samples, train
 from gradloom.cli import main
 from gradloom.console import bars
@@ -20,7 +23,7 @@ from host.placement import blocks, bricks_needed, place
 from host.rtl import EVALUATION, RtlExecute
 from host.trace import Record, Recorder, Replay
 from spec.chip import CHIPS, Chip
-from spec.number import Rounding
+from spec.number import Fixed, Rounding
 from spec.product import ProductError
 from tb.native.engine import NativeEngine
 
@@ -357,3 +360,30 @@ def test_a_wider_chip_gives_the_same_weights(blobs, engine):
     theirs = train(CONFIG, blobs, execute=RtlExecute(engine))
     assert isinstance(ours.network, Network)
     assert ours.network.digest() == theirs.network.digest()
+
+
+@pytest.mark.rtl
+def test_the_engine_chains_long_reductions(engine, rng):
+    execute = RtlExecute(engine, dense=True)
+    for m, n, lengths in [(19, 12, (700,)), (37, 20, (7, 500, 64, 1)), (9, 8, (3000, 20))]:
+        pairs = [operands(rng, m, k, n)[:2] for k in lengths]
+        before = execute.saturations
+        got = execute.chain(pairs, shift=12, rounding=Rounding.STOCHASTIC, key=9)
+        want, count = chained_product(pairs, shift=12, rounding=Rounding.STOCHASTIC, key=9)
+        np.testing.assert_array_equal(got, want)
+        assert execute.saturations - before == count
+
+
+@pytest.mark.rtl
+def test_a_step_of_a_convolutional_network_on_the_engine_is_goldens(engine, rng):
+    architecture = build("cnn", (6, 6, 1), 4)
+    x, labels = rng.integers(0, 256, (4, 36)), rng.integers(0, 4, 4)
+    digests = []
+    for execute in (GoldenExecute(), Tally(RtlExecute(engine), GoldenExecute())):
+        graph = Graph(architecture, Fixed(16, 8), seed=3)
+        plans = [DEMO.sgd.plan(formats, 4) for formats in graph.formats]
+        for step in range(2):
+            graph.step(execute, x, labels, plans, Rounding.STOCHASTIC, step)
+        digests.append(graph.digest())
+    assert digests[0] == digests[1]
+    assert execute.differing_words == 0
