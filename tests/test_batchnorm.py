@@ -136,6 +136,21 @@ def test_running_statistics_follow_and_serve_inference(rng):
     assert np.abs(trained - served).max() <= 1
 
 
+def test_running_statistics_move_by_an_eighth_rounded_half_up(rng):
+    layer = BatchNorm(0, IN, FORMATS)
+    x = rng.integers(-2000, 2000, (7, 3))
+    old = rng.integers(0, 1 << 30, (2, 3))
+    new = layer.run(old, *layer.statistics(x))
+    for c in range(3):
+        column = [int(word) for word in x[:, c]]
+        mean = Fraction(sum(column), 7)
+        variance = sum((word - mean) ** 2 for word in column) / 7
+        for row, exact in enumerate((mean, variance)):
+            target = (exact * (1 << RUN_FRAC) + Fraction(1, 2)).__floor__()
+            moved = Fraction(target - int(old[row, c]), 8) + Fraction(1, 2)
+            assert new[row, c] == old[row, c] + moved.__floor__()
+
+
 def test_equal_words_from_equal_keys_and_constant_channels(rng):
     layer = BatchNorm(0, IN, FORMATS)
     x = np.full((6, 2), 123)

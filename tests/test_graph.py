@@ -12,7 +12,7 @@ import golden.operators
 import golden.optimizer
 from golden.float_graph import FloatGraph
 from golden.graph import Graph, uniform
-from golden.layers import PHASES, Formats, GoldenExecute, tensor_key
+from golden.layers import PHASES, Formats, GoldenExecute, Role, tensor_key
 from golden.loss import cross_entropy
 from golden.network import Network
 from golden.networks import NETWORKS, build
@@ -186,6 +186,14 @@ def test_equal_seeds_give_equal_words_however_products_are_cut_and_masked(rng, m
     assert 0 < tally.phases["BP"].mask_density < 1
 
 
+def test_words_are_pinned():
+    """Two steps of one of everything: a change of any word of any tensor on the way shows here."""
+    rng = np.random.default_rng(0)
+    architecture = everything()
+    digest, _ = steps(Graph(architecture, Fixed(16, 8), seed=1), *batch(rng, architecture))
+    assert digest == "8661e49fcc25aa036d9620dd9c7b06606d965ed57b24edf69e368378d4ec09f7"
+
+
 def test_a_step_never_uses_a_key_twice(rng, monkeypatch):
     keys = []
 
@@ -201,6 +209,8 @@ def test_a_step_never_uses_a_key_twice(rng, monkeypatch):
     assert len(keys) > 40
     assert len({key for _, key in keys}) == len(keys)
     assert {(seed, step) for (seed, step, _, _), _ in keys} == {(1, 0)}
+    for role in (Role.GRADIENT, Role.DECAYED, Role.VELOCITY, Role.WEIGHT):
+        assert {layer for (_, _, layer, of), _ in keys if of == role} == {4 * number for number in graph.weights}
 
 
 def test_a_restored_graph_goes_on_as_if_never_stopped(rng):
