@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from golden.float_graph import FloatGraph
+from golden.graph import Graph
 from golden.network import Network
-from golden.trainer import Config, Samples, batches
+from golden.trainer import TEST_BATCH, Config, Samples, batches
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ def train_float(config: Config, samples: Samples) -> list[FloatEpoch]:
     First weights, order of the samples, rate, momentum and decay are those of ``config``;
     its formats and rounding are not used beyond the first weights.
     """
+    if config.net != "mlp":
+        return _train_graph(config, samples)
     network = Network(config.sizes(samples), config.inputs, config.layer_formats, config.seed)
     weights = [w * f.weights.step for w, f in zip(network.weights, network.formats, strict=True)]
     velocity = [np.zeros_like(w) for w in weights]
@@ -38,6 +42,32 @@ def train_float(config: Config, samples: Samples) -> list[FloatEpoch]:
                 w -= sgd.rate * v
         accuracy = float(np.mean(forward(weights, test_x)[-1].argmax(axis=1) == samples.test_y))
         history.append(FloatEpoch(epoch, total / len(train_x), accuracy))
+    return history
+
+
+def _train_graph(config: Config, samples: Samples) -> list[FloatEpoch]:
+    start = config.network(samples)
+    assert isinstance(start, Graph)
+    graph = FloatGraph.like(start)
+    velocity = {number: np.zeros_like(w) for number, w in graph.weights.items()}
+    train_x, test_x = (pixels * 2.0**-samples.frac for pixels in (samples.train_x, samples.test_x))
+    history = []
+    for epoch in range(config.epochs):
+        sgd = config.sgd_at(epoch)
+        total = 0.0
+        for chosen in batches(samples, config, epoch):
+            loss, gradients = graph.loss_and_gradients(train_x[chosen], samples.train_y[chosen])
+            total += loss
+            for number, w in graph.weights.items():
+                v = velocity[number]
+                v *= sgd.momentum
+                v += gradients[number] / config.batch + sgd.decay * w
+                w -= sgd.rate * v
+        correct = 0
+        for first in range(0, len(test_x), TEST_BATCH):
+            z, _ = graph.forward(test_x[first : first + TEST_BATCH])
+            correct += int(np.count_nonzero(z.argmax(axis=1) == samples.test_y[first : first + TEST_BATCH]))
+        history.append(FloatEpoch(epoch, total / len(train_x), correct / len(test_x)))
     return history
 
 

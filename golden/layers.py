@@ -1,5 +1,6 @@
 """A dense layer's three products, and ReLU, on raw integer words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
@@ -8,11 +9,12 @@ from typing import Protocol
 import numpy as np
 
 from golden.keyed import random_bits
-from golden.product import product
+from golden.product import chained_product, product
 from spec.number import Fixed, Rounding
 from spec.product import MAX_SHIFT
 
 PHASES = ("FP", "BP", "WG")  # forward, input gradient, weight gradient
+Parts = Sequence[tuple[np.ndarray, np.ndarray]]  # (m, k_i) and (k_i, n): one reduction in pieces
 
 
 class Execute(Protocol):
@@ -35,8 +37,28 @@ class Execute(Protocol):
         mask: np.ndarray | None = None,
         name: str = "",
         phase: str = "FP",
+        index_base: int = 0,
     ) -> np.ndarray:
-        """``Convert(mask * (a @ b))`` as :func:`golden.product.product` defines it, index p*n + j."""
+        """``Convert(mask * (a @ b))`` as :func:`golden.product.product` defines it.
+
+        Element (p, j) of C is rounded under ``index_base + p*n + j``: rows of a larger C can
+        be asked for in pieces.
+        """
+
+    def chain(
+        self, parts: Parts, *, shift: int, rounding: Rounding, key: int, name: str = "", phase: str = "WG"
+    ) -> np.ndarray:
+        """``Convert(sum of a_i @ b_i)``, rounded once: a reduction too long for one pair of operands.
+
+        ``parts`` may compute its items when they are read, and may be read more than once. An
+        executor without partial sums can run :func:`whole` of it.
+        """
+
+
+def whole(parts: Parts) -> tuple[np.ndarray, np.ndarray]:
+    """The two operands whose product is the sum of the parts' products."""
+    pairs = list(parts)
+    return np.concatenate([a for a, _ in pairs], axis=1), np.concatenate([b for _, b in pairs])
 
 
 @dataclass
@@ -58,9 +80,27 @@ class GoldenExecute:
         mask: np.ndarray | None = None,
         name: str = "",
         phase: str = "FP",
+        index_base: int = 0,
     ) -> np.ndarray:
         words, saturations = product(
-            a, b, shift=shift, rounding=rounding, key=key, mask=mask, width=self.width, acc_width=self.acc_width
+            a,
+            b,
+            shift=shift,
+            rounding=rounding,
+            key=key,
+            mask=mask,
+            width=self.width,
+            acc_width=self.acc_width,
+            index_base=index_base,
+        )
+        self.saturations += saturations
+        return words
+
+    def chain(
+        self, parts: Parts, *, shift: int, rounding: Rounding, key: int, name: str = "", phase: str = "WG"
+    ) -> np.ndarray:
+        words, saturations = chained_product(
+            parts, shift=shift, rounding=rounding, key=key, width=self.width, acc_width=self.acc_width
         )
         self.saturations += saturations
         return words
@@ -178,7 +218,7 @@ class Dense:
         execute: Execute,
         delta: np.ndarray,
         weights: np.ndarray,
-        mask: np.ndarray,
+        mask: np.ndarray | None,
         below: Fixed,
         rounding: Rounding,
         key: int,

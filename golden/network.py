@@ -39,6 +39,7 @@ class Network:
             raise ValueError(f"formats must be one for each of {len(sizes) - 1} layers, not {len(formats)}")
         self.sizes = tuple(sizes)
         self.formats = tuple(formats)
+        self.inputs = inputs
         self.seed = seed
         self.layers: list[Dense] = []
         for number, layer_formats in enumerate(formats):

@@ -1,5 +1,7 @@
 """Exact integer matrix products and the engine's product command, in NumPy."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from golden.convert import convert
@@ -32,10 +34,11 @@ def exact_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
             raise TypeError(f"{name} must hold integers, not {operand.dtype}")
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         raise ValueError(f"cannot multiply a of shape {a.shape} by b of shape {b.shape}")
-    bound = _magnitude(a) * _magnitude(b) * a.shape[1]
+    wide, tall = _magnitude(a), _magnitude(b)
+    bound = wide * tall * a.shape[1]
     if bound >= EXACT_INT:
         raise OverflowRefused(f"product bound max|a|*max|b|*k = {bound} must be below 2**63 = {EXACT_INT}")
-    return _exact(a, b)
+    return _exact(a, b, wide, tall)
 
 
 def _magnitude(operand: np.ndarray) -> int:
@@ -45,10 +48,11 @@ def _magnitude(operand: np.ndarray) -> int:
     return max(int(operand.max()), -int(operand.min()))
 
 
-def _exact(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The product once its bound is known to fit in int64."""
+def _exact(a: np.ndarray, b: np.ndarray, wide: int | None = None, tall: int | None = None) -> np.ndarray:
+    """The product once its bound is known to fit in int64; wide and tall are the operands' magnitudes, if known."""
     k = a.shape[1]
-    wide, tall = _magnitude(a), _magnitude(b)
+    wide = _magnitude(a) if wide is None else wide
+    tall = _magnitude(b) if tall is None else tall
     if wide * tall * k <= EXACT_FLOAT:
         return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
 
@@ -91,10 +95,54 @@ def product(
     Raises ValueError on a word outside ``width`` bits and :class:`OverflowRefused` when a
     sum that is asked for does not fit in ``acc_width`` bits.
     """
-    a, b = np.asarray(a), np.asarray(b)
-    for name, operand in (("a", a), ("b", b)):
-        _check_words(name, operand, width)
-    acc = exact_product(a, b)
+    return chained_product(
+        [(a, b)],
+        shift=shift,
+        rounding=rounding,
+        key=key,
+        width=width,
+        acc_width=acc_width,
+        mask=mask,
+        index_base=index_base,
+        index_stride=index_stride,
+    )
+
+
+def chained_product(
+    parts: Iterable[tuple[np.ndarray, np.ndarray]],
+    *,
+    shift: int,
+    rounding: Rounding,
+    key: int,
+    width: int = 16,
+    acc_width: int = 48,
+    mask: np.ndarray | None = None,
+    index_base: int = 0,
+    index_stride: int | None = None,
+) -> tuple[np.ndarray, int]:
+    """``Convert(mask * sum of (a @ b))`` over ``parts``: a long reduction in pieces, rounded once.
+
+    The words are those of :func:`product` on the pieces side by side, so how a reduction is cut
+    never shows. Pieces must have one m and one n. Besides what :func:`product` raises,
+    :class:`OverflowRefused` when the pieces' bounds together reach 2**63.
+    """
+    acc, bound = None, 0
+    for a, b in parts:
+        a, b = np.asarray(a), np.asarray(b)
+        for name, operand in (("a", a), ("b", b)):
+            _check_words(name, operand, width)
+        part = exact_product(a, b)
+        bound += a.shape[1] << (2 * (width - 1))
+        if bound >= EXACT_INT:
+            raise OverflowRefused(f"product bound 2**{2 * (width - 1)}*k = {bound} must be below 2**63 = {EXACT_INT}")
+        if acc is None:
+            acc = part
+        elif acc.shape == part.shape:
+            acc += part
+        else:
+            raise ValueError(f"parts of one product must have one shape of C, not {acc.shape} and {part.shape}")
+    if acc is None:
+        raise ValueError("a product needs at least one part")
     if mask is not None:
         mask = np.asarray(mask)
         if mask.shape != acc.shape:

@@ -1,10 +1,11 @@
 """Count what goes through an executor of products, and compare it with another."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from golden.layers import PHASES, Execute
+from golden.layers import PHASES, Execute, Parts
 from spec.number import Rounding
 
 
@@ -62,25 +63,41 @@ class Tally:
         mask: np.ndarray | None = None,
         name: str = "",
         phase: str = "FP",
+        index_base: int = 0,
+    ) -> np.ndarray:
+        def run(execute: Execute) -> np.ndarray:
+            # A base of zero is everyone's default; only pieces of a larger C need one.
+            base = {"index_base": index_base} if index_base else {}
+            return execute(a, b, shift=shift, rounding=rounding, key=key, mask=mask, name=name, phase=phase, **base)
+
+        return self._run(run, [(a, b)], mask, name, phase)
+
+    def chain(
+        self, parts: Parts, *, shift: int, rounding: Rounding, key: int, name: str = "", phase: str = "WG"
+    ) -> np.ndarray:
+        def run(execute: Execute) -> np.ndarray:
+            return execute.chain(parts, shift=shift, rounding=rounding, key=key, name=name, phase=phase)
+
+        return self._run(run, parts, None, name, phase)
+
+    def _run(
+        self, run: Callable[[Execute], np.ndarray], parts: Parts, mask: np.ndarray | None, name: str, phase: str
     ) -> np.ndarray:
         before = self.execute.saturations
-        c = self.execute(a, b, shift=shift, rounding=rounding, key=key, mask=mask, name=name, phase=phase)
+        c = run(self.execute)
         tally = self.phases[phase]
         tally.saturations += self.execute.saturations - before
-        row_nonzero = np.count_nonzero(a, axis=1)
-        row_outputs = np.full(len(a), b.shape[1]) if mask is None else np.count_nonzero(mask, axis=1)
-        tally.words += a.size
-        tally.nonzero += int(row_nonzero.sum())
         tally.outputs += c.size
-        tally.unmasked += int(row_outputs.sum())
-        tally.macs_dense += a.size * b.shape[1]
-        tally.macs_done += int(row_nonzero @ row_outputs)
+        tally.unmasked += c.size if mask is None else int(np.count_nonzero(mask))
+        for a, b in parts:
+            row_outputs = np.full(len(a), b.shape[1]) if mask is None else np.count_nonzero(mask, axis=1)
+            row_nonzero = np.count_nonzero(a, axis=1)
+            tally.words += a.size
+            tally.nonzero += int(row_nonzero.sum())
+            tally.macs_dense += a.size * b.shape[1]
+            tally.macs_done += int(row_nonzero @ row_outputs)
         if self.reference is not None:
-            self._compare(
-                c,
-                self.reference(a, b, shift=shift, rounding=rounding, key=key, mask=mask, name=name, phase=phase),
-                name,
-            )
+            self._compare(c, run(self.reference), name)
         return c
 
     def _compare(self, got: np.ndarray, want: np.ndarray, name: str) -> None:

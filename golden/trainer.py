@@ -1,4 +1,4 @@
-"""Train a multilayer perceptron on raw words, with any executor of products, and log what happened."""
+"""Train a network on raw words, with any executor of products, and log what happened."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from golden.convert import convert
+from golden.graph import Graph
 from golden.keyed import random_bits
 from golden.layers import PHASES, Execute, Formats, GoldenExecute, Role, tensor_key
 from golden.loss import LOSS_FRAC
 from golden.network import Network
+from golden.networks import NETWORKS, build
 from golden.optimizer import Sgd
 from golden.tally import Tally
 from spec.number import Fixed, Rounding
@@ -44,13 +46,14 @@ class Samples:
 class Config:
     """One training run; equal configs on equal samples give equal words on every machine."""
 
-    hidden: tuple[int, ...] = (256, 64)
+    net: str = "mlp"  # or another of golden.networks.NETWORKS
+    hidden: tuple[int, ...] = (256, 64)  # of mlp
     epochs: int = 12
     batch: int = 32
     sgd: Sgd = field(default=Sgd(rate=0.16, momentum=0.8, decay=1e-4))
     rate_drops: tuple[tuple[int, float], ...] = ((8, 0.2),)  # from this epoch on the rate is multiplied by this
     inputs: Fixed = field(default=Fixed(16, 8))
-    formats: Formats | tuple[Formats, ...] = field(default=Formats())  # of every layer, or one each
+    formats: Formats | tuple[Formats, ...] = field(default=Formats())  # of every layer or node, or one each
     rounding: Rounding = Rounding.STOCHASTIC
     seed: int = 0
 
@@ -58,6 +61,8 @@ class Config:
         for name in ("epochs", "batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.net not in NETWORKS:
+            raise ValueError(f"net must be one of {', '.join(NETWORKS)}, not {self.net!r}")
         if not 0 <= self.seed < 1 << 32:
             raise ValueError(f"seed must be 0 to {(1 << 32) - 1}, not {self.seed}")
 
@@ -78,6 +83,12 @@ class Config:
     def sizes(self, samples: Samples) -> tuple[int, ...]:
         """Inputs, hidden layers, classes."""
         return (samples.train_x.shape[1], *self.hidden, samples.classes)
+
+    def network(self, samples: Samples) -> Network | Graph:
+        """The network before its first step."""
+        if self.net == "mlp":
+            return Network(self.sizes(samples), self.inputs, self.layer_formats, self.seed)
+        return Graph(build(self.net, samples.shape, samples.classes), self.inputs, self.formats, self.seed)
 
     def with_frac(self, frac: int) -> "Config":
         """The same run with one format for every tensor, Gupta's <IL, FL> with FL = frac."""
@@ -109,7 +120,7 @@ class Result:
     """A finished or interrupted run."""
 
     config: Config
-    network: Network
+    network: Network | Graph
     history: list[EpochLog] = field(default_factory=list)
     interrupted: bool = False
     first_difference: str = ""  # the product where execute and reference first differed
@@ -155,7 +166,7 @@ def train(
     execute: Execute | None = None,
     reference: Execute | None = None,
     progress: Callable[[int, int, float], None] | None = None,
-    on_epoch: Callable[[EpochLog, Network], None] | None = None,
+    on_epoch: Callable[[EpochLog, Network | Graph], None] | None = None,
 ) -> Result:
     """Train; every product goes through ``execute`` (golden by default).
 
@@ -166,7 +177,7 @@ def train(
     the network as of the last whole step.
     """
     execute = execute or GoldenExecute(width=config.inputs.width)
-    network = Network(config.sizes(samples), config.inputs, config.layer_formats, config.seed)
+    network = config.network(samples)
     result = Result(config, network)
     per_epoch = -(-len(samples.train_x) // config.batch)
     try:
@@ -187,7 +198,7 @@ def train(
 def _epoch(
     config: Config,
     samples: Samples,
-    network: Network,
+    network: Network | Graph,
     epoch: int,
     per_epoch: int,
     trained: Tally,
@@ -196,7 +207,7 @@ def _epoch(
 ) -> EpochLog:
     start = time.perf_counter()
     sgd = config.sgd_at(epoch)
-    plans = [sgd.plan(formats, config.batch) for formats in config.layer_formats]
+    plans = [sgd.plan(formats, config.batch) for formats in network.formats]
     loss = correct = updates_saturated = 0
     for i, chosen in enumerate(batches(samples, config, epoch)):
         step = epoch * per_epoch + i
@@ -229,12 +240,11 @@ def _epoch(
     )
 
 
-def evaluate(network: Network, samples: Samples, execute: Execute) -> float:
+def evaluate(network: Network | Graph, samples: Samples, execute: Execute) -> float:
     """Share of the test samples that ``network`` classifies right."""
-    inputs = network.layers[0].inputs
     correct = 0
     for first in range(0, len(samples.test_x), TEST_BATCH):
-        x = samples.words(samples.test_x[first : first + TEST_BATCH], inputs)
+        x = samples.words(samples.test_x[first : first + TEST_BATCH], network.inputs)
         z = network.predict(execute, x)
         correct += int(np.count_nonzero(z.argmax(axis=1) == samples.test_y[first : first + TEST_BATCH]))
     return correct / len(samples.test_x)

@@ -124,10 +124,15 @@ def generate(chip: Chip, folder: Path | None) -> None:
 @main.command()
 @click.option("--data", default="digits", show_default=True, help="digits, mnist, fashion-mnist or cifar10.")
 @click.option("--download", is_flag=True, help="Fetch a data set that is missing to build/data.")
-@click.option("--net", type=click.Choice(["mlp"]), default="mlp", show_default=True)
+@click.option(
+    "--net",
+    default="mlp",
+    show_default=True,
+    help="mlp, cnn (small, for digits), lenet5, gupta-cnn, gupta-cifar, resnet20 or vgg11.",
+)
 @click.option("--backend", type=click.Choice(["golden", "rtl"]), default="golden", show_default=True)
 @chip_option("sim64")
-@click.option("--epochs", type=int, help="[default: 12]")
+@click.option("--epochs", type=int, help="[default: the network's; mlp 12, cnn 8]")
 @click.option(
     "--rounding",
     type=click.Choice([mode.name.lower() for mode in Rounding]),
@@ -156,12 +161,12 @@ def train(
     Equal seeds give equal words on both. Ctrl-C keeps the epochs that are complete.
     """
     from golden.layers import GoldenExecute
-    from golden.trainer import DEMO
+    from golden.presets import preset
     from gradloom.training import phases_dict, run_golden, run_rtl
     from host.datasets import load
     from host.rtl import RtlExecute
 
-    config = replace(DEMO, seed=seed, rounding=Rounding[rounding.upper()])
+    config = replace(preset(net), seed=seed, rounding=Rounding[rounding.upper()])
     if epochs is not None:
         config = replace(config, epochs=epochs)
     if frac is not None:

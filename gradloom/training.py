@@ -8,6 +8,7 @@ from rich.progress import Progress
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from golden.float_reference import train_float
+from golden.graph import Graph
 from golden.layers import PHASES, GoldenExecute
 from golden.network import Network
 from golden.trainer import Config, EpochLog, Result, Samples, train
@@ -55,7 +56,7 @@ def run_rtl(
         cycles = sum(counts.cycles for counts in execute.phases.values())
         shown.update(task, completed=done, note=f"loss {loss:.3f}, {cycles / 1e6:.1f} M cycles")
 
-    def after_epoch(log: EpochLog, network: Network) -> None:
+    def after_epoch(log: EpochLog, network: Network | Graph) -> None:
         execute.evaluating = False
         if not err.is_terminal:  # where no bar moves, a line an epoch
             words = "" if reference is None else f", {log.differing_words} of {log.words_compared:,} words differ"

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from golden.product import product
+from golden.product import chained_product
 from spec.chip import BRICK, Chip
 from spec.engine import COUNTERS
 from spec.number import Rounding
@@ -32,13 +32,13 @@ class Machine(Protocol):
 class GoldenMachine:
     """Gives the words and the saturations of an engine of ``chip``; its clock stands still.
 
-    Products are whole: a reduction in several products (``start`` or ``finish`` off) is refused.
     Counters that time alone decides are zero.
     """
 
     def __init__(self, chip: Chip):
         self.chip = chip
         self._bricks = np.zeros((chip.scratch_bricks, BRICK), np.int32)
+        self._parts: list[tuple[np.ndarray, np.ndarray]] = []  # of the chain that is under way
 
     def write(self, address: int, bricks: np.ndarray) -> None:
         self._bricks[address : address + len(bricks)] = bricks
@@ -48,14 +48,14 @@ class GoldenMachine:
 
     def run(self, command: Product, progress: Callable[[int], None] | None = None) -> dict[str, int]:
         command = planned(self.chip, command)
-        if not (command.start and command.finish):
-            raise ValueError("the golden machine runs whole products only")
         a = self._matrix(command.a_base, command.a_stride, command.m, command.k)
         b = self._matrix(command.b_base, command.b_stride, command.k, command.n)
         mask = self._mask(command) if command.masked else None
-        c, saturations = product(
-            a,
-            b,
+        self._parts = [*([] if command.start else self._parts), (a, b)]
+        if not command.finish:
+            return dict.fromkeys(COUNTERS, 0)
+        c, saturations = chained_product(
+            self._parts,
             shift=command.shift,
             rounding=Rounding(command.rounding),
             key=command.key,

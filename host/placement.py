@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from spec.chip import BRICK, Chip
+from spec.engine import ROW_SLOTS
 from spec.product import MASK_COLUMNS, ProductError, ceil_div
 from spec.tiling import MAX_DIMENSION
 
@@ -87,3 +88,31 @@ def _block_size(chip: Chip, m: int, k: int, n: int, masked: bool) -> tuple[int, 
             f"{sum(bricks_needed(1, k, columns, masked))} bricks, the scratchpad holds {chip.scratch_bricks}"
         )
     return best[1], best[2]
+
+
+def chain_size(chip: Chip, m: int, k: int, n: int) -> tuple[int, int, int]:
+    """Rows and columns of the blocks of C, and words of the reduction, for products in a chain.
+
+    All sums of a block stay in the groups, and the operands of one piece in the scratchpad. Of what
+    fits the one that moves the fewest bricks. Raises :class:`spec.product.ProductError` where
+    nothing fits.
+    """
+    best = None
+    for columns in [n, *range((n - 1) // BRICK * BRICK, 0, -BRICK)]:
+        per_lane, room = ceil_div(columns, chip.lanes), chip.psum_depth // chip.lanes
+        if per_lane > room or min(chip.bank_depth // 2 // per_lane, chip.list_depth) < BRICK:
+            continue
+        across = ceil_div(columns, BRICK)
+        most = min(m, chip.groups * min(ROW_SLOTS, room // per_lane))
+        for rows in {most, ceil_div(most, 2), ceil_div(most, 4), 1}:
+            bricks = (chip.scratch_bricks - rows * across) // (rows + BRICK * across)
+            if bricks < 1:
+                continue
+            moved = ceil_div(m, rows) * ceil_div(n, columns) * (rows + BRICK * across)
+            if best is None or moved < best[0]:
+                best = moved, rows, columns, min(k, bricks * BRICK, MAX_DIMENSION // BRICK * BRICK)
+    if best is None:
+        raise ProductError(
+            f"product {m}x{k}x{n} in a chain does not fit chip {chip.name}: {chip.scratch_bricks} bricks"
+        )
+    return best[1:]

@@ -4,13 +4,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from golden.layers import PHASES
+from golden.layers import PHASES, Parts
 from host.backends import Machine, mask_to_bricks, to_bricks
-from host.placement import Block, Placement, blocks, place
+from host.placement import Block, Placement, blocks, chain_size, place
 from spec.chip import BRICK
 from spec.engine import COUNTERS
 from spec.number import Rounding
-from spec.product import MASK_COLUMNS, Product, ceil_div
+from spec.product import MASK_COLUMNS, Product, ProductError, ceil_div
+from spec.tiling import choose_tiling
 
 EVALUATION = "test"  # the phase under which products are counted while `evaluating` is set
 
@@ -92,6 +93,7 @@ class RtlExecute:
         mask: np.ndarray | None = None,
         name: str = "",
         phase: str = "FP",
+        index_base: int = 0,
     ) -> np.ndarray:
         """``Convert(mask * (a @ b))``, int64; see :class:`golden.layers.Execute`.
 
@@ -113,7 +115,7 @@ class RtlExecute:
                 shift=shift,
                 rounding=rounding,
                 key=key,
-                index_base=(block.row * n + block.column) % (1 << 32),
+                index_base=(index_base + block.row * n + block.column) % (1 << 32),
                 index_stride=n,
             )
             c[rows, columns], counters = self.block(command, a[rows], b[:, columns], part)
@@ -132,6 +134,81 @@ class RtlExecute:
         counts.macs_done += int(row_nonzero @ row_outputs)
         return c
 
+    def chain(
+        self, parts: Parts, *, shift: int, rounding: Rounding, key: int, name: str = "", phase: str = "WG"
+    ) -> np.ndarray:
+        """``Convert(sum of a_i @ b_i)``: one product where that fits, else a chain of them for each block of C.
+
+        The sums of a block stay in the engine between products. Raises
+        :class:`spec.product.ProductError` for what the chip cannot hold, and where the operands' magnitudes
+        let a sum pass the accumulator.
+        """
+        shapes = [(a.shape[0], a.shape[1], b.shape[1]) for a, b in parts]
+        (m, _, n), k = shapes[0], sum(k for _, k, _ in shapes)
+        try:
+            if len(shapes) == 1 and self._blocks(m, k, n, False):
+                return self(*parts[0], shift=shift, rounding=rounding, key=key, name=name, phase=phase)
+        except ProductError:
+            if not self.split:
+                raise
+        chip, counts = self.machine.chip, self.phases[EVALUATION if self.evaluating else phase]
+        rows, columns, piece = chain_size(chip, m, max(k for _, k, _ in shapes), n)
+        base = Product(m=rows, k=piece, n=columns, skip=self.skip, finish=False, index_stride=n)
+        tiling = choose_tiling(chip, base)
+        c = np.empty((m, n), np.int64)
+        for block in (
+            Block(row, min(rows, m - row), column, min(columns, n - column))
+            for row in range(0, m, rows)
+            for column in range(0, n, columns)
+        ):
+            some, across = slice(block.row, block.row + block.rows), slice(block.column, block.column + block.columns)
+            bound = 0
+            for number, (a, b) in enumerate(parts):
+                bound += a.shape[1] * _magnitude(a[some]) * _magnitude(b[:, across])
+                if bound >= 1 << (chip.acc_width - 1):
+                    raise ProductError(f"{name}: sums can reach {bound}, chip {chip.name} has {chip.acc_width} bits")
+                for first in range(0, a.shape[1], piece):
+                    part = slice(first, min(first + piece, a.shape[1]))
+                    length = part.stop - first
+                    command = replace(
+                        base,
+                        m=block.rows,
+                        k=length,
+                        n=block.columns,
+                        start=number == first == 0,
+                        finish=number == len(shapes) - 1 and part.stop == a.shape[1],
+                        shift=shift,
+                        rounding=rounding,
+                        key=key,
+                        index_base=(block.row * n + block.column) % (1 << 32),
+                        k_tile=tiling.k_tile if tiling.k_tile % BRICK == 0 else min(tiling.k_tile, length),
+                        columns=tiling.columns,
+                        rows=tiling.rows,
+                    )
+                    words, counters = self.block(command, a[some, part], b[part, across], None)
+                    for counter, value in counters.items():
+                        counts.counters[counter] += value
+                    self.saturations += counters["saturations"]
+            c[some, across] = words
+        counts.products += 1
+        counts.outputs += c.size
+        for a, _ in parts:
+            counts.words += a.size
+            counts.nonzero += int(np.count_nonzero(a))
+            counts.macs_dense += a.size * n
+            counts.macs_done += int(np.count_nonzero(a)) * n
+            if self.dense:  # only now: it would overwrite the sums of a chain
+                for first in range(0, a.shape[1], piece):
+                    counts.cycles_dense += self._dense_blocks(m, min(piece, a.shape[1] - first), n, rows, columns)
+        return c
+
+    def _dense_blocks(self, m: int, k: int, n: int, rows: int, columns: int) -> int:
+        return sum(
+            self.dense_cycles(min(rows, m - row), k, min(columns, n - column))
+            for row in range(0, m, rows)
+            for column in range(0, n, columns)
+        )
+
     def _blocks(self, m: int, k: int, n: int, masked: bool) -> list[Block]:
         if self.split:
             return list(blocks(self.machine.chip, m, k, n, masked))
@@ -142,6 +219,8 @@ class RtlExecute:
         self, command: Product, a: np.ndarray, b: np.ndarray, mask: np.ndarray | None
     ) -> tuple[np.ndarray, dict[str, int]]:
         """One command on operands of its own: addresses filled in, words of C and counters returned.
+
+        A command that does not finish gives no words.
 
         Raises RuntimeError when the engine wrote something past the end of a row.
         """
@@ -154,6 +233,8 @@ class RtlExecute:
             bricks = mask_to_bricks(mask)
             machine.write(where.mask, bricks.reshape(-1, bricks.shape[2]))
         counters = machine.run(placed(command, where))
+        if not command.finish:
+            return np.empty(0, np.int64), counters
         across = b_bricks.shape[1]
         rows = machine.read(where.c, command.m * across).reshape(command.m, -1)
         if rows[:, command.n :].any():
@@ -168,6 +249,10 @@ class RtlExecute:
             counters = self.machine.run(placed(command, place(self.machine.chip, m, k, n, False)))
             self._dense_cycles[shape] = counters["cycles"]
         return self._dense_cycles[shape]
+
+
+def _magnitude(operand: np.ndarray) -> int:
+    return max(int(operand.max()), -int(operand.min())) if operand.size else 0
 
 
 def placed(command: Product, where: Placement) -> Product:

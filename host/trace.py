@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from golden.layers import Execute
+from golden.layers import Execute, Parts, whole
 from spec.number import Rounding
 
 
@@ -43,9 +43,18 @@ class Recorder:
         mask: np.ndarray | None = None,
         name: str = "",
         phase: str = "FP",
+        index_base: int = 0,
     ) -> np.ndarray:
-        c = self.execute(a, b, shift=shift, rounding=rounding, key=key, mask=mask, name=name, phase=phase)
+        base = {"index_base": index_base} if index_base else {}
+        c = self.execute(a, b, shift=shift, rounding=rounding, key=key, mask=mask, name=name, phase=phase, **base)
         self.records.append(Record(name, c.astype(np.int32), b.astype(np.int32) if phase == "FP" else None))
+        return c
+
+    def chain(
+        self, parts: Parts, *, shift: int, rounding: Rounding, key: int, name: str = "", phase: str = "WG"
+    ) -> np.ndarray:
+        c = self.execute.chain(parts, shift=shift, rounding=rounding, key=key, name=name, phase=phase)
+        self.records.append(Record(name, c.astype(np.int32), None))
         return c
 
 
@@ -76,6 +85,7 @@ class Replay:
         mask: np.ndarray | None = None,
         name: str = "",
         phase: str = "FP",
+        index_base: int = 0,
     ) -> np.ndarray:
         """Raises ValueError when the runs do not execute the same products."""
         record, shape = next(self._records, None), (len(a), b.shape[1])
@@ -93,3 +103,9 @@ class Replay:
                 got, want = b[row, column], record.weights[row, column]
                 self.first_difference = f"weights of {name}[{row}, {column}]: {got}, not {want}"
         return words.astype(np.int64)
+
+    def chain(
+        self, parts: Parts, *, shift: int, rounding: Rounding, key: int, name: str = "", phase: str = "WG"
+    ) -> np.ndarray:
+        a, b = whole(parts)
+        return self(a, b, shift=shift, rounding=rounding, key=key, name=name, phase=phase)

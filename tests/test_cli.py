@@ -83,6 +83,10 @@ def test_format_out_of_range_is_refused(frac):
 
 
 def test_epochs_and_seed_out_of_range_are_refused():
+    refused(
+        run("train", "--net", "alexnet"),
+        "unknown network 'alexnet'; known networks: mlp, cnn, lenet5, gupta-cnn, gupta-cifar, resnet20, vgg11",
+    )
     refused(run("train", "--epochs", "0"), "epochs must be at least 1, not 0")
     refused(run("train", "--seed", "-1"), "seed must be 0 to 4294967295, not -1")
 
@@ -253,3 +257,9 @@ def test_report_draws_a_curve_and_tables(tmp_path):
     assert accuracy_table(RESULT).row_count == 5
     assert phase_table(RESULT).row_count == 7
     assert value_table("x", {"a": 1, "b": 0.5, "c": "d", "e": {"f": 1}}).row_count == 3
+
+
+def test_train_takes_a_convolutional_network():
+    answer = json.loads(run("train", "--net", "cnn", "--epochs", "1", "--json", "-").stdout)
+    assert answer["net"] == answer["config"]["net"] == "cnn"
+    assert answer["accuracy"] > 0.8

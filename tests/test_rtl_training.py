@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from golden.graph import Graph
 from golden.layers import GoldenExecute
 from golden.network import Network
-from golden.product import product
+from golden.networks import build
+from golden.product import chained_product, product
+from golden.tally import Tally
 from golden.trainer import DEMO, Samples, train
 from gradloom.cli import main
 from gradloom.console import bars
@@ -20,7 +23,7 @@ from host.placement import blocks, bricks_needed, place
 from host.rtl import EVALUATION, RtlExecute
 from host.trace import Record, Recorder, Replay
 from spec.chip import CHIPS, Chip
-from spec.number import Rounding
+from spec.number import Fixed, Rounding
 from spec.product import ProductError
 from tb.native.engine import NativeEngine
 
@@ -53,6 +56,29 @@ def test_words_and_saturations_are_golden_whole_or_in_blocks(chip, masked, mode,
         np.testing.assert_array_equal(got, want)
         assert execute.saturations == saturated
     assert saturated > 0
+
+
+@pytest.mark.parametrize("chip", [TINY, SMALL, CHIPS["ecp5-64"]], ids=lambda chip: chip.name)
+@pytest.mark.parametrize("lengths", [(40,), (1500,), (7, 300, 64, 1), (3, 5)])
+def test_long_reductions_are_chained_and_rounded_once(chip, lengths, rng):
+    execute, saturated = RtlExecute(GoldenMachine(chip), dense=True), 0
+    for m, n in [(1, 1), (19, 12), (150, 70)]:
+        pairs = [operands(rng, m, k, n)[:2] for k in lengths]
+        got = execute.chain(pairs, shift=12, rounding=Rounding.STOCHASTIC, key=9)
+        want, count = chained_product(pairs, shift=12, rounding=Rounding.STOCHASTIC, key=9)
+        saturated += count
+        np.testing.assert_array_equal(got, want)
+        assert execute.saturations == saturated
+    counts = execute.phases["WG"]
+    assert counts.products == 3
+    assert counts.macs_dense == sum(lengths) * (1 + 19 * 12 + 150 * 70)
+
+
+def test_a_chain_that_could_pass_the_accumulator_is_refused():
+    chip = replace(SMALL, acc_width=36)
+    full = np.full((1, 300), 32767)
+    with pytest.raises(ProductError, match=r"^dw: sums can reach 322102886700, chip small has 36 bits$"):
+        RtlExecute(GoldenMachine(chip)).chain([(full, full.T)], shift=0, rounding=Rounding.FLOOR, key=0, name="dw")
 
 
 def test_blocks_cover_c_once_and_each_fits(rng):
@@ -334,3 +360,30 @@ def test_a_wider_chip_gives_the_same_weights(blobs, engine):
     theirs = train(CONFIG, blobs, execute=RtlExecute(engine))
     assert isinstance(ours.network, Network)
     assert ours.network.digest() == theirs.network.digest()
+
+
+@pytest.mark.rtl
+def test_the_engine_chains_long_reductions(engine, rng):
+    execute = RtlExecute(engine, dense=True)
+    for m, n, lengths in [(19, 12, (700,)), (37, 20, (7, 500, 64, 1)), (9, 8, (3000, 20))]:
+        pairs = [operands(rng, m, k, n)[:2] for k in lengths]
+        before = execute.saturations
+        got = execute.chain(pairs, shift=12, rounding=Rounding.STOCHASTIC, key=9)
+        want, count = chained_product(pairs, shift=12, rounding=Rounding.STOCHASTIC, key=9)
+        np.testing.assert_array_equal(got, want)
+        assert execute.saturations - before == count
+
+
+@pytest.mark.rtl
+def test_a_step_of_a_convolutional_network_on_the_engine_is_goldens(engine, rng):
+    architecture = build("cnn", (6, 6, 1), 4)
+    x, labels = rng.integers(0, 256, (4, 36)), rng.integers(0, 4, 4)
+    digests = []
+    for execute in (GoldenExecute(), Tally(RtlExecute(engine), GoldenExecute())):
+        graph = Graph(architecture, Fixed(16, 8), seed=3)
+        plans = [DEMO.sgd.plan(formats, 4) for formats in graph.formats]
+        for step in range(2):
+            graph.step(execute, x, labels, plans, Rounding.STOCHASTIC, step)
+        digests.append(graph.digest())
+    assert digests[0] == digests[1]
+    assert execute.differing_words == 0

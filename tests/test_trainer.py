@@ -12,7 +12,9 @@ from golden.float_reference import train_float
 from golden.keyed import random_bits
 from golden.layers import PHASES, Formats, GoldenExecute, Role, tensor_key
 from golden.network import Network
+from golden.networks import NETWORKS
 from golden.optimizer import Sgd
+from golden.presets import preset
 from golden.product import product
 from golden.tally import Tally
 from golden.trainer import COARSE, DEMO, Config, Samples, batches, train
@@ -236,6 +238,10 @@ def test_pixels_become_words():
     [
         ({"epochs": 0}, "epochs must be at least 1, not 0"),
         ({"batch": -1}, "batch must be at least 1, not -1"),
+        (
+            {"net": "lenet"},
+            "net must be one of mlp, cnn, lenet5, gupta-cnn, gupta-cifar, resnet20, vgg11, not 'lenet'",
+        ),
         ({"seed": 1 << 32}, "seed must be 0 to 4294967295, not 4294967296"),
     ],
 )
@@ -277,3 +283,24 @@ def test_nearest_rounding_stalls_where_stochastic_rounding_learns(digits):
     print(f"stochastic {stochastic:.4f}, nearest {nearest:.4f}")
     assert stochastic >= 0.94
     assert nearest <= stochastic - 0.05
+
+
+def test_the_digits_cnn_learns_as_in_float(digits):
+    config = replace(preset("cnn"), epochs=3, rate_drops=((2, 0.2),))
+    result = train(config, digits)
+    real = train_float(config, digits)
+    print(f"golden {result.accuracy:.4f}, float {real[-1].accuracy:.4f}")
+    assert result.accuracy >= 0.95
+    assert abs(result.accuracy - real[-1].accuracy) <= 0.02
+    assert result.history[-1].loss == pytest.approx(real[-1].loss, abs=0.02)
+    assert sum(sum(log.saturations.values()) for log in result.history) == 0
+    assert all(0 < log.mask_density < 1 for log in result.history)
+    json.dumps(result.to_dict())
+
+
+def test_every_network_has_settings():
+    for net in NETWORKS:
+        assert preset(net).net == net
+    assert preset("mlp") == DEMO
+    with pytest.raises(ValueError, match=r"^unknown network 'alexnet'; known networks: mlp, cnn, "):
+        preset("alexnet")

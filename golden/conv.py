@@ -1,0 +1,212 @@
+"""A convolution's three products on raw integer words: forward, input gradient, weight gradient.
+
+Tensors are NHWC. The products are matrix products on patches, copied out here only: a machine
+generates the addresses instead. Both compute the same sums under the same rounding indices.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from golden.layers import Execute, Formats, shift_between
+from spec.number import Fixed, Rounding
+
+MAX_KERNEL, MAX_STRIDE = 11, 4
+PATCH_WORDS = 1 << 20  # words of patches held at a time, so that they stay near the cache; no word shows the cut
+
+
+def patches(x: np.ndarray, kernel: int, stride: int = 1, padding: int = 0, one: int | None = None) -> np.ndarray:
+    """x (batch, h, w, c) to (batch * oh * ow, kernel * kernel * c): what each output position sees.
+
+    A row's words are in the order (ky, kx, c); padding is zeros. With ``one`` a last column of
+    that word follows, for the bias. oh is ``out_size(h, ...)``, ow likewise.
+    """
+    batch, height, width, channels = x.shape
+    oh, ow = out_size(height, kernel, stride, padding), out_size(width, kernel, stride, padding)
+    if padding:
+        x = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    length = kernel * kernel * channels
+    out = np.empty((batch, oh, ow, length + (one is not None)), x.dtype)
+    if one is not None:
+        out[..., length] = one
+    for tap, (ky, kx) in enumerate(np.ndindex(kernel, kernel)):
+        seen = x[:, ky : ky + stride * oh : stride, kx : kx + stride * ow : stride]
+        out[..., tap * channels : (tap + 1) * channels] = seen
+    return out.reshape(-1, out.shape[3])
+
+
+def out_size(size: int, kernel: int, stride: int, padding: int) -> int:
+    """Positions along one side; ValueError where the window does not fit once."""
+    if size + 2 * padding < kernel:
+        raise ValueError(f"kernel must be at most {size + 2 * padding}, {size} and its padding, not {kernel}")
+    return (size + 2 * padding - kernel) // stride + 1
+
+
+def check_window(what: str, kernel: int, stride: int, padding: int) -> None:
+    """ValueError for a window outside what the machine can address."""
+    for name, value, low, high in (
+        ("kernel", kernel, 1, MAX_KERNEL),
+        ("stride", stride, 1, MAX_STRIDE),
+        ("padding", padding, 0, kernel - 1),
+    ):
+        if not low <= value <= high:
+            raise ValueError(f"{what}: {name} must be {low} to {high}, not {value}")
+
+
+@dataclass(frozen=True)
+class Conv:
+    """Products of layer ``number``: x (batch, h, w, c_in) in ``inputs``.
+
+    Weights are (kernel * kernel * c_in + 1, c_out), rows in the order (ky, kx, c), the bias in the
+    last row where a constant one meets it; without ``bias`` that row is missing. Every product goes
+    through the ``execute`` given to the method, under the key given, and every element is rounded
+    under its linear index in the tensor it belongs to.
+    """
+
+    number: int
+    inputs: Fixed
+    formats: Formats
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        check_window(f"layer {self.number}", self.kernel, self.stride, self.padding)
+        if self.bias and self.one > self.inputs.hi:
+            raise ValueError(f"layer {self.number}: inputs {self.inputs} cannot hold 1.0, which the bias needs")
+
+    @property
+    def one(self) -> int:
+        """The word that means 1.0 in the input's format."""
+        return 1 << self.inputs.frac
+
+    def out_shape(self, height: int, width: int) -> tuple[int, int]:
+        """Positions of the output; ValueError where the kernel is larger than the padded image."""
+        return (
+            out_size(height, self.kernel, self.stride, self.padding),
+            out_size(width, self.kernel, self.stride, self.padding),
+        )
+
+    def forward(self, execute: Execute, x: np.ndarray, weights: np.ndarray, rounding: Rounding, key: int) -> np.ndarray:
+        """FP: (batch, oh, ow, c_out) words of ``formats.activations``."""
+        self._check_weights(weights, x.shape[3])
+        have = self.inputs.frac + self.formats.weights.frac
+        shift = shift_between(f"layer {self.number} FP", have, self.formats.activations.frac)
+        oh, ow = self.out_shape(*x.shape[1:3])
+        c_out = weights.shape[1]
+        z = np.empty((len(x), oh, ow, c_out), np.int64)
+        for some in _pieces(len(x), oh * ow * len(weights)):
+            z[some] = execute(
+                self._patches(x[some]),
+                weights,
+                shift=shift,
+                rounding=rounding,
+                key=key,
+                name=f"layer{self.number}.z",
+                phase="FP",
+                index_base=some.start * oh * ow * c_out,
+            ).reshape(-1, oh, ow, c_out)
+        return z
+
+    def input_gradient(
+        self,
+        execute: Execute,
+        delta: np.ndarray,
+        weights: np.ndarray,
+        shape: tuple[int, ...],
+        mask: np.ndarray | None,
+        below: Fixed,
+        rounding: Rounding,
+        key: int,
+    ) -> np.ndarray:
+        """BP: gradient of x, whose ``shape`` is (batch, h, w, c_in), words of ``below``.
+
+        The forward product turned round: delta (batch, oh, ow, c_out) with stride - 1 zeros between
+        its positions and a border, under the kernel mirrored. mask : of x's shape, or none; where
+        it is zero nothing is computed.
+        """
+        have = self.formats.deltas.frac + self.formats.weights.frac
+        shift = shift_between(f"layer {self.number} BP", have, below.frac)
+        batch, height, width, c_in = shape
+        kernel, c_out = self.kernel, weights.shape[1]
+        self._check_weights(weights, c_in)
+        self._check_delta(delta, shape, c_out)
+        mirrored = weights[: kernel * kernel * c_in].reshape(kernel, kernel, c_in, c_out)[::-1, ::-1]
+        b = mirrored.transpose(0, 1, 3, 2).reshape(kernel * kernel * c_out, c_in)
+        dx = np.empty(shape, np.int64)
+        for some in _pieces(batch, height * width * len(b)):
+            dx[some] = execute(
+                patches(self._dilated(_narrow(delta[some], self.formats.deltas), height, width), kernel),
+                b,
+                shift=shift,
+                rounding=rounding,
+                key=key,
+                mask=None if mask is None else mask[some].reshape(-1, c_in),
+                name=f"layer{self.number}.dx",
+                phase="BP",
+                index_base=some.start * height * width * c_in,
+            ).reshape(-1, height, width, c_in)
+        return dx
+
+    def weight_gradient(
+        self, execute: Execute, x: np.ndarray, delta: np.ndarray, rounding: Rounding, key: int
+    ) -> np.ndarray:
+        """WG: dW of the weights' shape, summed over batch and positions, words of ``formats.gradients``.
+
+        However the batch is cut, sums are exact and rounded once.
+        """
+        have = self.inputs.frac + self.formats.deltas.frac
+        shift = shift_between(f"layer {self.number} WG", have, self.formats.gradients.frac)
+        self._check_delta(delta, x.shape, delta.shape[3])
+        name = f"layer{self.number}.dw"
+        row = self.kernel * self.kernel * x.shape[3] + self.bias
+        parts = _Parts(self, x, delta, _pieces(len(x), delta.shape[1] * delta.shape[2] * row))
+        return execute.chain(parts, shift=shift, rounding=rounding, key=key, name=name, phase="WG")
+
+    def _patches(self, x: np.ndarray) -> np.ndarray:
+        return patches(_narrow(x, self.inputs), self.kernel, self.stride, self.padding, self.one if self.bias else None)
+
+    def _dilated(self, delta: np.ndarray, height: int, width: int) -> np.ndarray:
+        """delta so that windows of the kernel's size, one step apart, are centred on x's positions."""
+        batch, oh, ow, c_out = delta.shape
+        border = self.kernel - 1 - self.padding
+        out = np.zeros((batch, height + self.kernel - 1, width + self.kernel - 1, c_out), delta.dtype)
+        out[:, border :: self.stride, border :: self.stride][:, :oh, :ow] = delta
+        return out
+
+    def _check_weights(self, weights: np.ndarray, c_in: int) -> None:
+        rows = self.kernel * self.kernel * c_in + self.bias
+        if weights.ndim != 2 or len(weights) != rows:
+            raise ValueError(f"layer {self.number}: weights must have {rows} rows, not shape {weights.shape}")
+
+    def _check_delta(self, delta: np.ndarray, shape: tuple[int, ...], c_out: int) -> None:
+        want = (shape[0], *self.out_shape(shape[1], shape[2]), c_out)
+        if delta.shape != want:
+            raise ValueError(f"layer {self.number}: delta must have shape {want}, not {delta.shape}")
+
+
+class _Parts(Sequence[tuple[np.ndarray, np.ndarray]]):
+    """The pairs of a weight gradient, a piece of the batch each, copied out when read."""
+
+    def __init__(self, conv: Conv, x: np.ndarray, delta: np.ndarray, pieces: list[slice]):
+        self.conv, self.x, self.delta, self.pieces = conv, x, delta, pieces
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def __getitem__(self, i):  # type: ignore[no-untyped-def]  # an index alone, never a slice
+        some = self.pieces[i]
+        return self.conv._patches(self.x[some]).T, self.delta[some].reshape(-1, self.delta.shape[3])
+
+
+def _narrow(words: np.ndarray, fixed: Fixed) -> np.ndarray:
+    """The same words in fewer bytes: patches are copied and scanned faster."""
+    return words.astype(np.int16 if fixed.width <= 16 else np.int32)
+
+
+def _pieces(batch: int, words: int) -> list[slice]:
+    """Slices of a batch whose samples take ``words`` words of patches each."""
+    step = max(1, PATCH_WORDS // max(words, 1))
+    return [slice(first, min(first + step, batch)) for first in range(0, batch, step)]

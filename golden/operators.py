@@ -1,0 +1,277 @@
+"""Nodes with formats: each computes its output and, backward, the gradients of what it reads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from golden.batchnorm import BatchNorm
+from golden.conv import Conv
+from golden.layers import Dense, Execute, Formats, Role, relu, tensor_key
+from golden.network import first_weights
+from golden.nodes import (
+    AddNode,
+    AvgPoolNode,
+    BatchNormNode,
+    ConvNode,
+    DenseNode,
+    FlattenNode,
+    MaxPoolNode,
+    Node,
+    ReluNode,
+    Shape,
+)
+from golden.pool import AvgPool, MaxPool
+from golden.residual import add, rescale
+from spec.number import Fixed, Rounding
+
+SLOTS = 4  # layer numbers a node has for its keys: one more for each tensor of a role it already has
+LOSS_SLOT = 2  # the loss gradient's, of the last node
+
+
+@dataclass
+class Pass:
+    """One pass of one node: who computes products, how to round, which keys; saturations outside products."""
+
+    execute: Execute
+    rounding: Rounding
+    seed: int
+    step: int
+    training: bool
+    node: int = 0
+    saturations: int = 0
+
+    def key(self, role: Role, slot: int = 0) -> int:
+        """:func:`golden.layers.tensor_key` of the node's layer number ``SLOTS * node + slot``; 0 in evaluation."""
+        return tensor_key(self.seed, self.step, SLOTS * self.node + slot, role) if self.training else 0
+
+    def count(self, words: np.ndarray, saturations: int) -> np.ndarray:
+        self.saturations += saturations
+        return words
+
+
+Words = Sequence[np.ndarray]
+Gradients = tuple[list[np.ndarray | None], np.ndarray | None]  # of what it reads, where asked for; of its parameters
+
+
+@dataclass
+class Kept:
+    """What a node's backward pass needs of its forward pass."""
+
+    reads: Words
+    out: np.ndarray
+    saved: Any
+
+
+@dataclass
+class Operator:
+    """Node ``number`` with the formats around it.
+
+    reads, belows : formats of what it reads and of its gradients; a below is None where nobody
+    asks for the gradient. positive : what it reads has been through ReLU, so that words of zero
+    mask the gradient. shapes, shape : of one sample, read and written.
+    """
+
+    number: int
+    node: Node
+    reads: tuple[Fixed, ...]
+    belows: tuple[Fixed | None, ...]
+    positive: bool
+    shapes: tuple[Shape, ...]
+    shape: Shape
+    formats: Formats
+    learns: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Each kind makes its ``unit`` here, which refuses formats that do not fit."""
+
+    @property
+    def out(self) -> Fixed:
+        """The output's format: its own, or for nodes that only choose words, what they read."""
+        return self.reads[0]
+
+    @property
+    def above(self) -> Fixed | None:
+        """The format of the output's gradient."""
+        return self.belows[0]
+
+    def first(self, seed: int) -> np.ndarray | None:
+        """First parameters, (rows, columns) words; None for nodes without."""
+        return None
+
+    def forward(self, p: Pass, reads: Words, weights: Any, running: Any) -> tuple[np.ndarray, Any]:
+        """Output, and whatever backward needs besides the tensors."""
+        raise NotImplementedError
+
+    def backward(self, p: Pass, delta: np.ndarray, kept: Kept, weights: Any) -> Gradients:
+        """Gradients of what it reads, None where not asked for, and of its parameters."""
+        raise NotImplementedError
+
+
+@dataclass
+class _Computing(Operator):
+    """Operators whose output has formats of its own."""
+
+    @property
+    def out(self) -> Fixed:
+        return self.formats.activations
+
+    @property
+    def above(self) -> Fixed:
+        return self.formats.deltas
+
+
+class ConvOperator(_Computing):
+    learns = True
+
+    def __post_init__(self) -> None:
+        n = self.node
+        assert isinstance(n, ConvNode)
+        self.unit = Conv(self.number, self.reads[0], self.formats, n.kernel, n.stride, n.padding, n.bias)
+
+    def first(self, seed: int) -> np.ndarray:
+        fan_in = self.unit.kernel**2 * self.shapes[0][2]
+        key = tensor_key(seed, 0, SLOTS * self.number, Role.INIT)
+        weights = first_weights(fan_in, self.shape[2], self.formats.weights, key)
+        return weights if self.unit.bias else weights[:-1]
+
+    def forward(self, p: Pass, reads: Words, weights: Any, running: Any) -> tuple[np.ndarray, Any]:
+        return self.unit.forward(p.execute, reads[0], weights, p.rounding, p.key(Role.ACTIVATION)), None
+
+    def backward(self, p: Pass, delta: np.ndarray, kept: Kept, weights: Any) -> Gradients:
+        (x,), (below,) = kept.reads, self.belows
+        gradient = self.unit.weight_gradient(p.execute, x, delta, p.rounding, p.key(Role.GRADIENT))
+        if below is None:
+            return [None], gradient
+        mask = x > 0 if self.positive else None
+        dx = self.unit.input_gradient(p.execute, delta, weights, x.shape, mask, below, p.rounding, p.key(Role.DELTA))
+        return [dx], gradient
+
+
+class DenseOperator(_Computing):
+    learns = True
+
+    def __post_init__(self) -> None:
+        self.unit = Dense(self.number, self.reads[0], self.formats)
+
+    def first(self, seed: int) -> np.ndarray:
+        key = tensor_key(seed, 0, SLOTS * self.number, Role.INIT)
+        return first_weights(self.shapes[0][0], self.shape[0], self.formats.weights, key)
+
+    def forward(self, p: Pass, reads: Words, weights: Any, running: Any) -> tuple[np.ndarray, Any]:
+        return self.unit.forward(p.execute, reads[0], weights, p.rounding, p.key(Role.ACTIVATION)), None
+
+    def backward(self, p: Pass, delta: np.ndarray, kept: Kept, weights: Any) -> Gradients:
+        (x,), (below,) = kept.reads, self.belows
+        gradient = self.unit.weight_gradient(p.execute, x, delta, p.rounding, p.key(Role.GRADIENT))
+        if below is None:
+            return [None], gradient
+        mask = x > 0 if self.positive else None
+        return [
+            self.unit.input_gradient(p.execute, delta, weights, mask, below, p.rounding, p.key(Role.DELTA))
+        ], gradient
+
+
+class BatchNormOperator(_Computing):
+    learns = True
+
+    def __post_init__(self) -> None:
+        self.unit = BatchNorm(self.number, self.reads[0], self.formats)
+
+    def first(self, seed: int) -> np.ndarray:
+        return self.unit.first_parameters(self.shape[-1])
+
+    def forward(self, p: Pass, reads: Words, weights: Any, running: Any) -> tuple[np.ndarray, Any]:
+        if p.training:
+            statistics, spread = self.unit.statistics(reads[0])
+        else:
+            statistics, spread = self.unit.running_statistics(running), ()
+        done = self.unit.forward(reads[0], weights, statistics, p.rounding, p.key(Role.ACTIVATION))
+        return p.count(done.words, done.saturations), (statistics, spread)
+
+    def backward(self, p: Pass, delta: np.ndarray, kept: Kept, weights: Any) -> Gradients:
+        below = self.belows[0] or self.formats.deltas
+        dx, gradient, saturations = self.unit.backward(
+            delta, kept.reads[0], weights, kept.saved[0], below, p.rounding, p.key(Role.DELTA), p.key(Role.GRADIENT)
+        )
+        p.count(gradient, saturations)
+        if self.belows[0] is None:
+            return [None], gradient
+        return [p.count(dx.words, dx.saturations)], gradient
+
+
+class ReluOperator(Operator):
+    def forward(self, p: Pass, reads: Words, weights: Any, running: Any) -> tuple[np.ndarray, Any]:
+        return relu(reads[0]), None
+
+    def backward(self, p: Pass, delta: np.ndarray, kept: Kept, weights: Any) -> Gradients:
+        return [np.where(kept.out > 0, delta, 0)], None
+
+
+class MaxPoolOperator(Operator):
+    def __post_init__(self) -> None:
+        n = self.node
+        assert isinstance(n, MaxPoolNode)
+        self.unit = MaxPool(n.kernel, n.stride, n.padding)
+
+    def forward(self, p: Pass, reads: Words, weights: Any, running: Any) -> tuple[np.ndarray, Any]:
+        return self.unit.forward(reads[0])
+
+    def backward(self, p: Pass, delta: np.ndarray, kept: Kept, weights: Any) -> Gradients:
+        return [p.count(*self.unit.backward(delta, kept.saved, kept.reads[0].shape, self.out.width))], None
+
+
+class AvgPoolOperator(_Computing):
+    def __post_init__(self) -> None:
+        n = self.node
+        assert isinstance(n, AvgPoolNode)
+        self.unit = AvgPool(n.kernel, n.stride)
+
+    def forward(self, p: Pass, reads: Words, weights: Any, running: Any) -> tuple[np.ndarray, Any]:
+        up = self.out.frac - self.reads[0].frac
+        done = self.unit.forward(reads[0], up, p.rounding, p.key(Role.ACTIVATION), self.out.width)
+        return p.count(*done), None
+
+    def backward(self, p: Pass, delta: np.ndarray, kept: Kept, weights: Any) -> Gradients:
+        if self.belows[0] is None:
+            return [None], None
+        up = self.belows[0].frac - self.above.frac
+        done = self.unit.backward(delta, kept.reads[0].shape, up, p.rounding, p.key(Role.DELTA), self.out.width)
+        return [p.count(*done)], None
+
+
+class AddOperator(_Computing):
+    def forward(self, p: Pass, reads: Words, weights: Any, running: Any) -> tuple[np.ndarray, Any]:
+        done = add(reads[0], reads[1], (self.reads[0], self.reads[1]), self.out, p.rounding, p.key(Role.ACTIVATION))
+        return p.count(done.words, done.saturations), None
+
+    def backward(self, p: Pass, delta: np.ndarray, kept: Kept, weights: Any) -> Gradients:
+        gradients: list[np.ndarray | None] = []
+        for side, below in enumerate(self.belows):
+            if below is None:
+                gradients.append(None)
+                continue
+            done = rescale(delta, self.above, below, p.rounding, p.key(Role.DELTA, side))
+            gradients.append(p.count(done.words, done.saturations))
+        return gradients, None
+
+
+class FlattenOperator(Operator):
+    def forward(self, p: Pass, reads: Words, weights: Any, running: Any) -> tuple[np.ndarray, Any]:
+        return reads[0].reshape(len(reads[0]), -1), None
+
+    def backward(self, p: Pass, delta: np.ndarray, kept: Kept, weights: Any) -> Gradients:
+        return [delta.reshape(kept.reads[0].shape)], None
+
+
+OPERATORS: dict[type[Node], type[Operator]] = {
+    ConvNode: ConvOperator,
+    DenseNode: DenseOperator,
+    BatchNormNode: BatchNormOperator,
+    ReluNode: ReluOperator,
+    MaxPoolNode: MaxPoolOperator,
+    AvgPoolNode: AvgPoolOperator,
+    AddNode: AddOperator,
+    FlattenNode: FlattenOperator,
+}
