@@ -85,6 +85,8 @@ def drop_aliases(body: str) -> str:
     for line in body.splitlines(keepends=True):
         match = re.match(r"(?:  wire width \d+ (?:signed )?|connect )\\(\S+)(?=[ \n])", line)
         if match and re.search(r"[$.]", match[1]) and uses[match[1]] == 2 and f"\nconnect \\{match[1]} " in body:
+            while lines and lines[-1].startswith("  attribute "):  # they would go to the next wire
+                lines.pop()
             continue
         lines.append(line)
     return "".join(lines)

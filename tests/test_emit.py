@@ -253,3 +253,12 @@ def test_what_cannot_be_written_is_refused(tmp_path, fault, error, text):
         emit(Broken(fault), "top", spec=Row(), folder=tmp_path / "out")
     assert str(caught.value) == text
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dropped_alias_takes_its_attributes_along():
+    """They would give the next wire an initial value of another width."""
+    body = (
+        "  attribute \\init 23'0\n  wire width 23 \\line$12\n  attribute \\init 2'00\n  wire width 2 \\full\n"
+        "connect \\line$12 \\line\n"
+    )
+    assert rtlil.drop_aliases(body) == "  attribute \\init 2'00\n  wire width 2 \\full\n"
