@@ -188,11 +188,15 @@ class AxiReader(wiring.Component):
         # Beats of a brick are shifted in from above; the last one passes straight to the output.
         number = Signal(range(max(2, spec.brick_beats)))
         complete = Signal()  # this beat is the brick's last
-        earlier = Signal((spec.brick_beats - 1) * spec.data_bits, reset_less=True)
-        bits = Cat(earlier, beat.data)
+        take = Signal()
+        bits = beat.data
+        if spec.brick_beats > 1:
+            earlier = Signal((spec.brick_beats - 1) * spec.data_bits, reset_less=True)
+            bits = Cat(earlier, beat.data)
+            with m.If(take):
+                m.d.sync += earlier.eq(bits >> spec.data_bits)
         silent = Signal()
         free = Signal()
-        take = Signal()
         m.d.comb += [
             complete.eq(number == spec.brick_beats - 1),
             silent.eq(burst.refused | burst.none),
@@ -213,7 +217,7 @@ class AxiReader(wiring.Component):
         with m.If(free):
             m.d.sync += self.o.valid.eq(0)
         with m.If(take):
-            m.d.sync += [number.eq(Mux(complete, 0, number + 1)), earlier.eq(bits >> spec.data_bits), found.eq(now)]
+            m.d.sync += [number.eq(Mux(complete, 0, number + 1)), found.eq(now)]
             with m.If(complete):
                 size = 8 * spec.word_bytes
                 m.d.sync += [

@@ -40,7 +40,7 @@ class Axi:
         self._within("width", MIN_WIDTH, MAX_WIDTH)
         self._within("data_bits", 32, 128, power_of_two=True)
         self._within("burst_beats", self.brick_beats, min(MAX_BEATS, PAGE // self.beat_bytes), power_of_two=True)
-        self._within("outstanding", 1, 64)
+        self._within("outstanding", 2, 64)
 
     def _within(self, field: str, low: int, high: int, power_of_two: bool = False) -> None:
         value = getattr(self, field)

@@ -15,9 +15,9 @@ BUSES = [
     Axi(width=width, data_bits=bits, burst_beats=beats)
     for width, bits, beats in [(16, 64, 16), (18, 64, 16), (8, 32, 8), (18, 32, 8), (16, 128, 1), (18, 128, 256), (16, 32, 256)]
 ]
-# Narrow and wide buses, bursts of one brick, one burst at a time, and more at once than a page holds.
+# Narrow and wide buses, bursts of one brick, and one as long as a page.
 CASES = [
-    Axi(width=12, data_bits=32, burst_beats=4, outstanding=1),
+    Axi(width=12, data_bits=32, burst_beats=4, outstanding=2),
     Axi(width=18, data_bits=32, burst_beats=64, outstanding=3),
     Axi(width=16, data_bits=128, burst_beats=1, outstanding=8),
     Axi(width=18, data_bits=128, burst_beats=256, outstanding=2),
@@ -71,7 +71,7 @@ def test_refusal_is_exact_at_both_ends_of_the_window():
 
 
 @pytest.mark.parametrize(("width", "bits", "brick_bytes", "brick_beats"), [
-    (16, 64, 16, 2), (17, 64, 32, 4), (2, 32, 16, 4), (18, 32, 32, 8), (16, 128, 16, 1), (18, 128, 32, 2),
+    (16, 64, 16, 2), (17, 64, 32, 4), (8, 32, 16, 4), (18, 32, 32, 8), (16, 128, 16, 1), (18, 128, 32, 2),
 ])  # fmt: skip
 def test_what_a_brick_takes(width, bits, brick_bytes, brick_beats):
     spec = Axi(width=width, data_bits=bits)
@@ -80,13 +80,13 @@ def test_what_a_brick_takes(width, bits, brick_bytes, brick_beats):
 
 
 @pytest.mark.parametrize(("values", "text"), [
-    ({"width": 19}, "axi width must be 2 to 18, not 19"),
+    ({"width": 19}, "axi width must be 8 to 18, not 19"),
     ({"data_bits": 96}, "axi data_bits must be a power of two, not 96"),
     ({"data_bits": 256}, "axi data_bits must be 32 to 128, not 256"),
     ({"burst_beats": 1}, "axi burst_beats must be 2 to 256, not 1"),
     ({"burst_beats": 12}, "axi burst_beats must be a power of two, not 12"),
     ({"burst_beats": 512}, "axi burst_beats must be 2 to 256, not 512"),
-    ({"outstanding": 0}, "axi outstanding must be 1 to 64, not 0"),
+    ({"outstanding": 1}, "axi outstanding must be 2 to 64, not 1"),
     ({"outstanding": True}, "axi outstanding must be an integer, not True"),
 ])  # fmt: skip
 def test_what_cannot_be_built_is_refused(values, text):
