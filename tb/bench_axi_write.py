@@ -65,17 +65,18 @@ async def reports_what_the_bus_fails(dut, stall):
 
 
 @cocotb.test(timeout_time=5, timeout_unit="ms")
-@cocotb.parametrize(stall=[0.0, 0.75])
-async def refuses_jobs_outside_the_window(dut, stall):
+@cocotb.parametrize(stall=[0.0, 0.75], inside=[0, 1])
+async def refuses_jobs_outside_the_window(dut, stall, inside):
+    """A window whose ends cut bricks, ``inside`` 1, gives less than one that does not."""
     rng, spec, memory, ends = await begin(dut, origin=ORIGINS[1], stall=stall, latency=5)
     size = spec.brick_bytes
     base, limit = ORIGINS[1] + 0x800, ORIGINS[1] + 0xC00
-    open_window(dut, base, limit)
+    open_window(dut, base + inside, limit - inside)
     fits = (limit - base) // size
     jobs = [(base, 3), (base - size, 3), (limit - size, 1), (limit - size, 2), (limit, 0), (limit, 1), (base, 0)]
     jobs += [(base + 2, 4), (base + size // 2, 1), (base, fits), (base, fits + 1), (base + 1, 0)]
     jobs += [(0, 1), (2**32 - size, 300), (base + size, 2), (base - size, 0), (base + 4 * size, 1)]
-    why = [refusal(spec, *job, base, limit) for job in jobs]
+    why = [refusal(spec, *job, base + inside, limit - inside) for job in jobs]
     good = [job for job, error in zip(jobs, why, strict=True) if not error]
     assert set(why) == {JobError.NONE, JobError.OUTSIDE, JobError.MISALIGNED}
     expected = await play(dut, spec, rng, memory, ends, jobs, stall, good)

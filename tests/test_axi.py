@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from hw.axi import AxiReader, AxiWriter
+from hw.axi_read import AxiReader
+from hw.axi_write import AxiWriter
 from hw.emit import emit
 from spec.axi import PAGE, Axi, AxiError, JobError, axi, bursts, refusal
 from spec.chip import CHIPS
