@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hw.emit import emit
+from spec.axi import Axi
 from spec.chip import Chip
 from spec.convert import Convert
 from spec.engine import Widths
@@ -37,7 +38,7 @@ def build_unit(name: str, chip: Chip, folder: Path) -> Bench:
         if isinstance(getattr(component, constant, None), int):
             env[constant] = str(getattr(component, constant))
     # A unit that is made from a spec of its own is described by it, and any other one by the chip.
-    spec = next((value for value in arguments.values() if isinstance(value, Convert)), chip)
+    spec = next((value for value in arguments.values() if isinstance(value, Convert | Axi)), chip)
     return Bench(unit.bench, emit(component(**arguments), name, spec=spec, folder=folder), env)
 
 

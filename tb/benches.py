@@ -56,6 +56,8 @@ UNITS = {
         bench="bench_fifo",
     ),
     "convert": Unit(component="hw.convert:Converter", arguments={"spec": "widths.convert"}, bench="bench_convert"),
+    "axi_read": Unit(component="hw.axi_read:AxiReader", arguments={"spec": "spec.axi:axi"}, bench="bench_axi_read"),
+    "axi_write": Unit(component="hw.axi_write:AxiWriter", arguments={"spec": "spec.axi:axi"}, bench="bench_axi_write"),
     "keyed": Unit(component="hw.keyed:Keyed", bench="bench_keyed"),
 }
 

@@ -19,7 +19,7 @@ ELSEWHERE = {"convert", "keyed"}  # tests of their own, over more than a chip's 
 CASES = [
     *((name, TINY) for name in UNITS if name not in ELSEWHERE),
     *((name, chip) for name in ("sequencer", "scan", "lanes", "arbiter", "turns", "rowqueue") for chip in (WIDE, NARROW)),
-    ("visits", WIDE),
+    *((name, WIDE) for name in ("visits", "axi_read", "axi_write")),
     ("engine", NARROW),
 ]
 

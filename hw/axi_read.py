@@ -1,0 +1,105 @@
+"""The reading half of the AXI4 master: bricks out of memory."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.axi import ERROR_BITS, axi_address, axi_brick, axi_burst, axi_job, axi_read, bursts_of
+from hw.fifo import Fifo
+from spec.axi import ADDRESS_BITS, Axi, JobError
+from spec.chip import BRICK
+
+
+class AxiReader(wiring.Component):
+    """Jobs to bursts on AR and R, to bricks. Jobs overlap: the next one is asked for while this one's beats come.
+
+    One ID, so answers come in order; up to ``spec.outstanding`` bursts are asked for and not complete. A beat a cycle,
+    from job to job too, when memory answers in time and ``o`` takes.
+
+    Errors: a refused job touches no bus and gives no brick. One that the bus fails gives all its bricks, some of which
+    hold anything. The first failure in a job is the one reported.
+
+    Latency: one job to AR, four cycles; one beat that completes a brick to ``o``, two.
+
+    Members
+    -------
+    i : :py:`In(stream.Signature(axi_job))`
+    o : :py:`Out(stream.Signature(axi_brick))`
+    window_base, window_limit : see :class:`hw.axi.Bursts`
+    done, error : a pulse for each job, in order, behind the transfer of its last brick; its :class:`spec.axi.JobError`
+    ar, r : the bus
+    """
+
+    LATENCY = 4  # cycles from a job to its first address
+
+    def __init__(self, spec: Axi):
+        self.spec = spec
+        super().__init__(
+            {
+                "i": In(stream.Signature(axi_job)),
+                "o": Out(stream.Signature(axi_brick(spec))),
+                "window_base": In(ADDRESS_BITS),
+                "window_limit": In(ADDRESS_BITS + 1),
+                "done": Out(1),
+                "error": Out(ERROR_BITS),
+                "ar": Out(stream.Signature(axi_address)),
+                "r": In(stream.Signature(axi_read(spec))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self.spec
+        cut = bursts_of(m, self, self.ar, whole=False)
+        m.submodules.due = due = Fifo(axi_burst(spec), spec.outstanding)
+        m.submodules.beats = beats = Fifo(axi_read(spec), 2)  # so that no path leads from `o` to the bus
+        wiring.connect(m, cut.burst, due.i)
+        wiring.connect(m, beats.i, wiring.flipped(self.r))
+        burst, beat = due.o.p, beats.o.p
+
+        # Beats of a brick are shifted in from above; the last one passes straight to the output.
+        number = Signal(range(max(2, spec.brick_beats)))
+        complete = Signal()  # this beat is the brick's last
+        take = Signal()
+        bits = beat.data
+        if spec.brick_beats > 1:
+            earlier = Signal((spec.brick_beats - 1) * spec.data_bits, reset_less=True)
+            bits = Cat(earlier, beat.data)
+            with m.If(take):
+                m.d.sync += earlier.eq(bits >> spec.data_bits)
+        silent = Signal()
+        free = Signal()
+        m.d.comb += [
+            complete.eq(number == spec.brick_beats - 1),
+            silent.eq(burst.refused | burst.none),
+            free.eq(~self.o.valid | self.o.ready),
+            beats.o.ready.eq(due.o.valid & ~silent & (free | ~complete)),
+            take.eq(beats.o.valid & beats.o.ready),
+        ]
+        # A burst without beats only ends its job, behind the bricks of the one before.
+        m.d.comb += due.o.ready.eq(Mux(silent, ~self.o.valid, take & beat.last))
+
+        found = Signal(ERROR_BITS)  # in the job under way
+        now = Signal(ERROR_BITS)
+        m.d.comb += now.eq(Mux((found == 0) & beat.resp[1], beat.resp, found))
+        last = Signal()  # the brick at the output ends its job
+        failed = Signal(ERROR_BITS)
+        m.d.sync += self.done.eq(self.o.valid & self.o.ready & last)
+        m.d.sync += self.error.eq(failed)
+        with m.If(free):
+            m.d.sync += self.o.valid.eq(0)
+        with m.If(take):
+            m.d.sync += [number.eq(Mux(complete, 0, number + 1)), found.eq(now)]
+            with m.If(complete):
+                size = 8 * spec.word_bytes
+                m.d.sync += [
+                    self.o.valid.eq(1),
+                    *(self.o.p[n].eq(bits.word_select(n, size)) for n in range(BRICK)),
+                    last.eq(beat.last & burst.end),
+                    failed.eq(now),
+                ]
+            with m.If(beat.last & burst.end):
+                m.d.sync += found.eq(JobError.NONE)
+        with m.If(due.o.valid & silent & ~self.o.valid):
+            m.d.sync += [self.done.eq(1), self.error.eq(burst.error)]
+        return m

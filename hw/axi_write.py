@@ -1,0 +1,111 @@
+"""The writing half of the AXI4 master: bricks into memory."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.axi import ERROR_BITS, axi_address, axi_answer, axi_brick, axi_burst, axi_job, axi_write, bursts_of
+from hw.fifo import Fifo
+from spec.axi import ADDRESS_BITS, Axi
+from spec.chip import BRICK
+
+
+class AxiWriter(wiring.Component):
+    """Jobs and bricks to bursts on AW and W; answers on B are counted. Jobs overlap as in :class:`hw.axi_read.AxiReader`.
+
+    Every byte of every beat is written. Up to ``spec.outstanding`` bursts are announced and not answered. A beat a
+    cycle, from job to job too, when memory takes and bricks come in time.
+
+    Errors: a refused job touches no bus; its bricks are taken and dropped, so that those of the next job meet
+    their own addresses, and ``done`` does not wait for them. The first failure in a job is the one reported.
+
+    Latency: one job to AW, four cycles; one brick to its first beat, one cycle.
+
+    Members
+    -------
+    i : :py:`In(stream.Signature(axi_job))`
+    bricks : :py:`In(stream.Signature(axi_brick))`, of all jobs in order
+    window_base, window_limit : see :class:`hw.axi.Bursts`
+    done, error : a pulse for each job, in order, after its last answer; its :class:`spec.axi.JobError`
+    aw, w, b : the bus
+    """
+
+    LATENCY = 4  # cycles from a job to its first address
+
+    def __init__(self, spec: Axi):
+        self.spec = spec
+        super().__init__(
+            {
+                "i": In(stream.Signature(axi_job)),
+                "bricks": In(stream.Signature(axi_brick(spec))),
+                "window_base": In(ADDRESS_BITS),
+                "window_limit": In(ADDRESS_BITS + 1),
+                "done": Out(1),
+                "error": Out(ERROR_BITS),
+                "aw": Out(stream.Signature(axi_address)),
+                "w": Out(stream.Signature(axi_write(spec))),
+                "b": In(stream.Signature(axi_answer)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self.spec
+        cut = bursts_of(m, self, self.aw, whole=True)
+        m.submodules.unsent = unsent = Fifo(axi_burst(spec), spec.outstanding)
+        m.submodules.due = due = Fifo(axi_burst(spec), spec.outstanding)
+        burst = cut.burst
+        m.d.comb += [
+            burst.ready.eq(unsent.i.ready & due.i.ready),
+            unsent.i.valid.eq(burst.valid & burst.ready & ~burst.p.none),
+            unsent.i.p.eq(burst.p),
+            # Of a refused job only the end matters here; its bricks may be long in coming.
+            due.i.valid.eq(burst.valid & burst.ready & (burst.p.end | ~burst.p.refused)),
+            due.i.p.eq(burst.p),
+        ]
+
+        # A brick leaves beat by beat; the next one follows its last beat at once.
+        held = Signal(spec.brick_beats * spec.data_bits, reset_less=True)
+        number = Signal(range(max(2, spec.brick_beats)))
+        sent = Signal.like(unsent.o.p.more)  # bricks of this burst before the one that comes
+        ends_burst = Signal()
+        ends = Signal()  # the brick held is the burst's last
+        complete = Signal()
+        take = Signal()
+        m.d.comb += [
+            complete.eq(number == spec.brick_beats - 1),
+            self.w.p.data.eq(held),
+            self.w.p.strb.eq(-1),
+            self.w.p.last.eq(ends & complete),
+            self.bricks.ready.eq(unsent.o.valid & (~self.w.valid | (self.w.ready & complete))),
+            take.eq(self.bricks.valid & self.bricks.ready),
+            ends_burst.eq(sent == unsent.o.p.more),
+            unsent.o.ready.eq(take & ends_burst),
+        ]
+        with m.If(self.w.valid & self.w.ready):
+            m.d.sync += [held.eq(held >> spec.data_bits), number.eq(Mux(complete, 0, number + 1))]
+            with m.If(complete):
+                m.d.sync += self.w.valid.eq(0)
+        with m.If(take):
+            size = 8 * spec.word_bytes
+            m.d.sync += [
+                *(held.word_select(n, size).eq(self.bricks.p[n].as_signed()) for n in range(BRICK)),
+                self.w.valid.eq(~unsent.o.p.refused),
+                ends.eq(ends_burst),
+                sent.eq(Mux(ends_burst, 0, sent + 1)),
+            ]
+
+        # Answers.
+        found = Signal(ERROR_BITS)
+        now = Signal(ERROR_BITS)
+        silent = Signal()
+        m.d.comb += [
+            silent.eq(due.o.p.refused | due.o.p.none),
+            self.b.ready.eq(due.o.valid & ~silent),
+            due.o.ready.eq(silent | self.b.valid),
+            now.eq(Mux(silent, due.o.p.error, Mux((found == 0) & self.b.p.resp[1], self.b.p.resp, found))),
+        ]
+        m.d.sync += [self.done.eq(0), self.error.eq(now)]
+        with m.If(due.o.valid & due.o.ready):
+            m.d.sync += [found.eq(Mux(due.o.p.end, 0, now)), self.done.eq(due.o.p.end)]
+        return m

@@ -1,0 +1,136 @@
+"""AXI reader against a memory that keeps the rules: every place around a page, stalls, failures, windows; its speed."""
+
+import cocotb
+from cocotb.triggers import RisingEdge, gather
+
+from spec.axi import Axi, JobError, bursts, refusal
+from tb.axi_memory import ORIGINS, Ends, Memory, columns, isolate, jobs_around_pages, open_window
+from tb.kit import Stream, collect, cycles, generator, guard, load_spec, send, start
+from tb.models import setting
+
+
+async def begin(dut, **how):
+    rng, spec = generator(), load_spec(Axi)
+    await start(dut)
+    memory = Memory(dut, spec, rng, **how)
+    open_window(dut)
+    cocotb.start_soon(guard(Stream(dut, "o")))
+    return rng, spec, memory, Ends(dut)
+
+
+async def play(dut, rng, memory, ends, jobs, stall=0.0):
+    """Bricks that come of ``jobs``, of which none is refused."""
+    count = sum(bricks for _, bricks in jobs)
+    _, got = await gather(
+        send(Stream(dut, "i"), columns(jobs), rng, stall), collect(Stream(dut, "o"), count, rng, stall)
+    )
+    await ends.wait(len(jobs))
+    return [int(brick) for brick in got]
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
+@cocotb.parametrize(stall=[0.0, 0.25, 0.75], origin=ORIGINS, late=[False, True])
+async def brings_what_memory_holds(dut, stall, origin, late):
+    rng, spec, memory, ends = await begin(dut, origin=origin, stall=stall, latency=7, late=late)
+    cocotb.start_soon(isolate(dut, generator()))
+    jobs = jobs_around_pages(spec, rng, origin)
+    got = await play(dut, rng, memory, ends, jobs, stall)
+    assert got == [brick for job in jobs for brick in memory.read(*job)]
+    assert memory.bursts == [burst for job in jobs for burst in bursts(spec, *job)]
+    assert ends.errors == [JobError.NONE] * len(jobs)
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
+@cocotb.parametrize(stall=[0.0, 0.75])
+async def reports_what_the_bus_fails(dut, stall):
+    rng, spec, memory, ends = await begin(dut, stall=stall, latency=5)
+    size = spec.brick_bytes
+    jobs = [(n * 20 * size, 1 + int(rng.integers(0, 20))) for n in range(12)]
+    expected = []
+    for n, (address, bricks) in enumerate(jobs):
+        error = (JobError.NONE, JobError.SLAVE, JobError.DECODE)[n % 3]
+        beats = bricks * spec.brick_beats
+        first = int(rng.integers(0, beats)) if n < 9 else beats - 1
+        if error:
+            memory.failing[address + first * spec.beat_bytes] = int(error)
+            if first + 1 < beats:  # the first failure counts
+                memory.failing[address + (beats - 1) * spec.beat_bytes] = 5 - int(error)
+        else:
+            memory.failing[address] = 1  # EXOKAY is no failure
+        expected.append(error)
+    got = await play(dut, rng, memory, ends, jobs, stall)
+    assert len(got) == sum(bricks for _, bricks in jobs)
+    assert ends.errors == expected
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
+@cocotb.parametrize(stall=[0.0, 0.75], inside=[0, 1])
+async def refuses_jobs_outside_the_window(dut, stall, inside):
+    """A window whose ends cut bricks, ``inside`` 1, gives less than one that does not."""
+    rng, spec, memory, ends = await begin(dut, origin=ORIGINS[1], stall=stall, latency=5)
+    size = spec.brick_bytes
+    base, limit = ORIGINS[1] + 0x800, ORIGINS[1] + 0x1800
+    open_window(dut, base + inside, limit - inside)
+    jobs = [(base, 3), (base - size, 3), (limit - size, 1), (limit - size, 2), (limit, 0), (limit, 1), (base, 0)]
+    jobs += [(base + 2, 4), (base + size // 2, 1), (base, (limit - base) // size), (base, (limit - base) // size + 1)]
+    jobs += [(0, 1), (2**32 - size, 2**24 - 1), (base, 2**24 - 1), (base + size, 2), (base - 1, 0)]
+    why = [refusal(spec, *job, base + inside, limit - inside) for job in jobs]
+    good = [job for job, error in zip(jobs, why, strict=True) if not error]
+    assert set(why) == {JobError.NONE, JobError.OUTSIDE, JobError.MISALIGNED}
+    _, got = await gather(
+        send(Stream(dut, "i"), columns(jobs), rng, stall),
+        collect(Stream(dut, "o"), sum(bricks for _, bricks in good), rng, stall),
+    )
+    await ends.wait(len(jobs))
+    assert [int(brick) for brick in got] == [brick for job in good for brick in memory.read(*job)]
+    assert memory.bursts == [burst for job in good for burst in bursts(spec, *job)]
+    assert ends.errors == why
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
+async def takes_a_beat_in_every_cycle(dut):
+    rng, spec, memory, ends = await begin(dut)
+    memory.latency = max(1, min(50, spec.burst_beats * (spec.outstanding - 1) - 5))  # what the others hide
+    half = 64 * spec.brick_bytes
+    jobs = [(0, 64), (half, 64)] if spec.burst_beats >= 4 else [(0, 128)]  # the next job's check takes three cycles
+    await play(dut, rng, memory, ends, jobs)
+    took = memory.beat_times[-1] - memory.beat_times[0] + 1
+    dut._log.info(f"{len(memory.beat_times)} beats in {took} cycles at latency {memory.latency}, {memory.most} outstanding")
+    assert took == len(memory.beat_times)
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
+async def overlaps_jobs(dut):
+    rng, spec, memory, ends = await begin(dut, latency=50)
+    jobs = [(n * 8 * spec.brick_bytes, 1) for n in range(24)]
+    await play(dut, rng, memory, ends, jobs)
+    took = memory.beat_times[-1] - memory.beat_times[0] + 1
+    dut._log.info(f"{len(jobs)} jobs of one brick in {took} cycles at latency 50, {memory.most} outstanding")
+    assert memory.most == spec.outstanding
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def has_its_latency(dut):
+    _, _, memory, ends = await begin(dut)
+    i, ar, o = (Stream(dut, name) for name in ("i", "ar", "o"))
+    o.ready.value = 1
+    memory.stall = 1.0  # an address is offered whether or not memory would take it
+    await cycles(dut, 2)
+    assert not ar.ready.value
+    edge = RisingEdge(dut.clk)
+    i.valid.value = 1
+    i.drive(i.to_rows(columns([(0, 1)]))[0])
+    await edge
+    i.valid.value = 0
+    latency = 0
+    while latency == 0 or not ar.valid.value:
+        await edge
+        latency += 1
+    assert latency == setting("latency")
+    memory.stall = 0.0
+    r, taken = Stream(dut, "r"), 0
+    while not o.valid.value:
+        await edge
+        taken = 0 if r.valid.value and r.ready.value else taken + 1
+    assert taken == 2, f"brick {taken} cycles after its last beat"
+    await ends.wait(1)

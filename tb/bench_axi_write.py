@@ -1,0 +1,134 @@
+"""AXI writer against a memory that keeps the rules: every place around a page, guard bytes, stalls, failures, windows."""
+
+import cocotb
+from cocotb.triggers import RisingEdge, gather
+
+from spec.axi import Axi, JobError, bursts, refusal
+from tb.axi_memory import ORIGINS, Ends, Memory, columns, isolate, jobs_around_pages, open_window, random_bricks
+from tb.kit import Stream, cycles, generator, load_spec, send, start
+from tb.models import setting
+
+
+async def begin(dut, **how):
+    rng, spec = generator(), load_spec(Axi)
+    await start(dut)
+    memory = Memory(dut, spec, rng, **how)
+    open_window(dut)
+    return rng, spec, memory, Ends(dut)
+
+
+async def play(dut, spec, rng, memory, ends, jobs, stall=0.0, good=None):
+    """Write random bricks and return what memory must hold then: ``good`` jobs' bytes, and all others as they were."""
+    bricks = random_bricks(spec, rng, sum(count for _, count in jobs))
+    expected, done = bytearray(memory.bytes), 0
+    for address, count in jobs:
+        if good is None or (address, count) in good:
+            lines = memory.lines(bricks[done : done + count])
+            place = address - memory.origin
+            expected[place : place + len(lines)] = lines
+        done += count
+    await gather(
+        send(Stream(dut, "i"), columns(jobs), rng, stall), send(Stream(dut, "bricks"), bricks, rng, stall)
+    )
+    await ends.wait(len(jobs))
+    return expected
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
+@cocotb.parametrize(stall=[0.0, 0.25, 0.75], origin=ORIGINS, late=[False, True])
+async def writes_its_bytes_and_no_other(dut, stall, origin, late):
+    rng, spec, memory, ends = await begin(dut, origin=origin, stall=stall, latency=7, late=late)
+    cocotb.start_soon(isolate(dut, generator()))
+    jobs = jobs_around_pages(spec, rng, origin)
+    expected = await play(dut, spec, rng, memory, ends, jobs, stall)
+    assert memory.bytes == expected
+    assert memory.bursts == [burst for job in jobs for burst in bursts(spec, *job)]
+    assert ends.errors == [JobError.NONE] * len(jobs)
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
+@cocotb.parametrize(stall=[0.0, 0.75])
+async def reports_what_the_bus_fails(dut, stall):
+    rng, spec, memory, ends = await begin(dut, stall=stall, latency=5)
+    size = spec.brick_bytes
+    jobs = [(n * 20 * size, 1 + int(rng.integers(0, 20))) for n in range(12)]
+    expected = []
+    for n, job in enumerate(jobs):
+        error = (JobError.NONE, JobError.SLAVE, JobError.DECODE)[n % 3]
+        addresses = [address for address, _ in bursts(spec, *job)]
+        first = int(rng.integers(0, len(addresses)))
+        memory.failing |= {address: 5 - int(error) for address in addresses[first + 1 :] if error}
+        memory.failing[addresses[first]] = int(error) or 1  # EXOKAY is no failure
+        expected.append(error)
+    await play(dut, spec, rng, memory, ends, jobs, stall)
+    assert ends.errors == expected
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
+@cocotb.parametrize(stall=[0.0, 0.75], inside=[0, 1])
+async def refuses_jobs_outside_the_window(dut, stall, inside):
+    """A window whose ends cut bricks, ``inside`` 1, gives less than one that does not."""
+    rng, spec, memory, ends = await begin(dut, origin=ORIGINS[1], stall=stall, latency=5)
+    size = spec.brick_bytes
+    base, limit = ORIGINS[1] + 0x800, ORIGINS[1] + 0xC00
+    open_window(dut, base + inside, limit - inside)
+    fits = (limit - base) // size
+    jobs = [(base, 3), (base - size, 3), (limit - size, 1), (limit - size, 2), (limit, 0), (limit, 1), (base, 0)]
+    jobs += [(base + 2, 4), (base + size // 2, 1), (base, fits), (base, fits + 1), (base + 1, 0)]
+    jobs += [(0, 1), (2**32 - size, 300), (base + size, 2), (base - size, 0), (base + 4 * size, 1)]
+    why = [refusal(spec, *job, base + inside, limit - inside) for job in jobs]
+    good = [job for job, error in zip(jobs, why, strict=True) if not error]
+    assert set(why) == {JobError.NONE, JobError.OUTSIDE, JobError.MISALIGNED}
+    expected = await play(dut, spec, rng, memory, ends, jobs, stall, good)
+    assert memory.bytes == expected
+    assert memory.bursts == [burst for job in good for burst in bursts(spec, *job)]
+    assert ends.errors == why
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
+async def sends_a_beat_in_every_cycle(dut):
+    rng, spec, memory, ends = await begin(dut)
+    memory.latency = max(1, min(50, spec.burst_beats * (spec.outstanding - 1) - 5))  # what the others hide
+    half = 64 * spec.brick_bytes
+    jobs = [(0, 64), (half, 64)] if spec.burst_beats >= 4 else [(0, 128)]  # the next job's check takes three cycles
+    await play(dut, spec, rng, memory, ends, jobs)
+    took = memory.beat_times[-1] - memory.beat_times[0] + 1
+    dut._log.info(f"{len(memory.beat_times)} beats in {took} cycles at latency {memory.latency}, {memory.most} outstanding")
+    assert took == len(memory.beat_times)
+
+
+@cocotb.test(timeout_time=5, timeout_unit="ms")
+async def overlaps_jobs(dut):
+    rng, spec, memory, ends = await begin(dut, latency=50)
+    jobs = [(n * 8 * spec.brick_bytes, 1) for n in range(24)]
+    await play(dut, spec, rng, memory, ends, jobs)
+    took = memory.beat_times[-1] - memory.beat_times[0] + 1
+    dut._log.info(f"{len(jobs)} jobs of one brick in {took} cycles at latency 50, {memory.most} outstanding")
+    assert memory.most == spec.outstanding
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def has_its_latency(dut):
+    """With both readies low: neither channel waits to be taken before it offers."""
+    rng, spec, memory, ends = await begin(dut)
+    memory.stall = 1.0
+    await cycles(dut, 2)
+    i, aw, w = (Stream(dut, name) for name in ("i", "aw", "w"))
+    edge = RisingEdge(dut.clk)
+    cocotb.start_soon(send(Stream(dut, "bricks"), random_bricks(spec, rng, 1), rng))
+    i.valid.value = 1
+    i.drive(i.to_rows(columns([(0, 1)]))[0])
+    await edge
+    i.valid.value = 0
+    seen = {}
+    for now in range(1, 20):
+        await edge
+        for channel in (aw, w):
+            assert not channel.ready.value
+            if channel.valid.value:
+                seen.setdefault(channel.name, now)
+    assert seen == {"aw": setting("latency"), "w": setting("latency") + 1}
+    assert not ends.all
+    memory.stall = 0.0
+    await ends.wait(1)
+    assert ends.errors == [JobError.NONE]
