@@ -99,6 +99,7 @@ def test_the_master_of_a_chip_has_its_words():
     assert axi(CHIPS["tiny"]) == Axi(width=CHIPS["tiny"].width)
 
 
+@pytest.mark.slow
 @pytest.mark.rtl
 @pytest.mark.parametrize("spec", CASES, ids=name)
 @pytest.mark.parametrize(("unit", "module"), [(AxiReader, "axi_read"), (AxiWriter, "axi_write")])
