@@ -77,13 +77,7 @@ class FloatGraph:
     def loss_and_gradients(self, x: np.ndarray, labels: np.ndarray) -> tuple[float, dict[int, np.ndarray]]:
         """Softmax cross-entropy summed over the batch, and its gradient for every node's parameters."""
         z, backward = self.forward(x, training=True)
-        z = z - z.max(axis=1, keepdims=True)
-        p = np.exp(z)
-        total = p.sum(axis=1, keepdims=True)
-        rows = np.arange(len(labels))
-        loss = float(np.sum(np.log(total[:, 0]) - z[rows, labels]))
-        delta = p / total
-        delta[rows, labels] -= 1
+        loss, delta = softmax_loss(z, labels)
         deltas: dict[int, np.ndarray | float] = {len(backward) - 1: delta}
         gradients = {}
         for number in range(len(backward) - 1, -1, -1):
@@ -112,6 +106,18 @@ class FloatGraph:
             return [dx], np.stack([dgamma, delta.sum(axes)])
 
         return w[0] * normal + w[1], backward
+
+
+def softmax_loss(z: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+    """Softmax cross-entropy of logits z (batch, classes), summed over the batch, and its gradient."""
+    z = z - z.max(axis=1, keepdims=True)
+    p = np.exp(z)
+    total = p.sum(axis=1, keepdims=True)
+    rows = np.arange(len(labels))
+    loss = float(np.sum(np.log(total[:, 0]) - z[rows, labels]))
+    delta = p / total
+    delta[rows, labels] -= 1
+    return loss, delta
 
 
 def _times(mask: np.ndarray) -> Backward:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.float_graph import FloatGraph
+from golden.float_graph import FloatGraph, softmax_loss
 from golden.graph import Graph
 from golden.network import Network
 from golden.trainer import TEST_BATCH, Config, Samples, batches
@@ -23,52 +23,42 @@ def train_float(config: Config, samples: Samples) -> list[FloatEpoch]:
     First weights, order of the samples, rate, momentum and decay are those of ``config``;
     its formats and rounding are not used beyond the first weights.
     """
-    if config.net != "mlp":
-        return _train_graph(config, samples)
-    network = Network(config.sizes(samples), config.inputs, config.layer_formats, config.seed)
-    weights = [w * f.weights.step for w, f in zip(network.weights, network.formats, strict=True)]
-    velocity = [np.zeros_like(w) for w in weights]
-    train_x, test_x = (pixels * 2.0**-samples.frac for pixels in (samples.train_x, samples.test_x))
-    history = []
-    for epoch in range(config.epochs):
-        sgd = config.sgd_at(epoch)
-        total = 0.0
-        for chosen in batches(samples, config, epoch):
-            loss, gradients = loss_and_gradients(weights, train_x[chosen], samples.train_y[chosen])
-            total += loss
-            for w, v, g in zip(weights, velocity, gradients, strict=True):
-                v *= sgd.momentum
-                v += g / config.batch + sgd.decay * w
-                w -= sgd.rate * v
-        accuracy = float(np.mean(forward(weights, test_x)[-1].argmax(axis=1) == samples.test_y))
-        history.append(FloatEpoch(epoch, total / len(train_x), accuracy))
-    return history
-
-
-def _train_graph(config: Config, samples: Samples) -> list[FloatEpoch]:
     start = config.network(samples)
-    assert isinstance(start, Graph)
-    graph = FloatGraph.like(start)
-    velocity = {number: np.zeros_like(w) for number, w in graph.weights.items()}
+    network = FloatGraph.like(start) if isinstance(start, Graph) else _Layers(start)
+    velocity = {number: np.zeros_like(w) for number, w in network.weights.items()}
     train_x, test_x = (pixels * 2.0**-samples.frac for pixels in (samples.train_x, samples.test_x))
     history = []
     for epoch in range(config.epochs):
         sgd = config.sgd_at(epoch)
         total = 0.0
         for chosen in batches(samples, config, epoch):
-            loss, gradients = graph.loss_and_gradients(train_x[chosen], samples.train_y[chosen])
+            loss, gradients = network.loss_and_gradients(train_x[chosen], samples.train_y[chosen])
             total += loss
-            for number, w in graph.weights.items():
+            for number, w in network.weights.items():
                 v = velocity[number]
                 v *= sgd.momentum
                 v += gradients[number] / config.batch + sgd.decay * w
                 w -= sgd.rate * v
         correct = 0
         for first in range(0, len(test_x), TEST_BATCH):
-            z, _ = graph.forward(test_x[first : first + TEST_BATCH])
+            z = network.forward(test_x[first : first + TEST_BATCH])[0]
             correct += int(np.count_nonzero(z.argmax(axis=1) == samples.test_y[first : first + TEST_BATCH]))
         history.append(FloatEpoch(epoch, total / len(train_x), correct / len(test_x)))
     return history
+
+
+class _Layers:
+    """A network of dense layers as :class:`golden.float_graph.FloatGraph` has it, by this module's own means."""
+
+    def __init__(self, network: Network):
+        self.weights = {n: words * network.formats[n].weights.step for n, words in enumerate(network.weights)}
+
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, None]:
+        return forward(list(self.weights.values()), x)[-1], None
+
+    def loss_and_gradients(self, x: np.ndarray, labels: np.ndarray) -> tuple[float, dict[int, np.ndarray]]:
+        loss, gradients = loss_and_gradients(list(self.weights.values()), x, labels)
+        return loss, dict(enumerate(gradients))
 
 
 def forward(weights: list[np.ndarray], x: np.ndarray) -> list[np.ndarray]:
@@ -83,14 +73,7 @@ def forward(weights: list[np.ndarray], x: np.ndarray) -> list[np.ndarray]:
 def loss_and_gradients(weights: list[np.ndarray], x: np.ndarray, labels: np.ndarray) -> tuple[float, list[np.ndarray]]:
     """Softmax cross-entropy summed over the batch, and its gradient for each layer's [weights; bias]."""
     *inputs, z = forward(weights, x)
-    z = z - z.max(axis=1, keepdims=True)
-    p = np.exp(z)
-    total = p.sum(axis=1, keepdims=True)
-    rows = np.arange(len(labels))
-    loss = float(np.sum(np.log(total[:, 0]) - z[rows, labels]))
-    delta = p / total
-    delta[rows, labels] -= 1
-
+    loss, delta = softmax_loss(z, labels)
     gradients: list[np.ndarray] = []
     for inner, w in zip(reversed(inputs), reversed(weights), strict=True):
         gradients.append(np.concatenate([inner.T @ delta, delta.sum(axis=0, keepdims=True)]))

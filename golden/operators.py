@@ -122,13 +122,32 @@ class _Computing(Operator):
         return self.formats.deltas
 
 
-class ConvOperator(_Computing):
-    learns = True
+class _ProductOperator(_Computing):
+    """Operators whose ``unit`` has the three products of a layer."""
 
+    learns = True
+    unit: Conv | Dense
+
+    def forward(self, p: Pass, reads: Words, weights: Any, running: Any) -> tuple[np.ndarray, Any]:
+        return self.unit.forward(p.execute, reads[0], weights, p.rounding, p.key(Role.ACTIVATION)), None
+
+    def backward(self, p: Pass, delta: np.ndarray, kept: Kept, weights: Any) -> Gradients:
+        (x,), (below,) = kept.reads, self.belows
+        gradient = self.unit.weight_gradient(p.execute, x, delta, p.rounding, p.key(Role.GRADIENT))
+        if below is None:
+            return [None], gradient
+        mask = x > 0 if self.positive else None
+        how = (mask, below, p.rounding, p.key(Role.DELTA))
+        if isinstance(self.unit, Conv):  # a stride leaves the input's size open
+            return [self.unit.input_gradient(p.execute, delta, weights, x.shape, *how)], gradient
+        return [self.unit.input_gradient(p.execute, delta, weights, *how)], gradient
+
+
+class ConvOperator(_ProductOperator):
     def __post_init__(self) -> None:
         n = self.node
         assert isinstance(n, ConvNode)
-        self.unit = Conv(self.number, self.reads[0], self.formats, n.kernel, n.stride, n.padding, n.bias)
+        self.unit: Conv = Conv(self.number, self.reads[0], self.formats, n.kernel, n.stride, n.padding, n.bias)
 
     def first(self, seed: int) -> np.ndarray:
         fan_in = self.unit.kernel**2 * self.shapes[0][2]
@@ -136,41 +155,14 @@ class ConvOperator(_Computing):
         weights = first_weights(fan_in, self.shape[2], self.formats.weights, key)
         return weights if self.unit.bias else weights[:-1]
 
-    def forward(self, p: Pass, reads: Words, weights: Any, running: Any) -> tuple[np.ndarray, Any]:
-        return self.unit.forward(p.execute, reads[0], weights, p.rounding, p.key(Role.ACTIVATION)), None
 
-    def backward(self, p: Pass, delta: np.ndarray, kept: Kept, weights: Any) -> Gradients:
-        (x,), (below,) = kept.reads, self.belows
-        gradient = self.unit.weight_gradient(p.execute, x, delta, p.rounding, p.key(Role.GRADIENT))
-        if below is None:
-            return [None], gradient
-        mask = x > 0 if self.positive else None
-        dx = self.unit.input_gradient(p.execute, delta, weights, x.shape, mask, below, p.rounding, p.key(Role.DELTA))
-        return [dx], gradient
-
-
-class DenseOperator(_Computing):
-    learns = True
-
+class DenseOperator(_ProductOperator):
     def __post_init__(self) -> None:
         self.unit = Dense(self.number, self.reads[0], self.formats)
 
     def first(self, seed: int) -> np.ndarray:
         key = tensor_key(seed, 0, SLOTS * self.number, Role.INIT)
         return first_weights(self.shapes[0][0], self.shape[0], self.formats.weights, key)
-
-    def forward(self, p: Pass, reads: Words, weights: Any, running: Any) -> tuple[np.ndarray, Any]:
-        return self.unit.forward(p.execute, reads[0], weights, p.rounding, p.key(Role.ACTIVATION)), None
-
-    def backward(self, p: Pass, delta: np.ndarray, kept: Kept, weights: Any) -> Gradients:
-        (x,), (below,) = kept.reads, self.belows
-        gradient = self.unit.weight_gradient(p.execute, x, delta, p.rounding, p.key(Role.GRADIENT))
-        if below is None:
-            return [None], gradient
-        mask = x > 0 if self.positive else None
-        return [
-            self.unit.input_gradient(p.execute, delta, weights, mask, below, p.rounding, p.key(Role.DELTA))
-        ], gradient
 
 
 class BatchNormOperator(_Computing):

@@ -1,8 +1,5 @@
 """Merges streams fairly."""
 
-from functools import reduce
-from operator import or_
-
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -14,7 +11,7 @@ FOUR = 4  # words selected from at once
 
 
 class Arbiter(wiring.Component):
-    """One transfer a cycle from ``count`` streams, in turn; the same stream every ``pause`` cycles at most.
+    """One transfer a cycle from ``count`` streams, in turn; the same stream every ``PAUSE`` cycles at most.
 
     Latency: ``LATENCY`` cycles from an input's valid to ``o.valid`` when nobody else asks. A stalled output holds what it has.
 
@@ -25,9 +22,9 @@ class Arbiter(wiring.Component):
     """
 
     LATENCY = 4
+    PAUSE = 3  # the choice is made two cycles before the input's transfer
 
-    def __init__(self, shape, count: int, pause: int = 3):
-        self.pause = pause  # at least 3: the choice is made two cycles before the input's transfer
+    def __init__(self, shape, count: int):
         self.count = count
         self.shape = shape
         self.output = data.StructLayout({"value": shape, "source": range(max(2, count))})
@@ -45,18 +42,12 @@ class Arbiter(wiring.Component):
         chosen_valid = Signal()
         chosen = Signal(ceil_log2(max(2, self.count)))
         grant = Signal(self.count)  # the choice, one bit for each input
-        resting = [batch, grant]
-        for age in range(self.pause - 3):
-            late = Signal(self.count, name=f"served_{age}")
-            with m.If(advance):
-                m.d.sync += late.eq(resting[-1])
-            resting.append(late)
         rest = Signal(self.count)
         asking = Signal(self.count)
         pick = Signal.like(chosen)
         m.d.comb += [
             rest.eq(Cat(batch[n] & batch[:n].any() for n in range(self.count))),
-            asking.eq(Cat(i.valid for i in self.i) & ~reduce(or_, resting)),
+            asking.eq(Cat(i.valid for i in self.i) & ~(batch | grant)),
         ]
         for n in reversed(range(self.count)):
             with m.If(batch[n]):

@@ -5,11 +5,7 @@ import numpy as np
 from cocotb.triggers import RisingEdge, gather
 
 from tb.kit import Stream, collect, generator, guard, send, start
-from tb.models import setting
-
-
-def draw(rng, i, count):
-    return {field: rng.integers(0, 1 << width, count) for field, width in i.widths.items()}
+from tb.models import draw, setting
 
 
 async def watch(inputs, taken):

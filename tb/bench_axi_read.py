@@ -3,22 +3,21 @@
 import cocotb
 from cocotb.triggers import RisingEdge, gather
 
-from spec.axi import Axi, JobError, bursts, refusal
-from tb.axi_memory import ORIGINS, Ends, Memory, columns, isolate, jobs_around_pages, open_window
-from tb.kit import Stream, collect, cycles, generator, guard, load_spec, send, start
+from spec.axi import JobError, bursts, refusal
+from tb import axi_checks
+from tb.axi_checks import check_overlap, check_pace
+from tb.axi_memory import ORIGINS, columns, isolate, jobs_around_pages, open_window
+from tb.kit import Stream, collect, cycles, generator, guard, send
 from tb.models import setting
 
 
 async def begin(dut, **how):
-    rng, spec = generator(), load_spec(Axi)
-    await start(dut)
-    memory = Memory(dut, spec, rng, **how)
-    open_window(dut)
+    begun = await axi_checks.begin(dut, **how)
     cocotb.start_soon(guard(Stream(dut, "o")))
-    return rng, spec, memory, Ends(dut)
+    return begun
 
 
-async def play(dut, rng, memory, ends, jobs, stall=0.0):
+async def play(dut, spec, rng, memory, ends, jobs, stall=0.0):
     """Bricks that come of ``jobs``, of which none is refused."""
     count = sum(bricks for _, bricks in jobs)
     _, got = await gather(
@@ -34,7 +33,7 @@ async def brings_what_memory_holds(dut, stall, origin, late):
     rng, spec, memory, ends = await begin(dut, origin=origin, stall=stall, latency=7, late=late)
     cocotb.start_soon(isolate(dut, generator()))
     jobs = jobs_around_pages(spec, rng, origin)
-    got = await play(dut, rng, memory, ends, jobs, stall)
+    got = await play(dut, spec, rng, memory, ends, jobs, stall)
     assert got == [brick for job in jobs for brick in memory.read(*job)]
     assert memory.bursts == [burst for job in jobs for burst in bursts(spec, *job)]
     assert ends.errors == [JobError.NONE] * len(jobs)
@@ -58,7 +57,7 @@ async def reports_what_the_bus_fails(dut, stall):
         else:
             memory.failing[address] = 1  # EXOKAY is no failure
         expected.append(error)
-    got = await play(dut, rng, memory, ends, jobs, stall)
+    got = await play(dut, spec, rng, memory, ends, jobs, stall)
     assert len(got) == sum(bricks for _, bricks in jobs)
     assert ends.errors == expected
 
@@ -89,24 +88,12 @@ async def refuses_jobs_outside_the_window(dut, stall, inside):
 
 @cocotb.test(timeout_time=5, timeout_unit="ms")
 async def takes_a_beat_in_every_cycle(dut):
-    rng, spec, memory, ends = await begin(dut)
-    memory.latency = max(1, min(50, spec.burst_beats * (spec.outstanding - 1) - 5))  # what the others hide
-    half = 64 * spec.brick_bytes
-    jobs = [(0, 64), (half, 64)] if spec.burst_beats >= 4 else [(0, 128)]  # the next job's check takes three cycles
-    await play(dut, rng, memory, ends, jobs)
-    took = memory.beat_times[-1] - memory.beat_times[0] + 1
-    dut._log.info(f"{len(memory.beat_times)} beats in {took} cycles at latency {memory.latency}, {memory.most} outstanding")
-    assert took == len(memory.beat_times)
+    await check_pace(dut, await begin(dut), play)
 
 
 @cocotb.test(timeout_time=5, timeout_unit="ms")
 async def overlaps_jobs(dut):
-    rng, spec, memory, ends = await begin(dut, latency=50)
-    jobs = [(n * 8 * spec.brick_bytes, 1) for n in range(24)]
-    await play(dut, rng, memory, ends, jobs)
-    took = memory.beat_times[-1] - memory.beat_times[0] + 1
-    dut._log.info(f"{len(jobs)} jobs of one brick in {took} cycles at latency 50, {memory.most} outstanding")
-    assert memory.most == spec.outstanding
+    await check_overlap(dut, await begin(dut, latency=50), play)
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

@@ -3,18 +3,11 @@
 import cocotb
 from cocotb.triggers import RisingEdge, gather
 
-from spec.axi import Axi, JobError, bursts, refusal
-from tb.axi_memory import ORIGINS, Ends, Memory, columns, isolate, jobs_around_pages, open_window, random_bricks
-from tb.kit import Stream, cycles, generator, load_spec, send, start
+from spec.axi import JobError, bursts, refusal
+from tb.axi_checks import begin, check_overlap, check_pace
+from tb.axi_memory import ORIGINS, columns, isolate, jobs_around_pages, open_window, random_bricks
+from tb.kit import Stream, cycles, generator, send
 from tb.models import setting
-
-
-async def begin(dut, **how):
-    rng, spec = generator(), load_spec(Axi)
-    await start(dut)
-    memory = Memory(dut, spec, rng, **how)
-    open_window(dut)
-    return rng, spec, memory, Ends(dut)
 
 
 async def play(dut, spec, rng, memory, ends, jobs, stall=0.0, good=None):
@@ -87,24 +80,12 @@ async def refuses_jobs_outside_the_window(dut, stall, inside):
 
 @cocotb.test(timeout_time=5, timeout_unit="ms")
 async def sends_a_beat_in_every_cycle(dut):
-    rng, spec, memory, ends = await begin(dut)
-    memory.latency = max(1, min(50, spec.burst_beats * (spec.outstanding - 1) - 5))  # what the others hide
-    half = 64 * spec.brick_bytes
-    jobs = [(0, 64), (half, 64)] if spec.burst_beats >= 4 else [(0, 128)]  # the next job's check takes three cycles
-    await play(dut, spec, rng, memory, ends, jobs)
-    took = memory.beat_times[-1] - memory.beat_times[0] + 1
-    dut._log.info(f"{len(memory.beat_times)} beats in {took} cycles at latency {memory.latency}, {memory.most} outstanding")
-    assert took == len(memory.beat_times)
+    await check_pace(dut, await begin(dut), play)
 
 
 @cocotb.test(timeout_time=5, timeout_unit="ms")
 async def overlaps_jobs(dut):
-    rng, spec, memory, ends = await begin(dut, latency=50)
-    jobs = [(n * 8 * spec.brick_bytes, 1) for n in range(24)]
-    await play(dut, spec, rng, memory, ends, jobs)
-    took = memory.beat_times[-1] - memory.beat_times[0] + 1
-    dut._log.info(f"{len(jobs)} jobs of one brick in {took} cycles at latency 50, {memory.most} outstanding")
-    assert memory.most == spec.outstanding
+    await check_overlap(dut, await begin(dut, latency=50), play)
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

@@ -6,7 +6,7 @@ from cocotb.triggers import RisingEdge, gather
 from cocotb.utils import get_sim_time
 
 from tb.kit import Stream, cycles, generator, send, start
-from tb.models import setting
+from tb.models import draw, setting
 
 
 class Taken:
@@ -27,16 +27,13 @@ class Taken:
             if dut.valid.value:
                 self.items.append((now, int(dut.source.value), [int(field.value) for field in fields]))
 
-    def draw(self, rng, n, count):
-        return {field: rng.integers(0, 1 << width, count) for field, width in self.inputs[n].widths.items()}
-
 
 @cocotb.test(timeout_time=2, timeout_unit="ms")
 @cocotb.parametrize(stall=[0.0, 0.5, 0.9])
 async def merges_without_loss(dut, stall):
     rng, taken = generator(), Taken(dut)
     await start(dut)
-    items = [taken.draw(rng, n, int(rng.integers(20, 60))) for n in range(len(taken.inputs))]
+    items = [draw(rng, i, int(rng.integers(20, 60))) for i in taken.inputs]
     await gather(*(send(i, words, rng, stall) for i, words in zip(taken.inputs, items, strict=True)))
     await cycles(dut, 10)
     for n, sent in enumerate(items):
@@ -54,7 +51,7 @@ async def serves_all_in_one_round(dut):
     rng, taken = generator(), Taken(dut)
     await start(dut)
     count = 20
-    await gather(*(send(i, taken.draw(rng, n, count), rng) for n, i in enumerate(taken.inputs)))
+    await gather(*(send(i, draw(rng, i, count), rng) for i in taken.inputs))
     pace = max(len(taken.inputs), setting("pause"))
     assert taken.transfers[-1][0] - taken.transfers[0][0] < count * pace
 
@@ -73,7 +70,7 @@ async def begins_its_round_anew(dut):
         taken.transfers.clear()
         taken.items.clear()
         before = int(get_sim_time("ns"))
-        await gather(*(send(i, taken.draw(rng, n, 1), rng) for n, i in enumerate(taken.inputs)))
+        await gather(*(send(i, draw(rng, i, 1), rng) for i in taken.inputs))
         seen.add((int(get_sim_time("ns")) - before, tuple(n for _, n in taken.transfers)))
         await cycles(dut, setting("latency") + 1)
         assert [source for _, source, _ in taken.items] == [n for _, n in taken.transfers]

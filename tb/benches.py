@@ -41,7 +41,7 @@ UNITS = {
     "counters": Unit(component="hw.counters:Counters", arguments=CHIP, bench="bench_counters"),
     "arbiter": Unit(
         component="hw.arbiter:Arbiter",
-        arguments={"shape": "hw.layouts:item", "count": "chip.lanes", "pause": 5},
+        arguments={"shape": "hw.layouts:item", "count": "chip.lanes"},
         bench="bench_arbiter",
     ),
     "turns": Unit(

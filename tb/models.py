@@ -25,6 +25,11 @@ def put(dut: Any, prefix: str, **fields: int) -> None:
         getattr(dut, f"{prefix}__{field}").value = int(value)
 
 
+def draw(rng: np.random.Generator, stream: Stream, count: int) -> dict[str, np.ndarray]:
+    """Random words in every field, of unsigned ones."""
+    return {field: rng.integers(0, 1 << width, count) for field, width in stream.widths.items()}
+
+
 def pack(words: Sequence[int], width: int) -> int:
     """Bits of words of ``width`` bits, the first one lowest."""
     return sum((int(word) & (1 << width) - 1) << width * n for n, word in enumerate(words))
