@@ -5,6 +5,7 @@ functions for ctypes. Verilator spells the port ``o__valid`` as member ``o___05F
 """
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -30,14 +31,15 @@ def build_library(
     """Path of the shared library of module ``top`` of ``verilog`` behind ``wrapper``.
 
     Built under ``build/native/<digest>`` unless a library of the same Verilog, wrapper, headers beside the
-    wrapper, flags, tools and processor is there. ``control`` is a Verilator control file's text.
+    wrapper that it includes, flags, tools and processor is there. ``control`` is a Verilator control file's text.
     ``train`` runs a library of the same interface that notes which branches are taken, for the compiler to
     lay out the code by; it takes a second build. ``progress`` reports a build on standard error.
 
     Raises :class:`tb.toolchain.ToolError` naming a missing tool on one line, or with the
     end of the log of a tool that failed.
     """
-    sources = [wrapper, *sorted(wrapper.parent.glob("*.h"))]
+    headers = re.findall(r'^#include "(\w+\.h)"', wrapper.read_text(), re.MULTILINE)
+    sources = [wrapper, *(path for name in headers if (path := wrapper.parent / name).exists())]
     digest = toolchain.digest(
         verilog.read_text(), top, control, *(source.read_text() for source in sources), *VERILATE, OPTIMIZE, OBJECT_FLAGS,
         str(train is not None),
