@@ -35,8 +35,10 @@ def _build(netlist: Netlist, wrapper: Path, trainer: str, progress: bool) -> Pat
         return [sys.executable, "-m", trainer, str(netlist.spec), str(library)]
 
     source.write_text(verilog + "\n" + clocked(netlist))
-    control = shared_code(verilog)
-    return build_library(source, TOP, wrapper, control=control, train=train if trainer else None, progress=progress)
+    return build_library(
+        source, TOP, wrapper, name=netlist.top, control=shared_code(verilog), train=train if trainer else None,
+        progress=progress,
+    )  # fmt: skip
 
 
 def shared_code(verilog: str, unit: str = "group") -> str:
