@@ -19,6 +19,7 @@ from spec.product import MAX_SHIFT, ceil_div
 
 DESCRIPTOR_WORDS = 32
 DESCRIPTOR_BYTES = 4 * DESCRIPTOR_WORDS
+TAG_BITS = 16
 SCRATCH_BITS = 24  # of a scratchpad address or step in a descriptor, whatever the chip
 MAX_TAPS = 11  # of a window along one side
 MAX_STRIDE = 4
@@ -114,7 +115,7 @@ def _flag(name: str, doc: str = "") -> Field:
 HEAD = (
     Field("opcode", 8, min(Opcode), max(Opcode)),
     Field("wait", 4, doc="units (:class:`Unit`) that must be idle before the command is issued"),
-    Field("tag", 16, doc="given back with the command's events; the machine does not read it"),
+    Field("tag", TAG_BITS, doc="given back with the command's events; the machine does not read it"),
 )
 
 TRANSFER = (
