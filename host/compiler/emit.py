@@ -59,7 +59,11 @@ class Emitter:
     _running: dict[Unit, _Touched] = field(default_factory=dict)
 
     def host(
-        self, label: Label, function: Callable[[Context], None], reads: tuple[str, ...] = (), writes: tuple[str, ...] = ()
+        self,
+        label: Label,
+        function: Callable[[Context], None],
+        reads: tuple[str, ...] = (),
+        writes: tuple[str, ...] = (),
     ) -> None:
         """A step of the host, after all commands so far."""
         self.end()
@@ -103,13 +107,13 @@ class Emitter:
         memory: Bytes = (0, 0),
     ) -> None:
         """One command; ``reads`` and ``writes`` must cover the scratchpad it touches, ``memory`` the bytes."""
-        mine, unit = UNITS[opcode], _Touched(reads, writes, memory, opcode == Opcode.STORE)
+        mine, touches = UNITS[opcode], _Touched(reads, writes, memory, opcode == Opcode.STORE)
         wait = Unit(0)
         for other, touched in list(self._running.items()):
-            if other != mine and unit.disturbs(touched):
+            if other != mine and touches.disturbs(touched):
                 wait |= other
                 del self._running[other]
-        self._running[mine] = unit
+        self._running[mine] = touches
         self._commands.append(Command(opcode, dict(fields), label, wait))
 
     def fill(self, label: Label, span: Span) -> None:
@@ -117,6 +121,10 @@ class Emitter:
         for first, bricks in _pieces(span.bricks):
             fields = {"fill": 1, "scratch": span.base + first, "bricks": bricks, "count_1": 1, "count_2": 1}
             self.issue(Opcode.LOAD, label, fields, writes=(span,))
+
+    def fill_runs(self, label: Label, span: Span, offset: int, **shape: int) -> None:
+        """Zeros to runs in ``span``; ``shape`` as in a transfer."""
+        self.issue(Opcode.LOAD, label, {"fill": 1, "scratch": span.base + offset, **shape}, writes=(span,))
 
     def load(self, label: Label, tensor: Tensor, brick: int, span: Span, offset: int = 0, **shape: int) -> None:
         """Bricks of ``tensor`` from its ``brick`` on to ``offset`` in ``span``; ``shape`` as :func:`_transfer` has it."""

@@ -119,7 +119,9 @@ def _plan(e: Emitter, p: WindowedProduct) -> _Plan:
     return best
 
 
-def _job(e: Emitter, p: WindowedProduct, plan: _Plan, spans: dict[str, Span], block: Block, tile: Tile) -> Iterator[None]:
+def _job(
+    e: Emitter, p: WindowedProduct, plan: _Plan, spans: dict[str, Span], block: Block, tile: Tile
+) -> Iterator[None]:
     parity = tile.number % plan.depth
     operand, result = spans[f"a{parity}"], spans[f"c{parity}"]
     label = replace(p.label, tile=f"{tile} columns {block.brick * BRICK}+{block.columns}")

@@ -112,3 +112,18 @@ def estimate(chip: Chip, m: int, n: int, tiling: Tiling, tiles: int, segments: i
     rows = ceil_div(row_tile, chip.groups) * visit
     load = tiling.k_tile * ceil_div(tiling.columns * chip.lanes, BRICK) * load_cycles_per_brick(chip) + 12
     return n_tiles * ceil_div(m, row_tile) * tiles * max(rows, load) + load
+
+
+def column_choices(chip: Chip, n: int, segments: int, whole: bool) -> list[int]:
+    """Columns of a tile in a lane for products with segments; only all of them if ``whole``."""
+    room = chip.psum_depth // chip.lanes // segments
+    everything = ceil_div(n, chip.lanes)
+    if whole:
+        return [everything] if everything <= room else []
+    return [columns for columns in _columns(chip, n, False) if columns <= room]
+
+
+def row_limit(chip: Chip, n: int, segments: int) -> int:
+    """Rows of C that a chain of products can have."""
+    slots = chip.psum_depth // chip.lanes // (ceil_div(n, chip.lanes) * segments)
+    return chip.groups * min(ROW_SLOTS, slots)
