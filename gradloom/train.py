@@ -21,7 +21,7 @@ from spec.number import Rounding
     show_default=True,
     help="mlp, cnn (small, for digits), lenet5, gupta-cnn, gupta-cifar, resnet20 or vgg11.",
 )
-@click.option("--backend", type=click.Choice(["golden", "rtl"]), default="golden", show_default=True)
+@click.option("--backend", type=click.Choice(["golden", "rtl", "emulator"]), default="golden", show_default=True)
 @chip_option("sim64")
 @click.option("--epochs", type=int, help="[default: the network's; mlp 12, cnn 8]")
 @click.option("--steps", type=click.IntRange(1), help="Stop after so many steps in all.")
@@ -63,7 +63,7 @@ def train(
     later as if it had never stopped, whatever ended it.
     """
     from golden.layers import GoldenExecute
-    from gradloom.training import Keeping, phases_dict, run_golden, run_rtl
+    from gradloom.training import Keeping, phases_dict, run_golden, run_machine, run_rtl
     from host.datasets import load
     from host.rtl import RtlExecute
 
@@ -77,17 +77,26 @@ def train(
     if backend == "golden":
         with bars() as shown:
             result = run_golden(config, samples, shown, "golden", keeping=keeping)
+    elif backend == "emulator":
+        from host.driver import MEMORY, RING
+        from host.machines import EmulatedMachine
+
+        with bars() as shown:
+            machine = EmulatedMachine(chip, MEMORY, RING)
+            result = run_machine(config, samples, shown, f"emulator, chip {chip.name}", machine, check, keeping)
     else:
         from gradloom.machine import native_engine
 
-        with native_engine(chip) as machine, bars() as shown:
-            execute = RtlExecute(machine)
+        with native_engine(chip) as engine, bars() as shown:
+            execute = RtlExecute(engine)
             reference = GoldenExecute(width=chip.width, acc_width=chip.acc_width) if check else None
             result = run_rtl(config, samples, shown, f"RTL, chip {chip.name}", execute, reference, keeping)
     told: dict = {"data": data, "net": net, "backend": backend}
+    if backend != "golden":
+        told |= {"chip": chip.name, "lanes": chip.total_lanes}
     if execute:
-        told |= {"chip": chip.name, "lanes": chip.total_lanes, **phases_dict(execute)}
-    _tell(result, told, check and execute is not None, json_to)
+        told |= phases_dict(execute)
+    _tell(result, told, check and backend != "golden", json_to)
     if kept is not None and result.interrupted:
         err.print(f"kept: {kept}; go on with --resume {kept}")
     if result.differing_words:
@@ -109,12 +118,23 @@ def _config(net: str, seed: int, rounding: str, epochs: int | None, batch: int |
 
 def _tell(result: Result, told: dict, checked: bool, json_to: str | None) -> None:
     """A line for each epoch, and the same as JSON: a list of epochs."""
+    from gradloom.training import utilisation
+
     console = talk(json_to)
     for log in result.history:
         console.print(
             f"epoch {log.epoch + 1:2}  loss {log.loss:.4f}  test accuracy {log.accuracy:.4f}  {log.digest[:12]}"
         )
     if checked:
-        console.print(f"differing words: {result.differing_words} of {result.words_compared:,} compared")
+        first = f"; first: {result.first_difference}" if result.first_difference else ""
+        console.print(f"differing words: {result.differing_words} of {result.words_compared:,} compared{first}")
     settings = asdict(result.config)
-    write_json([{**told, **asdict(log), "config": settings} for log in result.history], json_to)
+    epochs = []
+    for log in result.history:
+        own = asdict(log)
+        if log.cycles:
+            own["utilisation"] = utilisation(log, told["lanes"])
+        else:
+            del own["cycles"]
+        epochs.append({**told, **own, "config": settings})
+    write_json(epochs, json_to)

@@ -15,10 +15,13 @@ from golden.layers import PHASES, GoldenExecute
 from golden.trainer import Config, EpochLog, Learner, Result, Samples, train
 from gradloom.console import err
 from host.backends import Machine
+from host.driver import Driver
+from host.machines import Backend
 from host.rtl import PhaseCounters, RtlExecute
 from host.trace import Recorder, Replay
 from spec.number import Rounding
 
+LINE = 50  # steps between two lines where no bar moves
 COARSE_FRAC = 3  # golden.trainer.COARSE: stochastic rounding still learns here, nearest does not
 
 
@@ -102,6 +105,31 @@ def run_rtl(
             on_epoch=after_epoch,
             **keeping.options(),
         )
+
+
+def run_machine(
+    config: Config, samples: Samples, shown: Progress, title: str, backend: Backend, check: bool, keeping: Keeping
+) -> Result:
+    """Training on a whole machine; with ``check`` golden takes every step beside it."""
+    driver = Driver(config.graph(samples), backend, check)
+    task = shown.add_task(title, total=config.epochs * steps(config, samples), note="")
+
+    def progress(done: int, total: int, loss: float) -> None:
+        words = f", {driver.first_difference}" if driver.first_difference else ""
+        shown.update(task, total=total, completed=done, note=f"loss {loss:.3f}{words}")
+        if not err.is_terminal and done % LINE == 0:  # where no bar moves
+            err.print(f"{title}: step {done} of {total}, loss {loss:.3f}{words}")
+
+    execute = GoldenExecute(backend.chip.width, backend.chip.acc_width)
+    with threadpool_limits(1):
+        return train(config, samples, network=driver, execute=execute, progress=progress, **keeping.options())
+
+
+def utilisation(log: EpochLog, lanes: int) -> dict[str, float]:
+    """By phase: share of the lanes' cycles, those of vector commands and transfers included, that multiplied."""
+    return {
+        phase: round(log.macs_done[phase] / (lanes * log.cycles[phase]), 4) for phase in PHASES if log.cycles.get(phase)
+    }
 
 
 def phases_dict(execute: RtlExecute) -> dict:

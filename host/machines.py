@@ -1,5 +1,6 @@
 """Machines that carry out descriptors beside a memory of their own: the emulator, and generated hardware in simulation."""
 
+import builtins
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -135,7 +136,7 @@ class Native(Protocol):
     chip: Chip
     bytes: np.ndarray
 
-    def load(self, ring: int, program: bytes) -> int: ...
+    def load(self, ring: int, program: builtins.bytes) -> int: ...
 
     def run(
         self, ring: int, count: int, head: int = 0, limit: int = ..., progress: Callable[[int], None] | None = None
