@@ -163,11 +163,17 @@ def _pieces(bricks: int) -> Iterator[tuple[int, int]]:
         yield first, min(RUN_BRICKS, bricks - first)
 
 
-def pipeline(jobs: Iterable[Iterator[None]]) -> None:
-    """Emits jobs so that each one's loads stand before the work of the one before is done, and its stores behind.
+def pipeline(jobs: Iterable[Iterator[None]], depth: int) -> None:
+    """Emits jobs so that one's loads and another's stores go on beside the work of the one between them.
 
-    A job emits its loads, yields, emits its work, yields, and emits its stores.
+    A job emits its loads, yields, emits its work, yields, and emits its stores. depth : how many jobs have buffers of
+    their own, in turn; with one they follow each other whole.
     """
+    if depth == 1:
+        for job in jobs:
+            for _ in job:
+                pass
+        return
     before: Iterator[None] | None = None
     present: Iterator[None] | None = None
     for following in jobs:

@@ -156,7 +156,7 @@ def emit_gradient(e: Emitter, g: Gradient, parts: Parts, cut: Blocks) -> None:
                     number += 1
                 chain += 1
 
-    pipeline(jobs())
+    pipeline(jobs(), cut.depth)
 
 
 def refuse(chip: Chip, g: Gradient, parts: Parts, cut: Blocks) -> DoesNotFit:

@@ -279,8 +279,14 @@ def emit_conv_gradient(e: Emitter, g: Gradient, kernel: Kernel) -> None:
     for y in sides(height, out_y, kernel.y, kernel.stride, kernel.padding):
         for x in sides(width, out_x, kernel.x, kernel.stride, kernel.padding):
             for some_x in parted(x, max(1, room)):
-                for some_y in parted(y, max(1, room // some_x.taps)):
+                for some_y in parted(y, max(1, min(room // some_x.taps, _lines_held(e.chip, y, some_x)))):
                     _emit_phase(e, g, kernel, some_y, some_x)
+
+
+def _lines_held(chip: Chip, y: Side, x: Side) -> int:
+    """Lines of taps whose rows of B a bank holds, for one line of A and the fewest columns."""
+    rows = chip.bank_depth // 2 // ceil_div(BRICK, chip.lanes)
+    return (rows - x.size - x.taps + 1) // x.pitch + 1
 
 
 def _emit_phase(e: Emitter, g: Gradient, kernel: Kernel, y: Side, x: Side) -> None:

@@ -40,7 +40,7 @@ class Side:
     def pitch(self) -> int:
         """From a line (or image) to the next, so that zeros before one are zeros behind the other."""
         low, high = self.met(0, self.size)
-        return max(self.size + self.taps - 1 - self.border, self.border + high - low, 1)
+        return max(self.size, self.size + self.taps - 1 - self.border, self.border + high - low, 1)
 
 
 def sides(size: int, outputs: int, kernel: int, stride: int, padding: int) -> list[Side]:

@@ -86,7 +86,7 @@ def emit_product(e: Emitter, p: WindowedProduct) -> None:
         bricks = min(plan.bricks, across - first)
         block = Block(first, bricks, min(channels, (first + bricks) * BRICK) - first * BRICK)
         p.load_b(block, spans["b"], spans["a0"])
-        pipeline(_job(e, p, plan, spans, block, tile) for tile in plan.tiles)
+        pipeline((_job(e, p, plan, spans, block, tile) for tile in plan.tiles), plan.depth)
 
 
 def _plan(e: Emitter, p: WindowedProduct) -> _Plan:

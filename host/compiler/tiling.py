@@ -57,8 +57,8 @@ def choose(
         if chained and columns * chip.lanes < n:
             continue
         k_room = min(chip.bank_depth // 2 // columns, chip.list_depth)
-        units = min(k_room // reduction.rows, chip.list_depth // BRICK // reduction.bricks)
-        if reduction.all_rows <= k_room and reduction.all_bricks <= chip.list_depth // BRICK:
+        units = k_room // reduction.rows
+        if reduction.all_rows <= k_room:
             k_tile, a_tile, tiles = reduction.all_rows, reduction.all_bricks, 1
         elif units:
             tiles = ceil_div(reduction.units + reduction.bias, units)
@@ -82,7 +82,7 @@ def choose(
         raise DoesNotFit(
             label.layer,
             f"{label.phase}: a tile of {reduction.rows} rows and {min(n, BRICK)} columns of B",
-            max(reduction.rows, reduction.bricks * BRICK),
+            reduction.rows,
             min(chip.list_depth, chip.bank_depth // 2),
             "words of a row list or bank",
             chip.name,
