@@ -1,5 +1,6 @@
 """Weight gradient of a convolution: slabs of lines, taps of the kernel as segments."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product as pairs
@@ -361,18 +362,19 @@ def _cost(parts: ConvParts, cut: Blocks) -> float:
     loaded = chains * parts.count() * (each["raw"] + each["b"] + each["raw"] / 4)
     nonzero = parts.slab * parts.x.size / 2
     computed = 0.0
-    for rows in cut.rows:
-        for columns in cut.columns:
-            in_lane = min(parts.columns, ceil_div(columns.count, chip.lanes))
-            tiles = ceil_div(columns.count, in_lane * chip.lanes)
-            slots = min(ROW_SLOTS, chip.psum_depth // chip.lanes // (in_lane * parts.segments))
-            row_tiles = ceil_div(rows.count, slots * chip.groups)
-            visit = max(
-                nonzero * in_lane * parts.segments,
-                1.4 * parts.slab * parts.line + 14,
-                in_lane * chip.lanes * parts.segments,
-            )
-            bank = parts.tile_rows * ceil_div(in_lane * chip.lanes, BRICK) * load_cycles_per_brick(chip)
-            visits = ceil_div(min(rows.count, slots * chip.groups), chip.groups)
-            computed += parts.count() * parts.slabs * tiles * row_tiles * max(visits * visit, bank)
+    slabs, rows_of_b = parts.count() * parts.slabs, parts.tile_rows
+    for columns, times in Counter(block.count for block in cut.columns).items():
+        in_lane = min(parts.columns, ceil_div(columns, chip.lanes))
+        tiles = ceil_div(columns, in_lane * chip.lanes)
+        slots = min(ROW_SLOTS, chip.psum_depth // chip.lanes // (in_lane * parts.segments))
+        visit = max(
+            nonzero * in_lane * parts.segments,
+            1.4 * parts.slab * parts.line + 14,
+            in_lane * chip.lanes * parts.segments,
+        )
+        bank = rows_of_b * ceil_div(in_lane * chip.lanes, BRICK) * load_cycles_per_brick(chip)
+        for rows, again in Counter(block.count for block in cut.rows).items():
+            row_tiles = ceil_div(rows, slots * chip.groups)
+            visits = ceil_div(min(rows, slots * chip.groups), chip.groups)
+            computed += times * again * slabs * tiles * row_tiles * max(visits * visit, bank)
     return max(loaded, computed) + loaded / 8 if cut.depth == 2 else loaded + computed
