@@ -6,7 +6,7 @@ from itertools import product as pairs
 
 from host.compiler.emit import Emitter, Span
 from host.compiler.gradient import Blocks, Channels, Gradient, blocks, buffers, emit_gradient, refuse
-from host.compiler.tiling import Reduction, choose, row_limit
+from host.compiler.tiling import COMMAND_CYCLES, Reduction, choose, memory_cycles, pipelined, row_limit
 from host.program import Label, Value
 from spec.chip import BRICK, Chip
 from spec.isa import Kind
@@ -151,11 +151,14 @@ def halved(most: int) -> list[int]:
 
 
 def _cost(parts: MatrixParts, cut: Blocks) -> float:
-    """Rough cycles, with more for blocks that leave groups without rows."""
-    g, chip = parts.g, parts.chip
-    loaded = g.x.rows * (g.x.row_bricks * len(cut.columns) + g.delta.row_bricks * len(cut.rows))
-    computed = 0.0
+    """Rough cycles at half of x nonzero."""
+    chip, count = parts.chip, parts.count()
+    each = parts.sizes(cut.row_bricks, cut.column_bricks)
     visits = sum(ceil_div(rows.count, chip.groups) for rows in cut.rows)
+    work = 0.0  # of all blocks, one part of each
     for columns in cut.columns:
-        computed += visits * max(g.x.rows / 2, 20.0 * parts.count()) * ceil_div(columns.count, chip.lanes)
-    return max(loaded, computed) + loaded / 8 if cut.depth == 2 else loaded + computed
+        work += visits * max(parts.part / 2, 20.0) * ceil_div(columns.count, chip.lanes)
+    chains = len(cut.rows) * len(cut.columns)
+    load = memory_cycles(chip, each["raw"] + each["b"])
+    store = memory_cycles(chip, max(block.count for block in cut.rows) * cut.column_bricks) / count
+    return pipelined(chains * count, load, work / chains + each["b"] + COMMAND_CYCLES, store, cut.depth)
