@@ -380,7 +380,7 @@ def _cost(parts: ConvParts, cut: Blocks) -> float:
             slots = row_slots(chip, rows, in_lane * parts.segments, False)
             row_tiles = ceil_div(rows, slots * chip.groups)
             visits = ceil_div(min(rows, slots * chip.groups), chip.groups)
-            product = parts.slabs * tiles * row_tiles * max(visits * visit, bank) + bank + COMMAND_CYCLES
+            product = parts.slabs * tiles * row_tiles * max(visits * visit, bank) + bank + visit / 3 + COMMAND_CYCLES
             work += times * again * product
     chains = len(cut.rows) * len(cut.columns)
     load = memory_cycles(chip, each["raw"] + each["b"])

@@ -128,13 +128,11 @@ def _cost(chip: Chip, p: WindowedProduct, plan: _Plan, blocks: int) -> float:
     tile = max(plan.tiles, key=p.window.rows)
     rows = p.window.rows(tile)
     tiling = choose(chip, p.label, rows, columns, p.reduction, p.mask is not None)
-    work = estimate(chip, rows, columns, tiling, ceil_div(p.b_rows, tiling.k_tile), 1)
+    work = estimate(chip, rows, columns, tiling, ceil_div(p.b_rows, tiling.k_tile), p.mask is not None)
     store = memory_cycles(chip, rows * plan.bricks)
     load = memory_cycles(chip, p.window.seen_bricks(tile.images, tile.lines)) + (store if p.mask is not None else 0)
     weights = memory_cycles(chip, p.b_rows * plan.bricks)
-    return blocks * (
-        weights + pipelined(len(plan.tiles), load, work / (2 if p.mask is not None else 1), store, plan.depth)
-    )
+    return blocks * (weights + pipelined(len(plan.tiles), load, work, store, plan.depth))
 
 
 def _job(
