@@ -60,14 +60,15 @@ class WindowedProduct:
     def sizes(self, bricks: int, images: int, lines: int, depth: int) -> dict[str, int]:
         """Buffers for blocks of ``bricks``, tiles of that size and so many tiles at once."""
         rows = images * lines * self.window.x.out
-        sizes = {"b": self.b_rows * bricks, "one": int(self.one is not None)}
+        sizes = {"b": self.b_rows * bricks}
         for i in range(depth):
             operand = self.window.seen_bricks(images, lines)
             sizes[f"a{i}"] = operand if i else max(operand, self.spare(bricks))
             sizes[f"c{i}"] = rows * bricks
             if self.mask is not None:
-                sizes[f"x{i}"] = rows * bricks
                 sizes[f"mask{i}"] = rows * ceil_div(bricks, BRICK)
+                sizes[f"x{i}"] = rows * bricks
+        sizes["one"] = int(self.one is not None)
         return {name: size for name, size in sizes.items() if size}
 
 
