@@ -1,6 +1,6 @@
 """One word of the vector unit: two multipliers, the scalars and sums of its channels, one Convert."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,7 +8,7 @@ from hw.convert import Converter
 from hw.logic import delayed
 from hw.multiplier import Multiplier
 from hw.vector_layouts import vector_modes
-from spec.chip import BRICK, Chip
+from spec.chip import Chip
 from spec.engine import Widths
 from spec.isa import SCALAR_WIDTH
 from spec.vector import beats
