@@ -108,6 +108,10 @@ def _window(rng: np.random.Generator, chip: Chip, f: dict[str, int]) -> dict[str
     bricks = int(rng.integers(1, 4))
     holes = int(rng.choice([1, 1, 2, 3, 4]))
     out_x, out_y = (int(side) for side in rng.integers(1, 7, 2))
+    lines = rng.random() < 0.15  # as taps: a window one position wide, over many lines
+    if lines:
+        in_x, out_x, holes = 1, 1, 1
+        in_y = int(rng.integers(12, 60))
     step_x = bricks + int(rng.integers(2))
     step_y = step_x * in_x + int(rng.integers(3))
     return {
@@ -123,8 +127,8 @@ def _window(rng: np.random.Generator, chip: Chip, f: dict[str, int]) -> dict[str
         "phase_x": int(rng.integers(holes)),
         "phase_y": int(rng.integers(holes)),
         "stride": int(rng.integers(1, 5)) if holes == 1 else 1,
-        "taps_x": int(rng.integers(1, 6)),
-        "taps_y": int(rng.integers(1, 6)),
+        "taps_x": 1 if lines else int(rng.integers(1, 6)),
+        "taps_y": int(rng.integers(12, 60)) if lines else int(rng.integers(1, 6)),
         "step_x": step_x * int(rng.choice([1, -1])) % chip.scratch_bricks,
         "step_y": step_y,
         "step_b": step_y * in_y + int(rng.integers(3)),
