@@ -271,6 +271,11 @@ def head_places() -> tuple[Place, ...]:
 LAYOUT = {opcode: (*head_places(), *places(fields)) for opcode, fields in FIELDS.items()}
 
 
+def brick_bytes(chip: Chip) -> int:
+    """Bytes of a brick in memory, where a word takes two, or four on chips of more than 16 bits."""
+    return BRICK * (2 if chip.width <= 16 else 4)
+
+
 def entry_bricks(chip: Chip) -> int:
     """Bricks of one channel's scalars: s0 and s1 of 18 bits, s2 of ``acc_width``, lowest bits first."""
     return ceil_div(2 * SCALAR_WIDTH + chip.acc_width, BRICK * chip.width)
@@ -334,4 +339,8 @@ def fault(chip: Chip, descriptor: bytes) -> tuple[ErrorCode, str]:
         value = values[place.field.name]
         if not low <= value <= high:
             return ErrorCode.FIELD, f"{opcode.name.lower()}: {place.field.name} must be {low} to {high}, not {value}"
+    if "address" in values and values["address"] % brick_bytes(chip):
+        multiple = brick_bytes(chip)
+        reason = f"{opcode.name.lower()}: address must be a multiple of {multiple}, not {values['address']}"
+        return ErrorCode.FIELD, reason
     return ErrorCode.NONE, ""
