@@ -27,7 +27,7 @@ MACHINE_CHIPS = {
     for chip in (
         replace(CHIPS["tiny"], scratch_depth=256),
         replace(CASE_CHIPS["3x8w18"], scratch_depth=128),
-        replace(CASE_CHIPS["1x2w8"], scratch_depth=1024, bank_depth=256),
+        replace(CASE_CHIPS["1x2w8"], scratch_depth=1024, bank_depth=256, list_depth=64),
         replace(CASE_CHIPS["1x16w16"], scratch_depth=256, bank_depth=256),
     )
 }
@@ -198,7 +198,7 @@ def draw(rng: np.random.Generator, chip: Chip, commands: int, only: Callable[[Co
                     # What belongs together waits for its predecessor.
                     waits = wait if number == 0 or wait == 0 and opcode == Opcode.PRODUCT else ALL
                     tag = (len(case.descriptors) + number) % 0xFFF0
-                    descriptor = encode(opcode, wait=waits, tag=tag, **in_range(chip, values))
+                    descriptor = encode(opcode, wait=waits, tag=tag, **values)
                     issue(tried, descriptor)
                     batch.append(descriptor)
             except ValueError:
@@ -208,16 +208,6 @@ def draw(rng: np.random.Generator, chip: Chip, commands: int, only: Callable[[Co
             break
     case.descriptors += ending(case.layout)
     return case.solved()
-
-
-def in_range(chip: Chip, values: Values) -> Values:
-    """Scratchpad addresses wrapped."""
-    return {
-        name: value % chip.scratch_bricks
-        if name == "scratch" or name.endswith("_base") and name != "index_base"
-        else int(value)
-        for name, value in values.items()
-    }
 
 
 def issue(emulator: Emulator, descriptor: bytes) -> None:

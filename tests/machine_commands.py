@@ -71,7 +71,7 @@ class Commands:
             "address": first + size * self.small(0, (end - first) // size - bricks),
         }
         if opcode == Opcode.LOAD and self.often(0.15):
-            values |= {"fill": 1, "address": int(self.rng.integers(1 << 32)) if self.often(0.5) else values["address"]}
+            values |= {"fill": 1, "address": size * int(self.rng.integers((1 << 32) // size))}
         return values
 
     def table(self, address: int, entries: int, scratch: int) -> Values:
@@ -112,6 +112,15 @@ class Commands:
             "step_b": self.step(in_y * abs(line)),
         }
 
+    def inside(self, window: Values) -> Values:
+        """Changes that give each row of a window a tap inside."""
+        changed = {"dilation": 1, "phase_x": 0, "phase_y": 0}
+        for axis in "xy":
+            origin = max(window[f"origin_{axis}"], 1 - window[f"taps_{axis}"])
+            last = origin + (window[f"out_{axis}"] - 1) * window["stride"]
+            changed |= {f"origin_{axis}": origin, f"in_{axis}": max(1, last + self.small(1, 4))}
+        return changed
+
     def vector(self, kind: Kind) -> Values:
         bricks = self.small(1, int(self.rng.choice([1, 3, 9])))
         count = self.small(1, int(self.rng.choice([1, 6, 30])))
@@ -119,7 +128,7 @@ class Commands:
             "kind": kind,
             "count": count,
             "bricks": bricks,
-            "u_base": self.anywhere(),
+            "u_base": self.anywhere() - self.chip.scratch_bricks * self.often(0.3),
             "v_base": self.anywhere(),
             "out_base": self.anywhere(),
             "table_base": self.anywhere(),
@@ -136,13 +145,15 @@ class Commands:
                 values["gate"] &= values["has_v"]
                 if self.often(0.3):  # in place
                     name = "u" if self.often(0.5) else "v"
-                    values |= {"out_base": values[f"{name}_base"], "out_stride": values[f"{name}_stride"]}
+                    values |= {"out_base": values[f"{name}_base"] % self.chip.scratch_bricks, "out_stride": values[f"{name}_stride"]}
             case Kind.REDUCE:
                 values |= {"has_v": self.often(0.7), "start": self.often(0.7), "convert": self.often(0.5)}
                 if values["has_v"] and self.often(0.4):  # squares
                     values |= {"v_base": values["u_base"], "v_stride": values["u_stride"]}
             case Kind.MAX | Kind.MAX_BACK | Kind.MEAN:
                 values |= self.window(bricks)
+                if kind == Kind.MAX:
+                    values |= self.inside(values)
                 values["count"] = self.small(1, 2 * values["out_x"] * values["out_y"])
             case Kind.TRANSPOSE:
                 blocks, lines = ceil_div(count, BRICK), self.small(1, 3)
@@ -225,7 +236,7 @@ class Commands:
             "n": n,
             **view,
             **cut,
-            "a_base": self.anywhere(),
+            "a_base": self.anywhere() - self.chip.scratch_bricks * self.often(0.3),
             "a_bricks": bricks,
             "a_tail": tail,
             "tap_k": channels,
