@@ -196,7 +196,7 @@ def draw(rng: np.random.Generator, chip: Chip, commands: int, only: Callable[[Co
             try:
                 for number, (opcode, values) in enumerate(wanted):
                     # What belongs together waits for its predecessor.
-                    waits = wait if number == 0 or wait == 0 and opcode == Opcode.PRODUCT else ALL
+                    waits = wait if number == 0 or (wait == 0 and opcode == Opcode.PRODUCT) else ALL
                     tag = (len(case.descriptors) + number) % 0xFFF0
                     descriptor = encode(opcode, wait=waits, tag=tag, **values)
                     issue(tried, descriptor)

@@ -145,7 +145,10 @@ class Commands:
                 values["gate"] &= values["has_v"]
                 if self.often(0.3):  # in place
                     name = "u" if self.often(0.5) else "v"
-                    values |= {"out_base": values[f"{name}_base"] % self.chip.scratch_bricks, "out_stride": values[f"{name}_stride"]}
+                    values |= {
+                        "out_base": values[f"{name}_base"] % self.chip.scratch_bricks,
+                        "out_stride": values[f"{name}_stride"],
+                    }
             case Kind.REDUCE:
                 values |= {"has_v": self.often(0.7), "start": self.often(0.7), "convert": self.often(0.5)}
                 if values["has_v"] and self.often(0.4):  # squares

@@ -73,18 +73,23 @@ class Player:
             raise CaseFailed(f"{title}: {wrong}; {case.how}; {self.culprit(case)}")
         self.tally.cases += 1
 
-    def run(self, case: Case) -> Outcome:
-        """The program on the machine's memory; raises MachineStuck."""
+    def prepare(self, case: Case) -> NativeMachine:
+        """A machine with the case's memory and windows; made at the first case."""
         if self.machine is None:
             self.machine = NativeMachine(self.chip, self.library, case.layout.size)
-        machine, (write_first, write_end) = self.machine, case.layout.write
+        machine = self.machine
         machine.bytes[:] = case.memory
         machine.behave(case.how)
-        machine.set_windows(case.layout.read, (write_first, write_end))
+        machine.mend()
+        machine.set_windows(case.layout.read, case.layout.write)
         machine.write("watchdog", WATCHDOG)
         machine.write("control", int(Control.CLEAR))
         machine.take_events()
-        return machine.run(RING, case.entries, case.head, LIMIT)
+        return machine
+
+    def run(self, case: Case) -> Outcome:
+        """The program; raises MachineStuck."""
+        return self.prepare(case).run(RING, case.entries, case.head, LIMIT)
 
     def differs(self, case: Case) -> str:
         """What is wrong, in words; nothing if nothing is."""
