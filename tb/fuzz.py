@@ -6,9 +6,9 @@ import numpy as np
 
 from spec.axi import ADDRESS_BITS
 from spec.chip import BRICK, Chip
-from spec.isa import DESCRIPTOR_BYTES, LAYOUT, ErrorCode, IsaError, Opcode, Place, Unit, encode, fault
+from spec.isa import DESCRIPTOR_BYTES, LAYOUT, ErrorCode, IsaError, Opcode, Place, encode, fault
+from tb.programs import ALL
 
-ALL = int(Unit.LOAD | Unit.STORE | Unit.PRODUCT | Unit.VECTOR)
 Window = tuple[int, int]  # first byte, and the first behind the last
 
 

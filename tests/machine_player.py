@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from engine_player import CaseFailed
-from machine_cases import MACHINE_CHIPS, RING, Case, draw
+from machine_cases import MACHINE_CHIPS
 
 from golden.emulator_product import ProductOutcome
 from golden.emulator_transfer import TransferOutcome
@@ -26,6 +26,7 @@ from spec.registers import Control, Status
 from tb.native import build as native_build
 from tb.native.machine import build_machine
 from tb.native.machine_host import MachineStuck, NativeMachine, Outcome
+from tb.programs import RING, Case, draw
 
 LIMIT = 3_000_000  # cycles of a program
 WATCHDOG = 50_000
