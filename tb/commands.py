@@ -207,7 +207,8 @@ class Commands:
         half, room = chip.bank_depth // 2, chip.psum_depth // chip.lanes
         masked = self.often(0.3)
         seg_x, seg_y = (1, 1) if masked or self.often(0.6) else (self.small(1, 3), self.small(1, 3))
-        slabs, bias, bricks, tail = self.often(0.25), self.often(0.3), self.small(1, 3), self.small(1, BRICK)
+        slabs, bricks, tail = self.often(0.25), self.small(1, 3), self.small(1, BRICK)
+        bias = self.often(0.3) * (not slabs)
         view = self.window(bricks)
         taps, channels = view["taps_x"] * view["taps_y"], BRICK * (bricks - 1) + tail
         if self.often(0.4):  # a plain matrix
@@ -280,7 +281,7 @@ class Commands:
         if slabs:
             rows = k + reach + self.small(0, 2)
             return {"k": rows * slabs, "k_tile": rows, "a_tile": all_bricks, "words": k}
-        if channels % BRICK == 0 and self.often(0.5):
+        if (channels % BRICK == 0 or (taps == 1 and not bias)) and self.often(0.5):
             a_tile = self.small(1, all_bricks)
             return {"k": k, "k_tile": min(k, a_tile * BRICK), "a_tile": a_tile, "words": a_tile * BRICK}
         some = self.small(1, taps)
