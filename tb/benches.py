@@ -58,6 +58,8 @@ UNITS = {
     "convert": Unit(component="hw.convert:Converter", arguments={"spec": "widths.convert"}, bench="bench_convert"),
     "axi_read": Unit(component="hw.axi_read:AxiReader", arguments={"spec": "spec.axi:axi"}, bench="bench_axi_read"),
     "axi_write": Unit(component="hw.axi_write:AxiWriter", arguments={"spec": "spec.axi:axi"}, bench="bench_axi_write"),
+    "load": Unit(component="hw.load:Load", arguments=CHIP | {"spec": "spec.axi:axi"}, bench="bench_load"),
+    "store": Unit(component="hw.store:Store", arguments=CHIP | {"spec": "spec.axi:axi"}, bench="bench_store"),
     "keyed": Unit(component="hw.keyed:Keyed", bench="bench_keyed"),
 }
 
