@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
-from spec.axi import ADDRESS_BITS
+from spec.axi import ADDRESS_BITS, axi
 from spec.chip import BRICK, Chip
 from spec.number import Rounding
 from spec.product import MAX_SHIFT, ceil_div
@@ -284,6 +284,11 @@ def record_bricks(chip: Chip) -> int:
     return ceil_div(2 * chip.acc_width, BRICK * chip.width)
 
 
+def address_multiple(chip: Chip) -> int:
+    """Bytes of a brick in memory, which addresses there are multiples of."""
+    return axi(chip).brick_bytes
+
+
 def encode(opcode: Opcode, wait: Unit | int = 0, tag: int = 0, **values: int) -> bytes:
     """A descriptor; fields that are not given are zero, or their least where zero is not legal.
 
@@ -337,4 +342,9 @@ def fault(chip: Chip, descriptor: bytes) -> tuple[ErrorCode, str]:
         value = values[place.field.name]
         if not low <= value <= high:
             return ErrorCode.FIELD, f"{opcode.name.lower()}: {place.field.name} must be {low} to {high}, not {value}"
+        if place.field.name == "address" and value % address_multiple(chip):
+            return (
+                ErrorCode.FIELD,
+                f"{opcode.name.lower()}: address must be a multiple of {address_multiple(chip)}, not {value}",
+            )
     return ErrorCode.NONE, ""
