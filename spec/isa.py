@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
-from spec.axi import ADDRESS_BITS, axi
+from spec.axi import ADDRESS_BITS
 from spec.chip import BRICK, Chip
 from spec.number import Rounding
 from spec.product import MAX_SHIFT, ceil_div
@@ -274,6 +274,11 @@ def head_places() -> tuple[Place, ...]:
 LAYOUT = {opcode: (*head_places(), *places(fields)) for opcode, fields in FIELDS.items()}
 
 
+def brick_bytes(chip: Chip) -> int:
+    """Bytes of a brick in memory, where a word takes two, or four on chips of more than 16 bits."""
+    return BRICK * (2 if chip.width <= 16 else 4)
+
+
 def entry_bricks(chip: Chip) -> int:
     """Bricks of one channel's scalars: s0 and s1 of 18 bits, s2 of ``acc_width``, lowest bits first."""
     return ceil_div(2 * SCALAR_WIDTH + chip.acc_width, BRICK * chip.width)
@@ -282,11 +287,6 @@ def entry_bricks(chip: Chip) -> int:
 def record_bricks(chip: Chip) -> int:
     """Bricks of one channel's sums, of u and of u*v, ``acc_width`` bits each, lowest bits first."""
     return ceil_div(2 * chip.acc_width, BRICK * chip.width)
-
-
-def address_multiple(chip: Chip) -> int:
-    """Bytes of a brick in memory, which addresses there are multiples of."""
-    return axi(chip).brick_bytes
 
 
 def encode(opcode: Opcode, wait: Unit | int = 0, tag: int = 0, **values: int) -> bytes:
@@ -342,9 +342,8 @@ def fault(chip: Chip, descriptor: bytes) -> tuple[ErrorCode, str]:
         value = values[place.field.name]
         if not low <= value <= high:
             return ErrorCode.FIELD, f"{opcode.name.lower()}: {place.field.name} must be {low} to {high}, not {value}"
-        if place.field.name == "address" and value % address_multiple(chip):
-            return (
-                ErrorCode.FIELD,
-                f"{opcode.name.lower()}: address must be a multiple of {address_multiple(chip)}, not {value}",
-            )
+    if "address" in values and values["address"] % brick_bytes(chip):
+        multiple = brick_bytes(chip)
+        reason = f"{opcode.name.lower()}: address must be a multiple of {multiple}, not {values['address']}"
+        return ErrorCode.FIELD, reason
     return ErrorCode.NONE, ""
