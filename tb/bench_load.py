@@ -9,7 +9,6 @@ from tb.axi_memory import ORIGINS, PAGE, PAGES, Memory
 from tb.kit import Stream, cycles, generator, guard, load_spec, start
 from tb.transfers import LIMIT, allowed, command, plain, set_window, transfers
 
-
 # First and last byte: ordinary, cutting bricks, the ends of the address space, one byte, as after reset, the wrong way round.
 WINDOWS = (
     (ORIGINS[1] + PAGE, ORIGINS[1] + 2 * PAGE - 1),
@@ -110,7 +109,8 @@ async def stops_before_the_first_run_outside(dut, stall):
         assert written == expected(spec, memory, f, good, bits)
         assert all(window[0] <= at and at + n * spec.beat_bytes - 1 <= window[1] for at, n in memory.bursts)
         outside, inside = outside + (refused and bool(good)), inside + (not refused)
-    assert outside > 0 and inside > 0
+    assert outside > 0
+    assert inside > 0
 
 
 @cocotb.test(timeout_time=20, timeout_unit="ms")
@@ -119,7 +119,7 @@ async def knows_the_ends_of_the_window(dut, case):
     """Every place of a run around both ends, those of the address space among them."""
     window = WINDOWS[case]
     origin = max(at for at in ORIGINS if at <= window[0])
-    rng, spec, memory, scratchpad = await begin(dut, window=window, origin=origin)
+    _rng, spec, _memory, scratchpad = await begin(dut, window=window, origin=origin)
     size, refusals = spec.brick_bytes, 0
     for end in (window[0], window[1] + 1):
         for n in range(-3, 3):
@@ -145,7 +145,8 @@ async def ends_when_the_bus_fails(dut, stall):
         memory.failing[0] = int(Resp.EXOKAY)  # no failure
         written, error = await play(dut, scratchpad, f)
         assert error == ErrorCode.READ_BUS
-        assert len(written) % 3 == 0 and len(written) >= 3 * (run + 1)
+        assert len(written) % 3 == 0
+        assert len(written) >= 3 * (run + 1)
         memory.failing = {}
         _, error = await play(dut, scratchpad, f)
         assert error == ErrorCode.NONE
@@ -155,7 +156,7 @@ async def ends_when_the_bus_fails(dut, stall):
 @cocotb.parametrize(fill=[0, 1])
 async def stops_when_told(dut, fill):
     """In the middle: whole runs come to an end, far from all, and the unit goes on to the next command."""
-    rng, spec, memory, scratchpad = await begin(dut, latency=20)
+    _rng, _spec, memory, scratchpad = await begin(dut, latency=20)
     f = plain(0, 0, 4, 1 << 15, 0) | {"fill": fill}
     edge = RisingEdge(dut.clk)
     await command(Stream(dut, "command"), f, edge)
@@ -163,7 +164,8 @@ async def stops_when_told(dut, fill):
     dut.stop.value = 1
     for _ in range(1000):
         await edge
-    assert len(scratchpad.ended) == 1 and scratchpad.ended[0][0] == ErrorCode.NONE
+    assert len(scratchpad.ended) == 1
+    assert scratchpad.ended[0][0] == ErrorCode.NONE
     dut.stop.value = 0
     written, error = await play(dut, scratchpad, plain(0, 9, 2))
     assert error == ErrorCode.NONE
@@ -173,7 +175,7 @@ async def stops_when_told(dut, fill):
 @cocotb.test(timeout_time=20, timeout_unit="ms")
 async def keeps_the_bus_busy(dut):
     """Share of cycles with a beat, by the length of runs that lie apart; memory answers after 50 cycles."""
-    rng, spec, memory, scratchpad = await begin(dut, latency=50)
+    _rng, spec, memory, scratchpad = await begin(dut, latency=50)
     for bricks, least in ((1, 0.55), (2, 0.85), (4, 0.9), (16, 0.95)):
         count = 256 // bricks
         step = (PAGES * PAGE // spec.brick_bytes - bricks) // count
@@ -187,7 +189,7 @@ async def keeps_the_bus_busy(dut):
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def has_its_latency(dut):
-    rng, spec, memory, scratchpad = await begin(dut)
+    _rng, _spec, memory, scratchpad = await begin(dut)
     edge = RisingEdge(dut.clk)
     ar = Stream(dut, "ar")
     memory.stall = 1.0
