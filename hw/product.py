@@ -60,7 +60,7 @@ class ProductUnit(wiring.Component):
         chip = self.chip
         address = Widths(chip).brick_address
         m.submodules.sequencer = sequencer = Sequencer(chip)
-        m.submodules.queue = queue = RowQueue(chip.groups)
+        m.submodules.queue = queue = RowQueue(chip)
         m.submodules.counters = counters = Counters(chip)
         m.submodules.a_arbiter = a_arbiter = Arbiter(address, chip.groups)
         m.submodules.mask_arbiter = mask_arbiter = Arbiter(address, 2 * chip.groups)  # scans and finishes
@@ -77,7 +77,9 @@ class ProductUnit(wiring.Component):
             self.counters.eq(counters.values),
             counters.running.eq(sequencer.running),
             counters.final_left.eq(sequencer.final_left),
+            queue.command.eq(sequencer.command),
             queue.set.eq(sequencer.queue_set),
+            queue.set_over.eq(sequencer.queue_over),
             queue.set_half.eq(sequencer.queue_half),
             queue.set_next.eq(sequencer.queue_next),
             queue.set_limit.eq(sequencer.queue_limit),
@@ -102,6 +104,7 @@ class ProductUnit(wiring.Component):
             connect(m, group.c, c_arbiter.i[g])
             m.d.comb += [
                 group.command.eq(sequencer.command),
+                group.span.eq(sequencer.span),
                 group.restart.eq(sequencer.restart),
                 *join(group.tiles, sequencer.tiles),
                 sequencer.tile_done[g].eq(group.tile_done),

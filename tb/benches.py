@@ -34,7 +34,7 @@ UNITS = {
     "lanes": Unit(component="hw.lanes:Lanes", arguments=CHIP, bench="bench_lanes"),
     "drain": Unit(component="hw.drain:Drain", arguments=CHIP, bench="bench_drain"),
     "finish": Unit(component="hw.finish:Finish", arguments=CHIP, bench="bench_finish"),
-    "rowqueue": Unit(component="hw.rowqueue:RowQueue", arguments={"groups": "chip.groups"}, bench="bench_rowqueue"),
+    "rowqueue": Unit(component="hw.rowqueue:RowQueue", arguments=CHIP, bench="bench_rowqueue"),
     "scratchpad": Unit(
         component="hw.scratchpad:Scratchpad", arguments=CHIP | {"readers": 3, "writers": 3}, bench="bench_scratchpad"
     ),
