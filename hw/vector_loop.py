@@ -23,6 +23,7 @@ loop_item = data.StructLayout({
     "part_end": 1,  # of a channel's scalars or sums, the last brick
     "taps_end": 1,  # of a row
     "row_end": 1,  # last of the loop ROW
+    "channel_end": 1,  # last of a channel brick
 })
 
 
@@ -121,21 +122,27 @@ class VectorLoop(wiring.Component):
                 goes = goes | (rowlike & (following[ROW] | following[IMAGE_LINE]))
             count.drive(m, reload | (steps & following[CHANNEL : n + CHANNEL].any()), steps & goes)
 
+        # Kinds of items other than steps; signals of their own, as a choice hangs on them.
+        load, unload, flush = Signal(), Signal(), Signal()
         number = Signal(range(BRICK))  # of a channel that is loaded or unloaded, or of a brick in the last block
         second = Signal()  # of its two bricks
         part_end = Signal()
         over = Signal()  # no channel follows
         timer = Signal(range(WINDOW_SETUP + 1))
-        parts = Mux(item.load, load_parts, record_bricks(chip) > 1)
+        parts = Mux(load, load_parts, record_bricks(chip) > 1)
         m.d.comb += [
             part_end.eq(second | ~parts),
+            item.load.eq(load),
+            item.unload.eq(unload),
+            item.flush.eq(flush),
             item.part_end.eq(part_end),
             item.taps_end.eq(taps_end),
             item.row_end.eq(row),
+            item.channel_end.eq(rows_end),
         ]
-        with m.If(self.advance & (item.load | item.unload)):
+        with m.If(self.advance & (load | unload)):
             m.d.sync += second.eq(~part_end)
-        with m.If(self.advance & (((item.load | item.unload) & part_end) | item.flush)):
+        with m.If(self.advance & (((load | unload) & part_end) | flush)):
             m.d.sync += number.eq(number + 1)
 
         with m.FSM() as fsm:
@@ -153,7 +160,7 @@ class VectorLoop(wiring.Component):
                     with m.Else():
                         m.next = "STEP"
             with m.State("LOAD"):
-                m.d.comb += [item.valid.eq(1), item.load.eq(1)]
+                m.d.comb += [item.valid.eq(1), load.eq(1)]
                 with m.If(self.advance & part_end & number.all()):
                     m.next = "STEP"
             with m.State("STEP"):
@@ -170,7 +177,7 @@ class VectorLoop(wiring.Component):
                         with m.Elif(loads_again):
                             m.next = "LOAD"
             with m.State("UNLOAD"):
-                m.d.comb += [item.valid.eq(1), item.unload.eq(1)]
+                m.d.comb += [item.valid.eq(1), unload.eq(1)]
                 with m.If(self.advance & part_end & number.all()):
                     with m.If(over):
                         m.next = "IDLE"
@@ -179,7 +186,7 @@ class VectorLoop(wiring.Component):
                     with m.Else():
                         m.next = "STEP"
             with m.State("FLUSH"):
-                m.d.comb += [item.valid.eq(1), item.flush.eq(1)]
+                m.d.comb += [item.valid.eq(1), flush.eq(1)]
                 with m.If(self.advance & number.all()):
                     m.next = "IDLE"
         m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))

@@ -215,7 +215,8 @@ class VectorWalk(wiring.Component):
         computes = now.begins.any()
         absent = now.row_end & (at >= tail)  # a brick past the line's end
         seen = Mux(f["window"], inside, ~(f["transposes"] & absent))
-        last = Mux(f["transposes"], 1, Mux(f["masks"], now.row_end | block_end, now.taps_end & ~f["keeps"]))
+        result = Mux(f["single"], now.channel_end & ~f["keeps"], now.taps_end)
+        last = Mux(f["transposes"], 1, Mux(f["masks"], now.row_end | block_end, result))
         passes = Signal()
         pending = Signal()  # none of the row's taps has passed
         first = Signal()

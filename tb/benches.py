@@ -60,6 +60,7 @@ UNITS = {
     "axi_write": Unit(component="hw.axi_write:AxiWriter", arguments={"spec": "spec.axi:axi"}, bench="bench_axi_write"),
     "load": Unit(component="hw.load:Load", arguments=CHIP | {"spec": "spec.axi:axi"}, bench="bench_load"),
     "store": Unit(component="hw.store:Store", arguments=CHIP | {"spec": "spec.axi:axi"}, bench="bench_store"),
+    "vector": Unit(component="hw.vector:VectorUnit", arguments=CHIP, bench="bench_vector"),
     "keyed": Unit(component="hw.keyed:Keyed", bench="bench_keyed"),
 }
 
