@@ -188,7 +188,7 @@ RACES = [
     ),
     ([load(scratch=8), encode(Opcode.VECTOR, Unit.LOAD, **RELU)], None),
     ([load(scratch=9), encode(Opcode.VECTOR, **RELU)], None),
-    ([load(scratch=8), load(scratch=20), encode(Opcode.VECTOR, **RELU)], None),  # one unit's commands do not overlap
+    ([load(scratch=9), load(scratch=9), encode(Opcode.VECTOR, **RELU)], None),  # one unit's commands do not overlap
     ([load(scratch=100), encode(Opcode.VECTOR, **RELU)], "both touch scratchpad brick 100"),
     ([encode(Opcode.VECTOR, **RELU), load(scratch=100)], "load and vector that may still run both touch"),
     ([encode(Opcode.VECTOR, **RELU), store(scratch=100)], None),  # both only read
