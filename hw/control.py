@@ -39,33 +39,31 @@ class Control(wiring.Component):
     """
 
     def __init__(self):
-        super().__init__(
-            {
-                "start": In(1),
-                "abort": In(1),
-                "watchdog": In(REGISTER_BITS),
-                "moved": In(1),
-                "i": In(stream.Signature(item)),
-                "fetch_start": Out(1),
-                "fetch_stop": Out(1),
-                "fetch_idle": In(1),
-                "offer": Out(len(Unit)),
-                "accept": In(len(Unit)),
-                "done": In(len(Unit)),
-                "load_error": In(ERROR_BITS),
-                "store_error": In(ERROR_BITS),
-                "stop": Out(1),
-                "unit_reset": Out(1),
-                "running": Out(1),
-                "busy": Out(len(Unit)),
-                "reached": Out(outcome),
-                "error": Out(ERROR_BITS),
-                "error_index": Out(RING_BITS),
-                "events": Out(events),
-                "commands": Out(1),
-                "head": Out(RING_BITS),
-            }
-        )
+        super().__init__({
+            "start": In(1),
+            "abort": In(1),
+            "watchdog": In(REGISTER_BITS),
+            "moved": In(1),
+            "i": In(stream.Signature(item)),
+            "fetch_start": Out(1),
+            "fetch_stop": Out(1),
+            "fetch_idle": In(1),
+            "offer": Out(len(Unit)),
+            "accept": In(len(Unit)),
+            "done": In(len(Unit)),
+            "load_error": In(ERROR_BITS),
+            "store_error": In(ERROR_BITS),
+            "stop": Out(1),
+            "unit_reset": Out(1),
+            "running": Out(1),
+            "busy": Out(len(Unit)),
+            "reached": Out(outcome),
+            "error": Out(ERROR_BITS),
+            "error_index": Out(RING_BITS),
+            "events": Out(events),
+            "commands": Out(1),
+            "head": Out(RING_BITS),
+        })
 
     def elaborate(self, platform):
         m = Module()
@@ -123,13 +121,18 @@ class Control(wiring.Component):
                         self.i.ready.eq(unitless | issued.any()),
                     ]
                     with m.If(ends):
-                        m.d.comb += self.reached.ended.eq(1)
-                        m.next = "IDLE"
+                        m.next = "CLOSE"
             with m.State("DRAIN"):
                 with m.If(self._stopped(m, late, concluding, dropping)):
                     m.next = "IDLE"
-                with m.Elif(~self.busy.any()):
+                with m.Elif(~self.busy.any() & self.fetch_idle):
                     m.d.comb += concluding.eq(1)
+                    m.next = "IDLE"
+            with m.State("CLOSE"):  # behind END, for descriptors that were asked for ahead
+                with m.If(self._stopped(m, late, concluding, dropping)):
+                    m.next = "IDLE"
+                with m.Elif(self.fetch_idle):
+                    m.d.comb += self.reached.ended.eq(1)
                     m.next = "IDLE"
         m.d.comb += [
             self.fetch_stop.eq(~fsm.ongoing("RUN")),

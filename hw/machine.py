@@ -48,15 +48,13 @@ class Machine(wiring.Component):
     def __init__(self, chip: Chip, target: str | None = None):
         self.chip = chip
         self.target = target
-        super().__init__(
-            {
-                "ctl": In(control_bus),
-                "mem": Out(memory_bus(axi(chip))),
-                "irq": Out(1),
-                "events": Out(events),
-                "counters": Out(data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS))),
-            }
-        )
+        super().__init__({
+            "ctl": In(control_bus),
+            "mem": Out(memory_bus(axi(chip))),
+            "irq": Out(1),
+            "events": Out(events),
+            "counters": Out(data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS))),
+        })
 
     def elaborate(self, platform):
         m = Module()
@@ -129,7 +127,10 @@ class Machine(wiring.Component):
             connect(m, write, port)
         first = READERS["product"]
         for n in range(ProductUnit.READERS):
-            m.d.comb += [product.valid[n].eq(scratchpad.valid[first + n]), product.bricks[n].eq(scratchpad.bricks[first + n])]
+            m.d.comb += [
+                product.valid[n].eq(scratchpad.valid[first + n]),
+                product.bricks[n].eq(scratchpad.bricks[first + n]),
+            ]
         m.d.comb += [
             store.valid.eq(scratchpad.valid[READERS["store"]]),
             store.brick.eq(scratchpad.bricks[READERS["store"]]),
