@@ -98,7 +98,7 @@ class Machine(wiring.Component):
             self._window(store.window, settings, "write"),
             control.watchdog.eq(settings.watchdog),
             control.start.eq(registers.control[Bits.START.bit_length() - 1]),
-            control.abort.eq(registers.control[Bits.ABORT.bit_length() - 1]),
+            control.cancel.eq(registers.control[Bits.ABORT.bit_length() - 1]),
             tallies.clear.eq(registers.control[Bits.CLEAR.bit_length() - 1]),
         ]
 
@@ -152,7 +152,7 @@ class Machine(wiring.Component):
             registers.reached.eq(control.reached),
             registers.error.eq(control.error),
             registers.error_index.eq(control.error_index),
-            registers.advance.eq(control.commands),
+            registers.advance.eq(control.advance),
             registers.head.eq(control.head),
             registers.counters.eq(tallies.values),
             self.irq.eq(registers.irq),
