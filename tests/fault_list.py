@@ -1,6 +1,7 @@
 """The planted faults: what a designer could get wrong, each as one change of one file.
 
-``chip`` is the smallest chip of ``tests/engine_cases.py`` whose cases show it.
+``chip`` is the smallest chip of ``tests/engine_cases.py`` whose cases show it. A fault of a unit that the engine does not
+hold names the unit whose ``bench`` must catch it instead.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ class Fault:
     old: str
     new: str
     chip: str = "1x2w8"
+    bench: str = ""  # of :data:`tb.benches.UNITS`; the engine's cases if empty
 
     @property
     def unit(self) -> str:
@@ -131,4 +133,42 @@ FAULTS = (
     Fault("keyed: round constant missing", "hw/keyed.py", "low.eq(mixed ^ constant)", "low.eq(mixed)"),
     Fault("multiplier: an operand loses its sign", "hw/multiplier.py", "b_in = Signal(self.b.shape()",
           "b_in = Signal(len(self.b)"),
+    # Vector unit
+    Fault("vector_loop: sums are not loaded for the next channels", "hw/vector_loop.py",
+          "with m.If(over):\n                        m.next = \"IDLE\"\n                    with m.Elif(loads_again):",
+          "with m.If(over):\n                        m.next = \"IDLE\"\n                    with m.Elif(0):", bench="vector"),
+    Fault("vector_loop: a window's rows end with their line", "hw/vector_loop.py",
+          "taps_end & (row | rowlike) & line", "taps_end & row & line", bench="vector"),
+    Fault("vector_walk: rounding index of the position before", "hw/vector_walk.py",
+          "begins(6, *rows), index_row)", "begins(6, TAP), index_row)", bench="vector"),
+    Fault("vector_walk: a row without a tap inside gives nothing", "hw/vector_walk.py",
+          "~computes | seen | last |", "~computes | seen |", bench="vector"),
+    Fault("vector_walk: first tap is the first that is read or not", "hw/vector_walk.py",
+          "pending.eq(first & ~passes)", "pending.eq(0)", bench="vector"),
+    Fault("vector_walk: last block of a line too long", "hw/vector_walk.py", "(at >= tail)", "(at > tail)", bench="vector"),
+    Fault("vector_window: holes count as taps", "hw/vector_window.py", "(phase == 0) & (at >= 0)", "(at >= 0)",
+          bench="vector"),
+    Fault("vector_window: the position's upper end", "hw/vector_window.py", "at[:-1] < self.size", "at[:-1] <= self.size",
+          bench="vector"),
+    Fault("vector_port: asks without room", "hw/vector_port.py", "skid.i.valid.eq(self.i.valid & ~ahead[-1])",
+          "skid.i.valid.eq(self.i.valid)", bench="vector"),
+    Fault("vector_port: answers of before a reset count", "hw/vector_port.py", "answers.i.valid.eq(self.valid & self.open)",
+          "answers.i.valid.eq(self.valid)", bench="vector"),
+    Fault("vector_lane: gate lets zero through", "hw/vector_lane.py", "positive.eq(~self.v[-1] & self.v.any())",
+          "positive.eq(~self.v[-1])", bench="vector"),
+    Fault("vector_lane: sum goes on into the next row", "hw/vector_lane.py", "Mux(self.clear_3, 0, sum_3)", "sum_3",
+          bench="vector"),
+    Fault("vector_lane: relu on the sum's sign alone", "hw/vector_lane.py", "modes.relu & converter.o.p.word[-1]",
+          "modes.relu", bench="vector"),
+    Fault("vector_scale: rounding index of a beat", "hw/vector_scale.py", "lane_index.eq(index_4 + n)", "lane_index.eq(index_4)",
+          bench="vector"),
+    Fault("vector_scale: sums of u of the lane before", "hw/vector_scale.py", 'delayed(m, lane_3, 1, "lane_4")',
+          'delayed(m, lane_3, 2, "lane_4")', bench="vector"),
+    Fault("vector_brick: the last of equal words wins", "hw/vector_brick.py", "(word > best)", "(word >= best)", bench="vector"),
+    Fault("vector_brick: bits of the bricks before", "hw/vector_brick.py", "with m.Elif(step & here[0]):", "with m.Elif(0):",
+          bench="vector"),
+    Fault("vector_brick: block leaves mirrored", "hw/vector_brick.py", "words[last - n][last]", "words[n][last]", bench="vector"),
+    Fault("vector: results without a place", "hw/vector.py", "                & ~ahead[-1]\n", "", bench="vector"),
+    Fault("vector: done before the last write", "hw/vector.py", " | (ahead != ahead.init)", "", bench="vector"),
+    Fault("vector: ready too early after a reset", "hw/vector.py", "SETTLE = 10 ", "SETTLE = 1 ", bench="vector"),
 )  # fmt: skip

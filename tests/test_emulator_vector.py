@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from emulator_cases import Pad, base, fields, holed, window
 
 import golden.vector as tensor
 from golden.convert import convert
@@ -15,7 +16,6 @@ from spec.chip import CHIPS, Chip
 from spec.isa import Kind, Opcode, entry_bricks, record_bricks
 from spec.number import Rounding
 from spec.product import ceil_div
-from tests.emulator_cases import Pad, base, fields, holed, window
 
 CHIPS_TRIED = [
     replace(CHIPS["sim64"], scratch_depth=4096),
