@@ -140,7 +140,7 @@ class Player:
             if isinstance(event.outcome, TransferOutcome):
                 moved[event.opcode == Opcode.LOAD] += event.outcome.bytes // case.layout.brick_bytes
         wants = {
-            "commands": len([event for event in case.events if event.opcode != Opcode.END]),
+            "commands": len(case.events),
             "bricks_read": moved[True],
             "bricks_written": moved[False],
             "vector_saturations": sum(o.saturations for o in outcomes if isinstance(o, VectorOutcome)),
