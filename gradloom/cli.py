@@ -7,6 +7,7 @@ import click
 
 from gradloom.console import RefusingGroup, bars, err, talk, write_folder, write_json
 from gradloom.options import INTERRUPTED, chip_option, json_option, seed_option
+from gradloom.trace import trace
 from gradloom.train import train
 from spec.chip import Chip
 from spec.version import VERSION
@@ -100,6 +101,7 @@ def generate(unit: str, chip: Chip, folder: Path | None) -> None:
 
 
 main.add_command(train)
+main.add_command(trace)
 
 
 @main.command()

@@ -153,7 +153,7 @@ class Player:
 
     def culprit(self, case: Case) -> str:
         """The command behind the shortest failing beginning of the program, found by halving."""
-        low, high = 0, len(case.descriptors) - 2
+        low, high = 2, len(case.descriptors) - 2
         if not self.differs(case.prefix(high)):
             return "with another ending it does not show"
         while low < high:
@@ -162,7 +162,7 @@ class Player:
                 high = middle
             else:
                 low = middle + 1
-        if not low:
+        if low == 2 and self.differs(case.prefix(2)):
             return "nothing but loading and storing the scratchpad"
         opcode, fields = decode(case.descriptors[low - 1])
         kind = f" {Kind(fields['kind']).name}" if opcode == Opcode.VECTOR else ""

@@ -152,6 +152,7 @@ COMMANDS = (
     ("demo",),
     ("generate",),
     ("train",),
+    ("trace",),
     ("sim",),
     ("measure",),
     ("measure", "product"),
