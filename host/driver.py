@@ -10,7 +10,7 @@ from golden.graph import Graph, digest
 from golden.layers import PHASES, Formats
 from golden.network import StepResult
 from golden.optimizer import SgdPlan
-from golden.tally import PhaseTally, Tally
+from golden.tally import Tally
 from host.compiler import compile_predict, compile_step
 from host.machines import Backend, Ran
 from host.program import Program
@@ -198,7 +198,7 @@ class Driver:
                 tally.cycles[row.phase] = tally.cycles.get(row.phase, 0) + row.advance
             if row.phase not in PHASES or self.check or row.product is None:
                 continue
-            tally.phases[row.phase] = _added(tally.phases[row.phase], row.product)
+            tally.phases[row.phase] = tally.phases[row.phase].plus(row.product)
 
     def _compare(self, tally: Tally, program: Program, seen: Mapping[str, np.ndarray], step: int) -> None:
         for name, want in seen.items():
@@ -213,7 +213,3 @@ class Driver:
                 place = tuple(int(i) for i in np.argwhere(different)[0])
                 self.first_difference = Difference(step, name, place, int(got[place]), int(want[place]))
                 tally.first_difference = str(self.first_difference)
-
-
-def _added(a: PhaseTally, b: PhaseTally) -> PhaseTally:
-    return PhaseTally(**{name: value + getattr(b, name) for name, value in vars(a).items()})

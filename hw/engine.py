@@ -1,6 +1,6 @@
 """The engine: a product unit with a scratchpad of its own."""
 
-from amaranth.hdl import Module, Mux
+from amaranth.hdl import Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -45,11 +45,13 @@ class Engine(wiring.Component):
         m = Module()
         host = ProductUnit.READERS
         m.submodules.product = product = ProductUnit(self.chip, self.target)
-        m.submodules.scratchpad = scratchpad = Scratchpad(self.chip, readers=host + 1, target=self.target)
+        m.submodules.scratchpad = scratchpad = Scratchpad(self.chip, readers=host + 1, writers=2, target=self.target)
         connect(m, flipped(self.command), product.command)
         for reader in range(host):
             connect(m, product.read[reader], scratchpad.read[reader])
         connect(m, flipped(self.read), scratchpad.read[host])
+        connect(m, product.write, scratchpad.write[0])  # C goes first
+        connect(m, flipped(self.write), scratchpad.write[1])
         m.d.comb += [
             self.running.eq(product.running),
             self.done.eq(product.done),
@@ -58,10 +60,5 @@ class Engine(wiring.Component):
             *(product.bricks[reader].eq(scratchpad.bricks[reader]) for reader in range(host)),
             self.read_valid.eq(scratchpad.valid[host]),
             self.read_brick.eq(scratchpad.bricks[host]),
-            # C goes first.
-            product.write.ready.eq(1),
-            self.write.ready.eq(~product.write.valid),
-            scratchpad.write.valid.eq(product.write.valid | self.write.valid),
-            scratchpad.write.p.eq(Mux(product.write.valid, product.write.p, self.write.p)),
         ]
         return m
