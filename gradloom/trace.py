@@ -4,11 +4,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
+from rich.console import Console
 
 from gradloom.console import err, talk, write_folder, write_json
 from gradloom.options import chip_option, json_option, seed_option
 from spec.chip import Chip
-
 
 WIDTH = 120  # of a table where no terminal has one
 
@@ -62,7 +62,8 @@ def trace(
     title = f"{net} on {data}, batch {config.batch}, chip {chip.name} ({chip.total_lanes} lanes)"
     shares = [asdict(share) for share in result.shares]
     console = talk(json_to)
-    console.print(trace_table(title, shares), width=None if console.is_terminal else WIDTH)
+    wide = console if console.is_terminal else Console(file=console.file, width=WIDTH)
+    wide.print(trace_table(title, shares))
     for phase, share in result.convolutions.items():
         console.print(
             f"3x3 convolutions, first apart, {phase}: utilisation {share['mean']:.3f}, least {share['least']:.3f}"
