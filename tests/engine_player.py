@@ -122,9 +122,10 @@ class Player:
         count = min(k, int(self.rng.integers(2, 5)))
         cuts = [0, *sorted(self.rng.choice(np.arange(1, k), count - 1, replace=False).tolist()), k]
         saturations = 0
+        along = ceil_div(max(last - first for first, last in pairwise(cuts)), BRICK) + int(self.rng.integers(2))
         for first, last in pairwise(cuts):
             piece = replace(case, a=case.a[:, first:last], b=case.b[first:last])
-            p = replace(case.command, k=last - first, start=first == 0, finish=last == k)
+            p = replace(case.command, k=last - first, a_stride=along, start=first == 0, finish=last == k)
             if p.k_tile % BRICK:
                 p = replace(p, k_tile=min(p.k_tile, p.k))
             saturations += self._command(piece, p, want)
@@ -238,6 +239,7 @@ class Player:
         regions = {"a": case.a, "b": case.b, "c": np.zeros((p.m, p.n), int)}
         mask = None if case.mask is None or not p.masked else self._packed_mask(case.mask)
         lengths = {name: (len(region), ceil_div(region.shape[1], BRICK)) for name, region in regions.items()}
+        lengths["a"] = p.m, max(lengths["a"][1], p.a_stride)
         if mask is not None:
             lengths["mask"] = (len(mask), mask.shape[1])
         sizes = {name: rows * length for name, (rows, length) in lengths.items()}
@@ -245,7 +247,7 @@ class Player:
         strides = {}
         for name, (rows, length) in lengths.items():  # some rows lie apart
             gap = int(self.rng.integers(1, 4)) if self.rng.random() < 0.3 else 0
-            gap *= gap * (rows - 1) <= spare // 2
+            gap *= gap * (rows - 1) <= spare // 2 and not (name == "a" and p.a_stride)  # given where it must not change
             spare -= gap * (rows - 1)
             strides[name] = length + gap
             sizes[name] += gap * (rows - 1)

@@ -62,7 +62,7 @@ def test_unknown_key_is_refused(toml):
     refused(
         run("generate", "--chip", toml("lanez = 8\n")),
         "unknown chip key 'lanez'; known keys: name, groups, lanes, width, acc_width, bank_depth, list_depth, slots, "
-        "psum_depth, queue_depth, scratch_banks, scratch_depth",
+        "psum_depth, queue_depth, scratch_banks, scratch_depth, vector_words",
     )
 
 
