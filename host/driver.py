@@ -1,6 +1,7 @@
 """A network in a machine's memory: training steps, prediction, tensors by name, counters, and a check against golden."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,7 @@ class Driver:
     """
 
     def __init__(self, graph: Graph, backend: Backend, check: bool = False):
-        self.graph = graph
+        self.graph = copy(graph)  # it changes with the machine, the caller's does not
         self.backend = backend
         self.check = check
         self.first_difference: Difference | None = None
