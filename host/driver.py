@@ -51,7 +51,8 @@ class Driver:
         self.backend = backend
         self.check = check
         self.first_difference: Difference | None = None
-        self.last: tuple[Program, list[Ran]] | None = None  # of the last step or prediction
+        self.last: tuple[Program, list[Ran]] | None = None  # step or prediction
+        self.stepped: tuple[Program, list[Ran]] | None = None  # the last step
         self._compiled: dict[tuple, Program] = {}
         self._place: Program | None = None  # says where parameters lie
         self._running: dict[int, np.ndarray] = {}
@@ -119,6 +120,7 @@ class Driver:
             self.graph.step(execute, x, labels, plans, rounding, step)
             self.graph.observe = None
         results = self._execute(program, step, {"x": x, "labels": labels, "plans": plans})
+        self.stepped = self.last
         self._count(execute, program)
         if self.check:
             self._compare(execute, program, seen, step)
@@ -170,10 +172,10 @@ class Driver:
         return digest(of("weights", g.weights), of("velocity", g.velocity), of("running", g.running))
 
     def trace(self) -> list[Row]:
-        """Rows of the last step or prediction, one for each command."""
-        if self.last is None:
-            raise ValueError("nothing has run yet")
-        return rows(self.backend.chip, *self.last)
+        """Rows of the last step, one for each command."""
+        if self.stepped is None:
+            raise ValueError("no step has been taken yet")
+        return rows(self.backend.chip, *self.stepped)
 
     def _saturations(self) -> int:
         """Of the last step's vector commands."""

@@ -165,7 +165,7 @@ def test_counts_and_rows_are_those_of_the_commands(blobs):
     program, _ = d.last
     read = sum(row.bytes_read for row in rows)
     assert read > program.tensors["x"].size + program.tensors["out.9"].size
-    with pytest.raises(ValueError, match=r"^nothing has run yet$"):
+    with pytest.raises(ValueError, match=r"^no step has been taken yet$"):
         driver(blobs).trace()
 
 
