@@ -180,7 +180,7 @@ def test_descriptors_outside_the_window_are_fetch_errors():
 
 
 def test_products_of_a_chain_have_the_same_rows():
-    product = {"m": 2, "step_b": 1, "columns": 2, "rows": 4, "row_tile": 2}
+    product = {"m": 2, "step_b": 1, "columns": 2, "rows": 4, "row_tile": 2, "c_stride": 1}
     first = encode(Opcode.PRODUCT, start=1, **product)
     for change in ({"step_b": 2}, {"origin_x": 1}, {"rows": 2}):
         stop = [first, encode(Opcode.PRODUCT, finish=1, **(product | change)), END]
