@@ -60,7 +60,9 @@ class Check(wiring.Component):
         if field.name == "address":
             return bits[: exact_log2(brick_bytes(self.chip))].any()
         low, high = field.bounds(self.chip)
-        least, most = (-(1 << field.bits - 1), (1 << field.bits - 1) - 1) if field.signed else (0, (1 << field.bits) - 1)
+        least, most = (
+            (-(1 << field.bits - 1), (1 << field.bits - 1) - 1) if field.signed else (0, (1 << field.bits) - 1)
+        )
         flags = []
         if low > least:
             flags.append(~bits.any() if low == 1 else bits < low)

@@ -24,7 +24,7 @@ class Control(wiring.Component):
 
     Members
     -------
-    start, abort : pulses; a start begins when transfers and descriptors of an earlier run have ended
+    start, cancel : pulses; a start begins when transfers and descriptors of an earlier run have ended
     watchdog : cycles without ``moved`` after which the run fails; 0 is never
     moved : something did: a transfer on the memory's bus or of the scratchpad
     i : :py:`In(stream.Signature(item))`, the next command; taken as it is issued
@@ -33,39 +33,39 @@ class Control(wiring.Component):
     stop : transfers ask for no more
     unit_reset : for the product and the vector unit
     running, busy : a run, a unit's command
-    reached : pulses, how a run stopped; error, error_index : of the last that failed
+    reached : pulses, how a run stopped; error, error_index : if it failed, until the next start
     events : for tracing; one cycle late
-    commands, head : a pulse for each command issued, fences and the end too; the index behind it
+    commands : a pulse for each command issued, fences too
+    advance, head : the same for the end too; the index behind it
     """
 
     def __init__(self):
-        super().__init__(
-            {
-                "start": In(1),
-                "abort": In(1),
-                "watchdog": In(REGISTER_BITS),
-                "moved": In(1),
-                "i": In(stream.Signature(item)),
-                "fetch_start": Out(1),
-                "fetch_stop": Out(1),
-                "fetch_idle": In(1),
-                "offer": Out(len(Unit)),
-                "accept": In(len(Unit)),
-                "done": In(len(Unit)),
-                "load_error": In(ERROR_BITS),
-                "store_error": In(ERROR_BITS),
-                "stop": Out(1),
-                "unit_reset": Out(1),
-                "running": Out(1),
-                "busy": Out(len(Unit)),
-                "reached": Out(outcome),
-                "error": Out(ERROR_BITS),
-                "error_index": Out(RING_BITS),
-                "events": Out(events),
-                "commands": Out(1),
-                "head": Out(RING_BITS),
-            }
-        )
+        super().__init__({
+            "start": In(1),
+            "cancel": In(1),
+            "watchdog": In(REGISTER_BITS),
+            "moved": In(1),
+            "i": In(stream.Signature(item)),
+            "fetch_start": Out(1),
+            "fetch_stop": Out(1),
+            "fetch_idle": In(1),
+            "offer": Out(len(Unit)),
+            "accept": In(len(Unit)),
+            "done": In(len(Unit)),
+            "load_error": In(ERROR_BITS),
+            "store_error": In(ERROR_BITS),
+            "stop": Out(1),
+            "unit_reset": Out(1),
+            "running": Out(1),
+            "busy": Out(len(Unit)),
+            "reached": Out(outcome),
+            "error": Out(ERROR_BITS),
+            "error_index": Out(RING_BITS),
+            "events": Out(events),
+            "commands": Out(1),
+                "advance": Out(1),
+            "head": Out(RING_BITS),
+        })
 
     def elaborate(self, platform):
         m = Module()
@@ -123,19 +123,25 @@ class Control(wiring.Component):
                         self.i.ready.eq(unitless | issued.any()),
                     ]
                     with m.If(ends):
-                        m.d.comb += self.reached.ended.eq(1)
-                        m.next = "IDLE"
+                        m.next = "CLOSE"
             with m.State("DRAIN"):
                 with m.If(self._stopped(m, late, concluding, dropping)):
                     m.next = "IDLE"
-                with m.Elif(~self.busy.any()):
+                with m.Elif(~self.busy.any() & self.fetch_idle):
                     m.d.comb += concluding.eq(1)
+                    m.next = "IDLE"
+            with m.State("CLOSE"):  # behind END, for descriptors that were asked for ahead
+                with m.If(self._stopped(m, late, concluding, dropping)):
+                    m.next = "IDLE"
+                with m.Elif(self.fetch_idle):
+                    m.d.comb += self.reached.ended.eq(1)
                     m.next = "IDLE"
         m.d.comb += [
             self.fetch_stop.eq(~fsm.ongoing("RUN")),
             self.stop.eq(fsm.ongoing("IDLE") | fsm.ongoing("READY")),
             self.running.eq(~fsm.ongoing("IDLE")),
-            self.commands.eq(self.i.ready),
+            self.commands.eq(self.i.ready & ~ends),
+            self.advance.eq(self.i.ready),
             self.head.eq(self.i.p.following),
             self.reached.failed.eq(concluding),
         ]
@@ -152,11 +158,11 @@ class Control(wiring.Component):
 
     def _stopped(self, m, late, concluding, dropping):
         """An abort or the watchdog, in any state of a run; both drop what products and vector commands are under way."""
-        with m.If(self.abort):
+        with m.If(self.cancel):
             m.d.comb += [self.reached.aborted.eq(1), dropping.eq(1)]
         with m.Elif(late):
             m.d.comb += [concluding.eq(1), dropping.eq(1)]
-        return self.abort | late
+        return self.cancel | late
 
     def _judge(self, m, issued, late, concluding, coming):
         """Keeps what went wrong, and says it at the end: transfers first, the one issued earlier before the other."""
@@ -173,7 +179,7 @@ class Control(wiring.Component):
             m.d.sync += store_older.eq(~self.busy[LOAD])
         m.d.sync += wrong.eq((load_error != 0) | (store_error != 0))
         with m.If(self.start & ~self.running):
-            m.d.sync += [load_error.eq(0), store_error.eq(0)]
+            m.d.sync += [load_error.eq(0), store_error.eq(0), self.error.eq(0), self.error_index.eq(0)]
         with m.Elif(self.running & ~self.stop):
             for n, held, error in ((LOAD, load_error, self.load_error), (STORE, store_error, self.store_error)):
                 with m.If(self.done[n] & (error != 0)):
@@ -196,6 +202,6 @@ class Control(wiring.Component):
         left = Signal(REGISTER_BITS)
         on = Signal()
         m.d.sync += [on.eq(self.watchdog != 0), left.eq(left - 1)]
-        with m.If(~on | ~self.running | self.moved | self.commands | self.done.any()):
+        with m.If(~on | ~self.running | self.moved | self.advance | self.done.any()):
             m.d.sync += left.eq(self.watchdog)
         m.d.sync += late.eq(self.running & (late | (on & (left == 0))))

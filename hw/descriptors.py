@@ -45,28 +45,24 @@ class Descriptors(wiring.Component):
         self.chip = chip
         self.spec = spec
         self.target = target
-        super().__init__(
-            {
-                "start": In(1),
-                "stop": In(1),
-                "idle": Out(1),
-                "head": In(RING_BITS),
-                "base": In(ADDRESS_BITS),
-                "size": In(RING_BITS),
-                "window": In(window),
-                "o": Out(stream.Signature(item)),
-                "words": Out(descriptor),
-                "ar": Out(stream.Signature(axi_address)),
-                "r": In(stream.Signature(axi_read(spec))),
-            }
-        )
+        super().__init__({
+            "start": In(1),
+            "stop": In(1),
+            "idle": Out(1),
+            "head": In(RING_BITS),
+            "base": In(ADDRESS_BITS),
+            "size": In(RING_BITS),
+            "window": In(window),
+            "o": Out(stream.Signature(item)),
+            "words": Out(descriptor),
+            "ar": Out(stream.Signature(axi_address)),
+            "r": In(stream.Signature(axi_read(spec))),
+        })
 
     def elaborate(self, platform):
         m = Module()
         beat_bits = exact_log2(DESCRIPTOR_BYTES // self.spec.beat_bytes)
-        m.submodules.buffer = buffer = Bram(
-            width=self.spec.data_bits, depth=SLOTS << beat_bits, target=self.target
-        )
+        m.submodules.buffer = buffer = Bram(width=self.spec.data_bits, depth=SLOTS << beat_bits, target=self.target)
         complete = Signal(SLOTS)  # may be read out
         failed = Signal(SLOTS)
         taken = Signal()  # the slot that is read out is free again
@@ -100,8 +96,8 @@ class Descriptors(wiring.Component):
         m.d.sync += [
             due.eq(due + asked - ended),
             room.eq(room + taken - (asked | silent)),
-            self.idle.eq((due == 0) & ~self.ar.valid),
         ]
+        m.d.comb += self.idle.eq((due == 0) & ~self.ar.valid)
         with m.If(asked | silent):
             m.d.sync += slot.eq(slot + 1)
         with m.FSM():

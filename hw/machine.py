@@ -48,15 +48,13 @@ class Machine(wiring.Component):
     def __init__(self, chip: Chip, target: str | None = None):
         self.chip = chip
         self.target = target
-        super().__init__(
-            {
-                "ctl": In(control_bus),
-                "mem": Out(memory_bus(axi(chip))),
-                "irq": Out(1),
-                "events": Out(events),
-                "counters": Out(data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS))),
-            }
-        )
+        super().__init__({
+            "ctl": In(control_bus),
+            "mem": Out(memory_bus(axi(chip))),
+            "irq": Out(1),
+            "events": Out(events),
+            "counters": Out(data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS))),
+        })
 
     def elaborate(self, platform):
         m = Module()
@@ -100,7 +98,7 @@ class Machine(wiring.Component):
             self._window(store.window, settings, "write"),
             control.watchdog.eq(settings.watchdog),
             control.start.eq(registers.control[Bits.START.bit_length() - 1]),
-            control.abort.eq(registers.control[Bits.ABORT.bit_length() - 1]),
+            control.cancel.eq(registers.control[Bits.ABORT.bit_length() - 1]),
             tallies.clear.eq(registers.control[Bits.CLEAR.bit_length() - 1]),
         ]
 
@@ -129,7 +127,10 @@ class Machine(wiring.Component):
             connect(m, write, port)
         first = READERS["product"]
         for n in range(ProductUnit.READERS):
-            m.d.comb += [product.valid[n].eq(scratchpad.valid[first + n]), product.bricks[n].eq(scratchpad.bricks[first + n])]
+            m.d.comb += [
+                product.valid[n].eq(scratchpad.valid[first + n]),
+                product.bricks[n].eq(scratchpad.bricks[first + n]),
+            ]
         m.d.comb += [
             store.valid.eq(scratchpad.valid[READERS["store"]]),
             store.brick.eq(scratchpad.bricks[READERS["store"]]),
@@ -151,7 +152,7 @@ class Machine(wiring.Component):
             registers.reached.eq(control.reached),
             registers.error.eq(control.error),
             registers.error_index.eq(control.error_index),
-            registers.advance.eq(control.commands),
+            registers.advance.eq(control.advance),
             registers.head.eq(control.head),
             registers.counters.eq(tallies.values),
             self.irq.eq(registers.irq),

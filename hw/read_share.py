@@ -23,14 +23,12 @@ class ReadShare(wiring.Component):
     def __init__(self, spec: Axi, depth: int):
         self.spec = spec
         self.depth = depth  # bursts that both masters may have under way
-        super().__init__(
-            {
-                "masters_ar": In(stream.Signature(axi_address)).array(2),
-                "masters_r": Out(stream.Signature(axi_read(spec))).array(2),
-                "ar": Out(stream.Signature(axi_address)),
-                "r": In(stream.Signature(axi_read(spec))),
-            }
-        )
+        super().__init__({
+            "masters_ar": In(stream.Signature(axi_address)).array(2),
+            "masters_r": Out(stream.Signature(axi_read(spec))).array(2),
+            "ar": Out(stream.Signature(axi_address)),
+            "r": In(stream.Signature(axi_read(spec))),
+        })
 
     def elaborate(self, platform):
         m = Module()

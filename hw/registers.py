@@ -35,15 +35,13 @@ lite_answer = data.StructLayout({"resp": 2})
 lite_read = data.StructLayout({"data": REGISTER_BITS, "resp": 2})
 
 # The five channels as the master sees them; the slave has them the other way round.
-control_bus = wiring.Signature(
-    {
-        "aw": Out(stream.Signature(lite_address)),
-        "w": Out(stream.Signature(lite_write)),
-        "b": In(stream.Signature(lite_answer)),
-        "ar": Out(stream.Signature(lite_address)),
-        "r": In(stream.Signature(lite_read)),
-    }
-)
+control_bus = wiring.Signature({
+    "aw": Out(stream.Signature(lite_address)),
+    "w": Out(stream.Signature(lite_write)),
+    "b": In(stream.Signature(lite_answer)),
+    "ar": Out(stream.Signature(lite_address)),
+    "r": In(stream.Signature(lite_read)),
+})
 WRITABLE = {r.name: r.bits for r in REGISTERS if r.access in (Access.SETTING, Access.BOTH)}
 settings = data.StructLayout(WRITABLE)
 status = data.StructLayout({"running": 1, "busy": 4, "bus": 1})
@@ -70,21 +68,19 @@ class Registers(wiring.Component):
 
     def __init__(self, chip: Chip):
         self.chip = chip
-        super().__init__(
-            {
-                "ctl": In(control_bus),
-                "settings": Out(settings),
-                "control": Out(len(Control)),
-                "status": In(status),
-                "reached": In(outcome),
-                "error": In(ERROR_BITS),
-                "error_index": In(RING_BITS),
-                "advance": In(1),
-                "head": In(RING_BITS),
-                "counters": In(totals),
-                "irq": Out(1),
-            }
-        )
+        super().__init__({
+            "ctl": In(control_bus),
+            "settings": Out(settings),
+            "control": Out(len(Control)),
+            "status": In(status),
+            "reached": In(outcome),
+            "error": In(ERROR_BITS),
+            "error_index": In(RING_BITS),
+            "advance": In(1),
+            "head": In(RING_BITS),
+            "counters": In(totals),
+            "irq": Out(1),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -26,20 +26,18 @@ class Tallies(wiring.Component):
 
     def __init__(self, chip: Chip):
         self.chip = chip
-        super().__init__(
-            {
-                "clear": In(1),
-                "running": In(1),
-                "busy": In(len(Unit)),
-                "commands": In(1),
-                "brick_read": In(1),
-                "brick_written": In(1),
-                "vector_saturated": In(range(chip.vector_words + 1)),
-                "product_done": In(1),
-                "engine": In(data.ArrayLayout(COUNTER_BITS, len(COUNTERS))),
-                "values": Out(totals),
-            }
-        )
+        super().__init__({
+            "clear": In(1),
+            "running": In(1),
+            "busy": In(len(Unit)),
+            "commands": In(1),
+            "brick_read": In(1),
+            "brick_written": In(1),
+            "vector_saturated": In(range(chip.vector_words + 1)),
+            "product_done": In(1),
+            "engine": In(data.ArrayLayout(COUNTER_BITS, len(COUNTERS))),
+            "values": Out(totals),
+        })
 
     def elaborate(self, platform):
         m = Module()

@@ -7,12 +7,12 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
-from spec.chip import BRICK, Chip
-from spec.isa import VECTOR, Kind, entry_bricks
-from spec.vector import beats, is_address
-from tb.kit import Stream, cycles, generator, guard, load_ports, load_spec, start
+from spec.chip import Chip
+from spec.isa import VECTOR, Kind
+from spec.vector import is_address
+from tb.kit import Stream, generator, guard, load_ports, load_spec, start
 from tb.models import pack, serve, unpack
-from tb.vector_cases import Case, describe, draw, random_fields
+from tb.vector_cases import Case, describe, draw
 
 LATENCY = 4  # of the scratchpad
 LIMIT = 60_000  # cycles

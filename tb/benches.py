@@ -61,6 +61,9 @@ UNITS = {
     "load": Unit(component="hw.load:Load", arguments=CHIP | {"spec": "spec.axi:axi"}, bench="bench_load"),
     "store": Unit(component="hw.store:Store", arguments=CHIP | {"spec": "spec.axi:axi"}, bench="bench_store"),
     "vector": Unit(component="hw.vector:VectorUnit", arguments=CHIP, bench="bench_vector"),
+    "check": Unit(component="hw.check:Check", arguments=CHIP, bench="bench_check"),
+    "registers": Unit(component="hw.registers:Registers", arguments=CHIP, bench="bench_registers"),
+    "control": Unit(component="hw.control:Control", bench="bench_control"),
     "keyed": Unit(component="hw.keyed:Keyed", bench="bench_keyed"),
 }
 

@@ -16,8 +16,9 @@ def runs(spec: Axi, f: dict[str, int]) -> Iterator[tuple[int, int]]:
     for j in range(f["count_2"]):
         for i in range(f["count_1"]):
             bricks = j * f["memory_2"] + i * f["memory_1"]
-            yield (f["address"] + bricks * spec.brick_bytes) % (1 << 32), (
-                f["scratch"] + j * f["scratch_2"] + i * f["scratch_1"]
+            yield (
+                (f["address"] + bricks * spec.brick_bytes) % (1 << 32),
+                (f["scratch"] + j * f["scratch_2"] + i * f["scratch_1"]),
             )
 
 
