@@ -51,6 +51,7 @@ class Driver:
         self.backend = backend
         self.check = check
         self.first_difference: Difference | None = None
+        self.counters: dict[str, int] = {}  # the machine's, of all steps and predictions
         self.last: tuple[Program, list[Ran]] | None = None  # step or prediction
         self.stepped: tuple[Program, list[Ran]] | None = None  # the last step
         self._compiled: dict[tuple, Program] = {}
@@ -131,6 +132,9 @@ class Driver:
         program = self.program(len(x), None)
         results = self._execute(program, 0, {"x": x})
         self._count(execute, program)
+        if self.check:
+            self.graph.restore(self.state())
+            self._differs(execute, "logits", results["logits"], self.graph.predict(execute, x), 0)
         return results["logits"]
 
     def state(self) -> dict[str, np.ndarray]:
@@ -191,6 +195,9 @@ class Driver:
         )
         self._running = running
         self.last = program, self.backend.take()
+        for ran in self.last[1]:
+            for name, count in ran.counters.items():
+                self.counters[name] = self.counters.get(name, 0) + count
         return results
 
     def _count(self, tally: Tally, program: Program) -> None:
@@ -207,12 +214,14 @@ class Driver:
         for name, want in seen.items():
             if name not in program.tensors:
                 continue
-            got = self.read(name, program).reshape(want.shape)
-            different = got != want
-            tally.words_compared += want.size
-            count = int(np.count_nonzero(different))
-            tally.differing_words += count
-            if count and self.first_difference is None:
-                place = tuple(int(i) for i in np.argwhere(different)[0])
-                self.first_difference = Difference(step, name, place, int(got[place]), int(want[place]))
-                tally.first_difference = str(self.first_difference)
+            self._differs(tally, name, self.read(name, program).reshape(want.shape), want, step)
+
+    def _differs(self, tally: Tally, name: str, got: np.ndarray, want: np.ndarray, step: int) -> None:
+        different = got != want
+        tally.words_compared += want.size
+        count = int(np.count_nonzero(different))
+        tally.differing_words += count
+        if count and self.first_difference is None:
+            place = tuple(int(i) for i in np.argwhere(different)[0])
+            self.first_difference = Difference(step, name, place, int(got[place]), int(want[place]))
+            tally.first_difference = str(self.first_difference)
