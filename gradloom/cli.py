@@ -72,7 +72,7 @@ def demo(epochs: int | None, chip: Chip, seed: int, folder: Path, json_to: str |
     console.print(f"kept: {picture}, {folder / 'result.json'}")
     console.print(
         "next: gradloom measure product 512x512x512 --density 0.25\n"
-        "      gradloom train --backend rtl --rounding nearest --epochs 2 --check\n"
+        "      gradloom train --net cnn --backend rtl --steps 3 --check\n"
         "      gradloom generate --chip ecp5-64 -o build/rtl"
     )
     write_json(result, json_to)
