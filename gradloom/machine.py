@@ -12,7 +12,7 @@ from spec.netlist import Netlist
 from spec.version import VERSION
 from tb import toolchain
 from tb.native.engine import NativeEngine
-from tb.native.machine import build_engine, build_machine
+from tb.native.machine import build_engine
 
 UNITS = {"engine": Engine, "group": Group, "machine": Machine}
 SOURCES = ("hw", "spec")  # packages that decide what is emitted

@@ -9,7 +9,6 @@ from gradloom.console import err, talk, write_folder, write_json
 from gradloom.options import chip_option, json_option, seed_option
 from spec.chip import Chip
 
-
 WIDTH = 120  # of a table where no terminal has one
 
 
