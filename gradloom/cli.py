@@ -84,17 +84,19 @@ def demo(epochs: int | None, chip: Chip, seed: int, folder: Path, json_to: str |
 
 
 @main.command()
+@click.option("--unit", type=click.Choice(["engine", "machine"]), default="engine", show_default=True)
 @chip_option("ecp5-64")
-@click.option("-o", "--out", "folder", type=Path, help="Folder to write.  [default: build/rtl-CHIP]")
-def generate(chip: Chip, folder: Path | None) -> None:
+@click.option("-o", "--out", "folder", type=Path, help="Folder to write.  [default: build/rtl-CHIP, build/machine-CHIP]")
+def generate(unit: str, chip: Chip, folder: Path | None) -> None:
     """Write a chip's Verilog, its spec.json and a C header.
 
-    engine.v stands alone: plain Verilog, one module per distinct unit. A folder that holds files
-    of other origin is left untouched.
+    The engine computes matrix products; the machine is the whole accelerator, with its buses, that carries out commands in
+    memory. The Verilog stands alone: one module per distinct unit. A folder that holds files of other origin is
+    left untouched.
     """
     from gradloom.generate import generate as write
 
-    for path in write(chip, folder or BUILD / f"rtl-{chip.name}"):
+    for path in write(chip, folder or BUILD / f"{'rtl' if unit == 'engine' else unit}-{chip.name}", unit):
         click.echo(path)
 
 

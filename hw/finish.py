@@ -246,10 +246,10 @@ class Finish(wiring.Component):
         m.submodules.converter = converter = Converter(widths.convert)
         late = SUM_LATENCY + 1
         index = Signal(32, reset_less=True)
-        held_index = Signal(32, reset_less=True)  # the row's, while `row_index` may be the next segment's
-        with m.If(delayed(m, read & first, SUM_LATENCY - 1, "first_column", control=True)):
-            m.d.sync += held_index.eq(row_index)
-        m.d.sync += index.eq(held_index + delayed(m, column, SUM_LATENCY, "column"))
+        segment_index = Signal(32, reset_less=True)  # `row_index` of the segment whose sums arrive
+        with m.If(delayed(m, read & first, SUM_LATENCY - 1, "begun", control=True)):
+            m.d.sync += segment_index.eq(row_index)
+        m.d.sync += index.eq(segment_index + delayed(m, column, SUM_LATENCY, "column"))
         m.d.comb += [
             converter.shift.eq(command.shift),
             converter.rounding.eq(command.rounding),

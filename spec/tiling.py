@@ -195,6 +195,8 @@ def _check_tiling(chip: Chip, p: Product) -> None:
 def _check_agreement(chip: Chip, p: Product) -> None:
     if p.a_tile != _a_tile(p):
         raise ProductError(f"product: a_tile must be {_a_tile(p)} at k_tile {p.k_tile}, not {p.a_tile}")
+    if not p.slabs and p.b_tile != p.k_tile * p.b_stride:
+        raise ProductError(f"product: b_tile must be {p.k_tile * p.b_stride} without slabs, not {p.b_tile}")
     if p.row_tile != row_tile(chip, p):
         raise ProductError(f"product: row_tile must be {row_tile(chip, p)}, not {p.row_tile}")
 

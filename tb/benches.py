@@ -64,6 +64,13 @@ UNITS = {
     "check": Unit(component="hw.check:Check", arguments=CHIP, bench="bench_check"),
     "registers": Unit(component="hw.registers:Registers", arguments=CHIP, bench="bench_registers"),
     "control": Unit(component="hw.control:Control", bench="bench_control"),
+    "descriptors": Unit(
+        component="hw.descriptors:Descriptors", arguments=CHIP | {"spec": "spec.axi:axi"}, bench="bench_descriptors"
+    ),
+    "read_share": Unit(
+        component="hw.read_share:ReadShare", arguments={"spec": "spec.axi:axi", "depth": 12}, bench="bench_read_share"
+    ),
+    "tallies": Unit(component="hw.tallies:Tallies", arguments=CHIP, bench="bench_tallies"),
     "keyed": Unit(component="hw.keyed:Keyed", bench="bench_keyed"),
 }
 

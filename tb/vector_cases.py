@@ -32,27 +32,21 @@ def draw(rng: np.random.Generator, chip: Chip, kind: Kind, **given: int) -> Case
     """A command that golden accepts; ``given`` fields are not drawn."""
     while True:
         fields = random_fields(rng, chip, kind) | given
-        before = _words(rng, chip, (chip.scratch_bricks, BRICK))
+        taps = fields["taps_x"] * fields["taps_y"] if kind == Kind.MAX_BACK and rng.random() < 0.5 else 0
+        before = _words(rng, chip, (chip.scratch_bricks, BRICK), taps)
         _fill_tables(rng, chip, fields, before)
         after, touched = before.copy(), Touched(chip.scratch_bricks)
         try:
             outcome = vector(chip, fields, after, touched)
         except (EmulatorError, OverflowRefused):
             continue
-        in_place = kind == Kind.AFFINE and all(fields[f"out_{n}"] == fields[f"u_{n}"] for n in ("base", "stride"))
-        records = kind == Kind.REDUCE and not fields["start"]
-        both = touched.reads & touched.writes
-        if (
-            both.any()
-            and not in_place
-            and not (records and not fields["convert"] and _records_alone(chip, fields, both))
-        ):
+        if not _in_order(chip, fields, touched.reads & touched.writes):
             continue
         return Case(fields, before, after, int(touched.writes.sum()), outcome.saturations)
 
 
 def random_fields(rng: np.random.Generator, chip: Chip, kind: Kind) -> dict[str, int]:
-    """Any legal fields that agree, of a command that some thousand cycles carry out."""
+    """Legal fields that agree, of a command that some thousand cycles carry out."""
 
     def up_to(high: int) -> int:
         return int(rng.integers(1, high + 1))
@@ -65,8 +59,8 @@ def random_fields(rng: np.random.Generator, chip: Chip, kind: Kind) -> dict[str,
             f[field.name] = int(rng.integers(2))
     f |= {
         "kind": int(kind),
-        "count": up_to(int(rng.choice([2, 9, 40]))),
-        "bricks": up_to(int(rng.choice([1, 3, 10]))),
+        "count": up_to(int(rng.choice([2, 9, 40, 100]))),
+        "bricks": up_to(int(rng.choice([1, 3, 20]))),
         "shift": int(rng.integers(MAX_SHIFT + 1)) if rng.random() < 0.3 else int(rng.integers(chip.width)),
         "rounding": int(rng.choice(Rounding)),
         "key": int(rng.integers(1 << 32)),
@@ -98,12 +92,26 @@ def random_fields(rng: np.random.Generator, chip: Chip, kind: Kind) -> dict[str,
     return f
 
 
+def wild_fields(rng: np.random.Generator, chip: Chip, kind: Kind) -> dict[str, int]:
+    """Every field anywhere in its range, whether it agrees with the others or not; the numbers of rounds are small."""
+    f = {}
+    for field in VECTOR:
+        low, high = field.bounds(chip)
+        f[field.name] = int(rng.choice([low, high, int(rng.integers(low, high, endpoint=True))]))
+    rounds = {name: int(rng.integers(1, 9)) for name in ("count", "bricks", "lines", "taps_y")}
+    return f | rounds | {"kind": int(kind)}
+
+
 def _window(rng: np.random.Generator, chip: Chip, f: dict[str, int]) -> dict[str, int]:
     """A window with a stride, or with holes, over a small operand, its images apart."""
     in_x, in_y = (int(side) for side in rng.integers(1, 7, 2))
     bricks = int(rng.integers(1, 4))
     holes = int(rng.choice([1, 1, 2, 3, 4]))
     out_x, out_y = (int(side) for side in rng.integers(1, 7, 2))
+    lines = rng.random() < 0.15  # as taps: a window one position wide, over many lines
+    if lines:
+        in_x, out_x, holes = 1, 1, 1
+        in_y = int(rng.integers(12, 60))
     step_x = bricks + int(rng.integers(2))
     step_y = step_x * in_x + int(rng.integers(3))
     return {
@@ -119,21 +127,24 @@ def _window(rng: np.random.Generator, chip: Chip, f: dict[str, int]) -> dict[str
         "phase_x": int(rng.integers(holes)),
         "phase_y": int(rng.integers(holes)),
         "stride": int(rng.integers(1, 5)) if holes == 1 else 1,
-        "taps_x": int(rng.integers(1, 6)),
-        "taps_y": int(rng.integers(1, 6)),
+        "taps_x": 1 if lines else int(rng.integers(1, 6)),
+        "taps_y": int(rng.integers(12, 60)) if lines else int(rng.integers(1, 6)),
         "step_x": step_x * int(rng.choice([1, -1])) % chip.scratch_bricks,
         "step_y": step_y,
         "step_b": step_y * in_y + int(rng.integers(3)),
     }
 
 
-def _words(rng: np.random.Generator, chip: Chip, shape: tuple[int, ...]) -> np.ndarray:
-    """Any, small ones that may be places, and the ends of the range."""
+def _words(rng: np.random.Generator, chip: Chip, shape: tuple[int, ...], taps: int) -> np.ndarray:
+    """Any words, small ones and the ends of the range; places of ``taps`` and the ends alone if there are any."""
     limit = 1 << (chip.width - 1)
     style = rng.random(shape)
+    ends = rng.choice([-limit, limit - 1], shape)
+    if taps:
+        return np.where(style < 0.5, rng.integers(0, taps, shape), ends)
     words = rng.integers(-limit, limit, shape)
     words = np.where(style < 0.5, rng.integers(-2, 12, shape), words)
-    return np.where(style < 0.1, rng.choice([-limit, limit - 1], shape), words)
+    return np.where(style < 0.1, ends, words)
 
 
 def _fill_tables(rng: np.random.Generator, chip: Chip, f: dict[str, int], scratch: np.ndarray) -> None:
@@ -154,14 +165,23 @@ def _fill_tables(rng: np.random.Generator, chip: Chip, f: dict[str, int], scratc
     scratch[place] = bricks
 
 
-def _records_alone(chip: Chip, f: dict[str, int], both: np.ndarray) -> bool:
-    """Only the records themselves are read and written, and they are not u or v."""
-    size = BRICK * f["bricks"] * record_bricks(chip)
-    records = (f["out_base"] + np.arange(size)) % chip.scratch_bricks
-    i, c = np.arange(f["count"])[:, None], np.arange(f["bricks"])
-    operands = ["u", "v"] if f["has_v"] else ["u"]
-    read = np.concatenate([(f[f"{n}_base"] + i * f[f"{n}_stride"] + c).reshape(-1) for n in operands])
-    return both.sum() == size and not np.isin(read % chip.scratch_bricks, records).any()
+def _in_order(chip: Chip, f: dict[str, int], both: np.ndarray) -> bool:
+    """Bricks that are read and written are an AFFINE's u, each in its place, or records that sums are added to."""
+    if not both.any():
+        return True
+
+    def bricks(name: str) -> np.ndarray:
+        i, c = np.arange(f["count"])[:, None], np.arange(f["bricks"])
+        return (f[f"{name}_base"] + i * f[f"{name}_stride"] + c) % chip.scratch_bricks
+
+    if f["kind"] == Kind.AFFINE:
+        return np.array_equal(bricks("u"), bricks("out")) and not (
+            f["has_v"] and np.isin(bricks("v"), bricks("out")).any()
+        )
+    if f["kind"] == Kind.REDUCE and not f["start"]:
+        records = (f["out_base"] + np.arange(BRICK * f["bricks"] * record_bricks(chip))) % chip.scratch_bricks
+        return not any(np.isin(bricks(name), records).any() for name in ("u", "v")[: 1 + f["has_v"]])
+    return False
 
 
 def describe(fields: dict[str, int]) -> dict[str, Any]:

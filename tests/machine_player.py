@@ -140,7 +140,7 @@ class Player:
             if isinstance(event.outcome, TransferOutcome):
                 moved[event.opcode == Opcode.LOAD] += event.outcome.bytes // case.layout.brick_bytes
         wants = {
-            "commands": len(case.events),
+            "commands": len([event for event in case.events if event.opcode != Opcode.END]),
             "bricks_read": moved[True],
             "bricks_written": moved[False],
             "vector_saturations": sum(o.saturations for o in outcomes if isinstance(o, VectorOutcome)),
@@ -153,7 +153,7 @@ class Player:
 
     def culprit(self, case: Case) -> str:
         """The command behind the shortest failing beginning of the program, found by halving."""
-        low, high = 0, len(case.descriptors) - 2
+        low, high = 2, len(case.descriptors) - 2
         if not self.differs(case.prefix(high)):
             return "with another ending it does not show"
         while low < high:
@@ -162,7 +162,7 @@ class Player:
                 high = middle
             else:
                 low = middle + 1
-        if not low:
+        if low == 2 and self.differs(case.prefix(2)):
             return "nothing but loading and storing the scratchpad"
         opcode, fields = decode(case.descriptors[low - 1])
         kind = f" {Kind(fields['kind']).name}" if opcode == Opcode.VECTOR else ""

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from gradloom.cli import main
-from gradloom.generate import FILES
+from gradloom.generate import files
 from gradloom.header import header
 from report.learning_curve import learning_curve
 from report.tables import accuracy_table, phase_table, value_table
@@ -192,7 +192,7 @@ def generated(tmp_path_factory):
 
 
 def test_generate_writes_verilog_spec_and_header(generated):
-    assert sorted(path.name for path in generated.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in generated.iterdir()) == sorted(files("engine"))
     assert "module engine(" in (generated / "engine.v").read_text()
     assert json.loads((generated / "spec.json").read_text()) == asdict(CHIPS["tiny"])
     assert (generated / "engine.h").read_text() == header(CHIPS["tiny"])
