@@ -70,10 +70,9 @@ def trace(
     print_trace(console, title, result.shares)
     cycles = totals(result.shares)
     if any(cycles.values()):
-        for phase, share in convolutions(result.shares).items():
-            console.print(
-                f"3x3 convolutions but the first, {phase}: utilisation {share['mean']:.3f}, least {share['least']:.3f}"
-            )
+        for phase, values in convolutions(result.shares).items():
+            told = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+            console.print(f"utilisation of 3x3 convolutions but the first, {phase}: {told}")
         told = ", ".join(f"{phase} {count:,}" for phase, count in cycles.items())
         console.print(f"cycles of the step: {sum(cycles.values()):,} ({told})")
     for name, steps in result.ladder.items():
