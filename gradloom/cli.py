@@ -86,7 +86,9 @@ def demo(epochs: int | None, chip: Chip, seed: int, folder: Path, json_to: str |
 @main.command()
 @click.option("--unit", type=click.Choice(["engine", "machine"]), default="engine", show_default=True)
 @chip_option("ecp5-64")
-@click.option("-o", "--out", "folder", type=Path, help="Folder to write.  [default: build/rtl-CHIP, build/machine-CHIP]")
+@click.option(
+    "-o", "--out", "folder", type=Path, help="Folder to write.  [default: build/rtl-CHIP, build/machine-CHIP]"
+)
 def generate(unit: str, chip: Chip, folder: Path | None) -> None:
     """Write a chip's Verilog, its spec.json and a C header.
 

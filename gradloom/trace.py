@@ -9,7 +9,7 @@ from rich.console import Console
 
 from gradloom.console import err, talk, write_folder, write_json
 from gradloom.options import chip_option, json_option, seed_option
-from host.profile import Share
+from host.profile import Share, convolutions, totals
 from spec.chip import Chip
 
 WIDTH = 120  # of a table where no terminal has one
@@ -27,6 +27,7 @@ WIDTH = 120  # of a table where no terminal has one
     "--latency", type=click.IntRange(1), default=50, show_default=True, help="Of a read of memory, in cycles."
 )
 @click.option("--bandwidth", type=float, default=8.0, show_default=True, help="Of memory, in bytes a cycle.")
+@click.option("--ladder", is_flag=True, help="Take the step also without skipping zeros, without masks, without both.")
 @click.option("--picture", type=Path, help="Draw which unit worked when, as PNG.")
 @seed_option
 @json_option
@@ -40,6 +41,7 @@ def trace(
     backend: str,
     latency: int,
     bandwidth: float,
+    ladder: bool,
     picture: Path | None,
     seed: int,
     json_to: str | None,
@@ -54,26 +56,31 @@ def trace(
     from host.datasets import load
     from report.trace import timeline
 
+    if ladder and backend == "emulator":
+        raise ValueError("the emulator has no clock: --ladder needs --backend rtl")
     config = replace(preset(net), seed=seed)
     if batch is not None:
         config = replace(config, batch=batch)
     samples = load(data, download=download)
     if picture is not None:
         write_folder(picture.parent)
-    result = traced(config, samples, chip, backend, after, latency, bandwidth)
+    result = traced(config, samples, chip, backend, after, latency, bandwidth, ladder)
     title = f"{net} on {data}, batch {config.batch}, chip {chip.name} ({chip.total_lanes} lanes)"
     console = talk(json_to)
     print_trace(console, title, result.shares)
-    for phase, share in result.convolutions.items():
-        console.print(
-            f"3x3 convolutions, first apart, {phase}: utilisation {share['mean']:.3f}, least {share['least']:.3f}"
-        )
-    if result.cycles:
-        console.print(f"cycles of the step: {result.cycles:,}")
+    cycles = totals(result.shares)
+    if any(cycles.values()):
+        for phase, values in convolutions(result.shares).items():
+            told = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+            console.print(f"utilisation of 3x3 convolutions but the first, {phase}: {told}")
+        told = ", ".join(f"{phase} {count:,}" for phase, count in cycles.items())
+        console.print(f"cycles of the step: {sum(cycles.values()):,} ({told})")
+    for name, steps in result.ladder.items():
+        console.print(f"{name}: {sum(steps.values()):,} cycles")
     console.print(f"differing words: {result.differing_words} of {result.words_compared:,} compared")
     if picture is not None:
         console.print(f"kept: {timeline(title, result.spans, picture)}")
-    write_json([asdict(share) for share in result.shares], json_to)
+    write_json(result.to_json(), json_to)
     if result.differing_words:
         err.print(f"first: {result.first_difference}")
         raise SystemExit(1)

@@ -114,12 +114,20 @@ def run_machine(
     driver = Driver(config.graph(samples), backend, check)
     task = shown.add_task(title, total=config.epochs * steps(config, samples), note="")
 
-    def progress(done: int, total: int, loss: float) -> None:
-        words = f", {driver.first_difference}" if driver.first_difference else ""
-        shown.update(task, total=total, completed=done, note=f"loss {loss:.3f}{words}")
-        if not err.is_terminal and done % LINE == 0:  # where no bar moves
-            err.print(f"{title}: step {done} of {total}, loss {loss:.3f}{words}")
+    latest = ""
 
+    def progress(done: int, total: int, loss: float) -> None:
+        nonlocal latest
+        latest = f"loss {loss:.3f}" + (f", {driver.first_difference}" if driver.first_difference else "")
+        shown.update(task, total=total, completed=done, note=f"{latest}{clock(0)}")
+        if not err.is_terminal and done % LINE == 0:  # where no bar moves
+            err.print(f"{title}: step {done} of {total}, {latest}")
+
+    def clock(under_way: int) -> str:
+        cycles = driver.counters.get("run_cycles", 0) + under_way
+        return f", {cycles / 1e6:.1f} M cycles" if cycles else ""
+
+    backend.progress = lambda cycles: shown.update(task, note=f"{latest}{clock(cycles)}")
     execute = GoldenExecute(backend.chip.width, backend.chip.acc_width)
     with threadpool_limits(1):
         result = train(config, samples, network=driver, execute=execute, progress=progress, **keeping.options())

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from golden.optimizer import SgdPlan
 from golden.tally import Tally
 from host.compiler import compile_predict, compile_step
 from host.machines import Backend, Ran
-from host.program import Program
+from host.program import Command, Program, Run
 from host.program import execute as execute_program
 from host.timeline import Row, rows
+from spec.isa import Opcode
 from spec.number import Fixed, Rounding
 
 MEMORY = 1 << 30  # bytes; only those that are touched cost anything
@@ -42,14 +43,16 @@ class Driver:
     """``graph``, compiled for ``backend``'s chip; a :class:`golden.trainer.Learner`.
 
     graph : gives first weights, formats and seed. check : every step is also computed by ``graph`` itself, and every tensor
-    in memory that has a name of :attr:`golden.graph.Graph.observe` is compared with it, word by word.
+    in memory that has a name of :attr:`golden.graph.Graph.observe` is compared with it, word by word. skip : off, products
+    spend a cycle on zeros of A as well, for comparison.
     Raises :class:`host.compiler.errors.DoesNotFit` and :class:`host.compiler.errors.Unsupported`, both ValueErrors.
     """
 
-    def __init__(self, graph: Graph, backend: Backend, check: bool = False):
+    def __init__(self, graph: Graph, backend: Backend, check: bool = False, skip: bool = True):
         self.graph = copy(graph)  # it changes with the machine, the caller's does not
         self.backend = backend
         self.check = check
+        self.skip = skip
         self.first_difference: Difference | None = None
         self.counters: dict[str, int] = {}  # the machine's, of all steps and predictions
         self.last: tuple[Program, list[Ran]] | None = None  # step or prediction
@@ -81,6 +84,8 @@ class Driver:
                     f"{program.name}: {program.memory_bytes} bytes of tensors and {program.longest_run} of commands must be "
                     f"at most {RING} and {MEMORY - RING}"
                 )
+            if not self.skip:
+                program = without_skipping(program)
             self._compiled[kind] = program
             if self._place is None:
                 self._place = program
@@ -225,3 +230,23 @@ class Driver:
             place = tuple(int(i) for i in np.argwhere(different)[0])
             self.first_difference = Difference(step, name, place, int(got[place]), int(want[place]))
             tally.first_difference = str(self.first_difference)
+
+
+def without_skipping(program: Program) -> Program:
+    """The same words, but zeros of A cost a cycle each."""
+
+    def dense(command: Command) -> Command:
+        return replace(command, fields={**command.fields, "skip": 0}) if command.opcode == Opcode.PRODUCT else command
+
+    parts = [
+        replace(part, commands=tuple(map(dense, part.commands))) if isinstance(part, Run) else part
+        for part in program.parts
+    ]
+    return replace(program, parts=tuple(parts))
+
+
+def without_masks(graph: Graph) -> Graph:
+    """The same network, whose input gradients are computed whole; ReLU's backward pass zeroes them as it always would."""
+    result = copy(graph)
+    result.operators = [replace(op, positive=False) for op in graph.operators]
+    return result

@@ -131,17 +131,24 @@ def _times(rows: Sequence[Row]) -> np.ndarray:
     return result
 
 
+WIDE = 64  # channels from which a mask's columns fill the lanes
+
+
 def convolutions(shares: Sequence[Share], kernel: int = 3, skipped: int = 0) -> dict[str, dict[str, float]]:
-    """By phase: mean and least utilisation over the convolutions with ``kernel``, layer ``skipped`` apart."""
+    """By phase: utilisation over the convolutions with ``kernel`` but layer ``skipped``: mean, least, mean of the wide."""
     result = {}
     for phase in ("FP", "BP", "WG"):
         some = [
-            s.utilisation
+            s
             for s in shares
             if s.kind == "conv" and s.kernel == kernel and s.phase == phase and s.layer != skipped and s.product_cycles
         ]
         if some:
-            result[phase] = {"mean": round(sum(some) / len(some), 4), "least": min(some)}
+            every = [s.utilisation for s in some]
+            wide = [s.utilisation for s in some if min(s.channels_in, s.channels_out) >= WIDE]
+            result[phase] = {"mean": round(sum(every) / len(every), 4), "least": min(every)}
+            if wide:
+                result[phase]["wide"] = round(sum(wide) / len(wide), 4)
     return result
 
 

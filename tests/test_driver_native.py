@@ -1,5 +1,6 @@
 """Training steps on generated hardware: golden's words in every tensor, and what the hardware tells of its commands."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -7,12 +8,14 @@ import pytest
 from machine_cases import MACHINE_CHIPS
 from machine_player import build_case_machine
 
+import gradloom.tracing
 from golden.checkpoint import Checkpoint
 from golden.config import Samples
 from golden.layers import PHASES, GoldenExecute
 from golden.presets import preset
 from golden.tally import Tally
 from golden.trainer import train
+from gradloom.tracing import traced
 from host.driver import MEMORY, RING, Driver
 from host.machines import EmulatedMachine, MachineError, NativeBackend
 from host.profile import merged, profile
@@ -99,6 +102,24 @@ def test_cycles_of_commands_are_those_of_the_step(native, blobs):
         if share.ideal_cycles:
             stalls = sum(share.stall_cycles.values())
             assert abs(share.cycles - stalls - share.ideal_cycles) <= 0.02 * share.cycles + 3
+
+
+def test_a_trace_tells_what_skipping_and_masks_save(native, blobs, monkeypatch):
+    monkeypatch.setattr(gradloom.tracing, "opened", lambda *_: nullcontext(NativeBackend(native, RING)))
+    result = traced(CNN, blobs, CHIP, "rtl", after=1, ladder=True)
+    assert (result.differing_words, result.first_difference) == (0, "")
+    rows = result.to_json()
+    assert {"layer", "kind", "phase", "cycles", "ideal_cycles", "utilisation", "density", "masked_share"} <= set(
+        rows[0]
+    )
+    (conv,) = (row for row in rows if (row["layer"], row["phase"]) == (3, "BP"))
+    ladder = conv["ladder"]
+    print(ladder)
+    assert ladder["both"] == conv["cycles"]
+    assert ladder["both"] < ladder["output"] < ladder["dense"]
+    assert ladder["both"] < ladder["input"] < ladder["dense"]
+    (conv,) = (row for row in rows if (row["layer"], row["phase"]) == (3, "FP"))
+    assert conv["ladder"]["both"] < 0.8 * conv["ladder"]["dense"]
 
 
 def test_hardware_that_stops_says_where(native):

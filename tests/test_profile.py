@@ -131,6 +131,8 @@ def test_convolutions_are_averaged_apart_from_the_first(graph):
     shares = [conv, replace(conv, layer=5, utilisation=0.9), replace(conv, layer=6, utilisation=0.8)]
     assert convolutions(shares) == {"FP": {"mean": 0.85, "least": 0.8}}
     assert convolutions([conv]) == {}
+    wide = replace(conv, layer=7, channels_in=64, channels_out=64, utilisation=0.6)
+    assert convolutions([*shares, wide]) == {"FP": {"mean": 0.7667, "least": 0.6, "wide": 0.6}}
 
 
 def test_a_trace_is_printed_and_drawn(graph, tmp_path):
