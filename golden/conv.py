@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from golden.layers import Execute, Formats, shift_between
+from golden.workers import blocks, each
 from spec.number import Fixed, Rounding
 
 MAX_KERNEL, MAX_STRIDE = 11, 4
-PATCH_WORDS = 1 << 20  # words of patches held at a time, so that they stay near the cache; no word shows the cut
+PATCH_WORDS = 1 << 23  # words of patches held at a time; no word shows the cut
+SHARE = 1 << 18  # words of patches that a core copies at a time
 
 
 def patches(x: np.ndarray, kernel: int, stride: int = 1, padding: int = 0, one: int | None = None) -> np.ndarray:
@@ -24,15 +27,24 @@ def patches(x: np.ndarray, kernel: int, stride: int = 1, padding: int = 0, one: 
     """
     batch, height, width, channels = x.shape
     oh, ow = out_size(height, kernel, stride, padding), out_size(width, kernel, stride, padding)
-    if padding:
-        x = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    length = kernel * kernel * channels
+    length, line = kernel * kernel * channels, kernel * channels
     out = np.empty((batch, oh, ow, length + (one is not None)), x.dtype)
-    if one is not None:
-        out[..., length] = one
-    for tap, (ky, kx) in enumerate(np.ndindex(kernel, kernel)):
-        seen = x[:, ky : ky + stride * oh : stride, kx : kx + stride * ow : stride]
-        out[..., tap * channels : (tap + 1) * channels] = seen
+
+    def images(some: slice) -> None:
+        padded = x[some]
+        if padding:
+            padded = np.pad(padded, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+        padded = np.ascontiguousarray(padded)
+        # Every line of a window, (kx, c), lies in one piece.
+        image, row, column, word = padded.strides
+        lines = as_strided(
+            padded, (len(padded), oh, ow, kernel, line), (image, stride * row, stride * column, row, word)
+        )
+        out[some, ..., :length].reshape(lines.shape)[...] = lines
+        if one is not None:
+            out[some, ..., length] = one
+
+    each(images, blocks(batch, max(1, SHARE // max(oh * ow * length, 1))))
     return out.reshape(-1, out.shape[3])
 
 
