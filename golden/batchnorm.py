@@ -11,7 +11,7 @@ Per channel, with S = sum x, Q = sum x*x over N positions (both exact)::
 The formulas are those of Ioffe and Szegedy 2015 (arXiv:1502.03167, section 3), gathered by u and v.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import isqrt
 
@@ -37,6 +37,19 @@ class Statistics:
     total: tuple[int, ...]
     count: int
     root: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Scalars:
+    """What one affine is told: (s0, s1, s2) of each channel, and the shift of all."""
+
+    channels: tuple[tuple[int, int, int], ...]
+    shift: int
+
+    @property
+    def clipped(self) -> int:
+        """Factors that do not fit."""
+        return sum((abs(s0) == SCALAR_MAX) + (abs(s1) == SCALAR_MAX) for s0, s1, _ in self.channels)
 
 
 def reciprocal_root(square: int, norm: int, frac: int) -> int:
@@ -93,7 +106,12 @@ class BatchNorm:
     def statistics(self, x: np.ndarray) -> tuple[Statistics, tuple[int, ...]]:
         """Mean and reciprocal root of every channel of a batch, and ``V = variance * count**2``."""
         sums, squares = reduce(x, x, width=self.inputs.width, acc_width=self.acc_width)
-        count = x.size // x.shape[-1]
+        return self.statistics_of(sums.tolist(), squares.tolist(), x.size // x.shape[-1])
+
+    def statistics_of(
+        self, sums: Sequence[int], squares: Sequence[int], count: int
+    ) -> tuple[Statistics, tuple[int, ...]]:
+        """The same from exact sums of x and of its squares over ``count`` positions."""
         spread = tuple(count * int(q) - int(s) ** 2 for s, q in zip(sums, squares, strict=True))
         roots = tuple(reciprocal_root(v, count * count, self.inputs.frac) for v in spread)
         return Statistics(tuple(int(s) for s in sums), count, roots), spread
@@ -116,6 +134,10 @@ class BatchNorm:
         self, x: np.ndarray, parameters: np.ndarray, statistics: Statistics, rounding: Rounding, key: int
     ) -> Scaled:
         """``gamma * (x - mean) / root + beta``, words of ``formats.activations``: one affine."""
+        return self._affine(x, None, self.forward_scalars(parameters, statistics), rounding, key)
+
+    def forward_scalars(self, parameters: np.ndarray, statistics: Statistics) -> Scalars:
+        """Of the forward affine."""
         frac, of_weights = self.formats.activations.frac, self.formats.weights.frac
 
         def scalars(shift: int) -> Iterable[tuple[int, int, int]]:
@@ -123,7 +145,7 @@ class BatchNorm:
                 s0 = _factor(gamma * r, 1, shift + frac - self.inputs.frac - of_weights - ROOT_FRAC)
                 yield s0, 0, ratio(beta, 1, shift + frac - of_weights) - ratio(s0 * s, statistics.count, 0)
 
-        return self._affine(x, None, scalars, rounding, key)
+        return self._fitting(scalars)
 
     def backward(
         self,
@@ -141,10 +163,27 @@ class BatchNorm:
         delta : words of ``formats.deltas`` and of x's shape. ``statistics`` are the batch's own.
         Saturations are those of the parameters' gradient; the first result counts its own.
         """
-        f, n = self.formats, statistics.count
         sums, products = reduce(delta, x, width=self.inputs.width, acc_width=self.acc_width)
-        totals = [int(t) for t in sums]
-        joint = [n * int(p) - s * t for p, s, t in zip(products, statistics.total, totals, strict=True)]
+        totals = sums.tolist()
+        joint = self.joint(totals, products.tolist(), statistics)
+        dx = self._affine(delta, x, self.backward_scalars(totals, joint, parameters, statistics, below), rounding, key)
+        return dx, *self.parameter_gradient(totals, joint, statistics, rounding, parameters_key)
+
+    def joint(self, sums: Sequence[int], products: Sequence[int], statistics: Statistics) -> list[int]:
+        """K of every channel, from exact sums of delta and of delta times x."""
+        n = statistics.count
+        return [n * p - s * t for p, s, t in zip(products, statistics.total, sums, strict=True)]
+
+    def backward_scalars(
+        self,
+        totals: Sequence[int],
+        joint: Sequence[int],
+        parameters: np.ndarray,
+        statistics: Statistics,
+        below: Fixed,
+    ) -> Scalars:
+        """Of the backward affine: u is delta, v is x. totals : sums of delta; joint : :meth:`joint`."""
+        f, n = self.formats, statistics.count
 
         def scalars(shift: int) -> Iterable[tuple[int, int, int]]:
             power = shift + below.frac - f.weights.frac - ROOT_FRAC
@@ -153,7 +192,13 @@ class BatchNorm:
                 s1 = _factor(-gamma * r**3 * k, n * n, power - 2 * ROOT_FRAC - f.deltas.frac - 2 * self.inputs.frac)
                 yield s0, s1, -ratio(s0 * t + s1 * s, n, 0)
 
-        dx = self._affine(delta, x, scalars, rounding, key)
+        return self._fitting(scalars)
+
+    def parameter_gradient(
+        self, totals: Sequence[int], joint: Sequence[int], statistics: Statistics, rounding: Rounding, key: int
+    ) -> tuple[np.ndarray, int]:
+        """Gradient of gamma and beta, (2, c) words of ``formats.gradients``, and saturations."""
+        f, n = self.formats, statistics.count
         power = f.gradients.frac + GUARD - f.deltas.frac
         acc = [
             [
@@ -164,25 +209,15 @@ class BatchNorm:
         ]
         limit = 1 << (self.acc_width - 1)  # what is clipped here saturates below
         words = np.array([[min(max(a, -limit), limit - 1) for a in row] for row in acc], np.int64)
-        gradient, saturations = convert(
-            words, GUARD, rounding, parameters_key, linear_index(words.shape), f.gradients.width, self.acc_width
-        )
-        return dx, gradient, saturations
+        return convert(words, GUARD, rounding, key, linear_index(words.shape), f.gradients.width, self.acc_width)
 
     def _channels(self, parameters: np.ndarray, statistics: Statistics) -> Iterable[tuple[int, int, int, int]]:
         """gamma, beta, total and root of every channel."""
         gamma, beta = parameters.tolist()
         return zip(gamma, beta, statistics.total, statistics.root, strict=True)
 
-    def _affine(
-        self,
-        u: np.ndarray,
-        v: np.ndarray | None,
-        scalars: Callable[[int], Iterable[tuple[int, int, int]]],
-        rounding: Rounding,
-        key: int,
-    ) -> Scaled:
-        """One affine with the largest shift for which every channel's scalars fit: one shift per command.
+    def _fitting(self, scalars: Callable[[int], Iterable[tuple[int, int, int]]]) -> Scalars:
+        """The largest shift for which every channel's scalars fit: one shift per command.
 
         Factors that do not even fit without a shift (a channel that hardly varies, under a large
         gradient) are clipped, and counted among the saturations.
@@ -196,21 +231,23 @@ class BatchNorm:
                 for s0, s1, s2 in chosen
             ):
                 break
-        clipped = sum((abs(s0) == SCALAR_MAX) + (abs(s1) == SCALAR_MAX) for s0, s1, _ in chosen)
-        s0, s1, s2 = np.array(chosen, np.int64).T
+        return Scalars(tuple(chosen), shift)
+
+    def _affine(self, u: np.ndarray, v: np.ndarray | None, scalars: Scalars, rounding: Rounding, key: int) -> Scaled:
+        s0, s1, s2 = np.array(scalars.channels, np.int64).T
         done = affine(
             u,
             v,
             s0,
             s1,
             s2,
-            shift=shift,
+            shift=scalars.shift,
             rounding=rounding,
             key=key,
             width=self.inputs.width,
             acc_width=self.acc_width,
         )
-        return replace(done, saturations=done.saturations + clipped)
+        return replace(done, saturations=done.saturations + scalars.clipped)
 
 
 def _factor(numerator: int, denominator: int, power: int) -> int:

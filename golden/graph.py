@@ -8,7 +8,7 @@ import numpy as np
 
 from golden.layers import Execute, Formats, Role
 from golden.loss import cross_entropy
-from golden.network import StepResult
+from golden.network import StepResult, check_state
 from golden.nodes import SAMPLES, Architecture, BatchNormNode
 from golden.operators import LOSS_SLOT, OPERATORS, SLOTS, Kept, Operator, Pass
 from golden.optimizer import SgdPlan
@@ -149,15 +149,7 @@ class Graph:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Take over what :meth:`state` gave; ValueError when names or shapes are not this network's."""
-        own = self.state()
-        if set(state) != set(own):
-            differing = ", ".join(sorted(set(state) ^ set(own)))
-            raise ValueError(f"{self.architecture.name}: state must hold the same tensors, these differ: {differing}")
-        for name, words in own.items():
-            if state[name].shape != words.shape:
-                raise ValueError(
-                    f"{self.architecture.name}: {name} must have shape {words.shape}, not {state[name].shape}"
-                )
+        check_state(self.architecture.name, self.state(), state)
         for kind in ("weights", "velocity", "running"):
             setattr(self, kind, {n: np.array(state[f"{kind}{n}"], np.int64) for n in getattr(self, kind)})
 

@@ -196,6 +196,7 @@ class Dense:
     number: int
     inputs: Fixed
     formats: Formats
+    sparser: bool = True  # the weight gradient streams the sparser operand; otherwise always x
 
     def __post_init__(self) -> None:
         if self.one > self.inputs.hi:
@@ -237,12 +238,13 @@ class Dense:
 
         The sparser of x and delta is streamed, since its zeros cost nothing; with delta the
         product computed, and indexed for rounding, is the transpose. The choice looks at the
-        words alone, so every machine makes the same one.
+        words alone, so every machine makes the same one. Without ``sparser`` x is streamed, as in a
+        convolution: a machine's commands are fixed before the words are known.
         """
         have = self.inputs.frac + self.formats.deltas.frac
         shift = shift_between(f"layer {self.number} WG", have, self.formats.gradients.frac)
         name = f"layer{self.number}.dw"
         x = with_ones(x, self.one)
-        if np.count_nonzero(delta) * x.size < np.count_nonzero(x) * delta.size:
+        if self.sparser and np.count_nonzero(delta) * x.size < np.count_nonzero(x) * delta.size:
             return execute(delta.T, x, shift=shift, rounding=rounding, key=key, name=name, phase="WG").T
         return execute(x.T, delta, shift=shift, rounding=rounding, key=key, name=name, phase="WG")

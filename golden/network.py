@@ -1,7 +1,7 @@
 """A multilayer perceptron on raw integer words: first weights, prediction, one training step."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 
@@ -123,6 +123,20 @@ class Network:
         self.weights, self.velocity = weights, velocity
         return StepResult(loss.loss, loss.correct, len(labels), saturations)
 
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything a later step depends on but its step number, as arrays by name."""
+        return {
+            f"{kind}{number}": words
+            for kind, tensors in (("weights", self.weights), ("velocity", self.velocity))
+            for number, words in enumerate(tensors)
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take over what :meth:`state` gave; ValueError when names or shapes are not this network's."""
+        check_state("mlp", self.state(), state)
+        for kind in ("weights", "velocity"):
+            setattr(self, kind, [np.array(state[f"{kind}{n}"], np.int64) for n in range(len(self.layers))])
+
     def digest(self) -> str:
         """SHA-256 over all weights and velocities, little-endian 32-bit words, layer by layer."""
         digest = hashlib.sha256()
@@ -130,6 +144,16 @@ class Network:
             digest.update(np.ascontiguousarray(weights, dtype="<i4").tobytes())
             digest.update(np.ascontiguousarray(velocity, dtype="<i4").tobytes())
         return digest.hexdigest()
+
+
+def check_state(name: str, own: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> None:
+    """ValueError unless both hold tensors of the same names and shapes."""
+    if set(given) != set(own):
+        differing = ", ".join(sorted(set(given) ^ set(own)))
+        raise ValueError(f"{name}: state must hold the same tensors, these differ: {differing}")
+    for tensor, words in own.items():
+        if given[tensor].shape != words.shape:
+            raise ValueError(f"{name}: {tensor} must have shape {words.shape}, not {given[tensor].shape}")
 
 
 def first_weights(fan_in: int, fan_out: int, fixed: Fixed, key: int) -> np.ndarray:

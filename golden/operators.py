@@ -158,7 +158,7 @@ class ConvOperator(_ProductOperator):
 
 class DenseOperator(_ProductOperator):
     def __post_init__(self) -> None:
-        self.unit = Dense(self.number, self.reads[0], self.formats)
+        self.unit = Dense(self.number, self.reads[0], self.formats, sparser=False)
 
     def first(self, seed: int) -> np.ndarray:
         key = tensor_key(seed, 0, SLOTS * self.number, Role.INIT)

@@ -1,7 +1,8 @@
 """Count what goes through an executor of products, and compare it with another."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,19 @@ class Tally:
         self.words_compared = 0
         self.differing_words = 0
         self.first_difference = ""
+        self.cycles: dict[str, int] = {}  # of a machine, by phase
+
+    def snapshot(self) -> dict[str, Any]:
+        """All counts, for JSON."""
+        phases = {phase: asdict(counts) for phase, counts in self.phases.items()}
+        own = ("words_compared", "differing_words", "first_difference")
+        return {"phases": phases, "cycles": dict(self.cycles)} | {name: getattr(self, name) for name in own}
+
+    def restore(self, counts: Mapping[str, Any]) -> None:
+        """Take over what :meth:`snapshot` gave."""
+        for name, value in counts.items():
+            setattr(self, name, value)
+        self.phases = {phase: PhaseTally(**kept) for phase, kept in counts["phases"].items()}
 
     @property
     def saturations(self) -> int:

@@ -1,98 +1,53 @@
 """Train a network on raw words, with any executor of products, and log what happened."""
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
 
 import numpy as np
 
-from golden.convert import convert
-from golden.graph import Graph
+from golden.checkpoint import Checkpoint, plain
+from golden.config import COARSE as COARSE
+from golden.config import DEMO as DEMO
+from golden.config import Config, Samples
 from golden.keyed import random_bits
 from golden.layers import PHASES, Execute, Formats, GoldenExecute, Role, tensor_key
 from golden.loss import LOSS_FRAC
-from golden.network import Network
-from golden.networks import NETWORKS, build
-from golden.optimizer import Sgd
+from golden.network import StepResult
+from golden.optimizer import SgdPlan
 from golden.tally import Tally
 from spec.number import Fixed, Rounding
 
 TEST_BATCH = 256  # samples predicted at once
 
 
-@dataclass(frozen=True)
-class Samples:
-    """A data set: pixels uint8 (n, features) with value ``pixel * 2**-frac``, labels int64 (n,)."""
+class Learner(Protocol):
+    """What :func:`train` trains: a network on golden words, or one in a machine's memory."""
 
-    name: str
-    shape: tuple[int, int, int]  # height, width, channels of an image
-    classes: int
-    frac: int
-    train_x: np.ndarray
-    train_y: np.ndarray
-    test_x: np.ndarray
-    test_y: np.ndarray
-
-    def words(self, pixels: np.ndarray, fixed: Fixed) -> np.ndarray:
-        """int64 words of ``fixed``: exact when it has the bits, else rounded to nearest."""
-        extra = fixed.frac - self.frac
-        words, _ = convert(
-            pixels.astype(np.int64) << max(extra, 0), max(-extra, 0), Rounding.NEAREST, width=fixed.width
-        )
-        return words
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """One training run; equal configs on equal samples give equal words on every machine."""
-
-    net: str = "mlp"  # or another of golden.networks.NETWORKS
-    hidden: tuple[int, ...] = (256, 64)  # of mlp
-    epochs: int = 12
-    batch: int = 32
-    sgd: Sgd = field(default=Sgd(rate=0.16, momentum=0.8, decay=1e-4))
-    rate_drops: tuple[tuple[int, float], ...] = ((8, 0.2),)  # from this epoch on the rate is multiplied by this
-    inputs: Fixed = field(default=Fixed(16, 8))
-    formats: Formats | tuple[Formats, ...] = field(default=Formats())  # of every layer or node, or one each
-    rounding: Rounding = Rounding.STOCHASTIC
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.net not in NETWORKS:
-            raise ValueError(f"net must be one of {', '.join(NETWORKS)}, not {self.net!r}")
-        if not 0 <= self.seed < 1 << 32:
-            raise ValueError(f"seed must be 0 to {(1 << 32) - 1}, not {self.seed}")
+    inputs: Fixed
 
     @property
-    def layer_formats(self) -> tuple[Formats, ...]:
-        if isinstance(self.formats, Formats):
-            return (self.formats,) * (len(self.hidden) + 1)
-        return self.formats
+    def formats(self) -> tuple[Formats, ...]: ...
 
-    def sgd_at(self, epoch: int) -> Sgd:
-        """The optimizer of an epoch, rate drops applied."""
-        rate = self.sgd.rate
-        for first, factor in self.rate_drops:
-            if epoch >= first:
-                rate *= factor
-        return replace(self.sgd, rate=rate)
+    def predict(self, execute: Tally, x: np.ndarray) -> np.ndarray: ...
 
-    def sizes(self, samples: Samples) -> tuple[int, ...]:
-        """Inputs, hidden layers, classes."""
-        return (samples.train_x.shape[1], *self.hidden, samples.classes)
+    def step(
+        self,
+        execute: Tally,
+        x: np.ndarray,
+        labels: np.ndarray,
+        plans: Sequence[SgdPlan],
+        rounding: Rounding,
+        step: int,
+    ) -> StepResult:
+        """One step; what it computes goes through ``execute`` or is counted there."""
 
-    def network(self, samples: Samples) -> Network | Graph:
-        """The network before its first step."""
-        if self.net == "mlp":
-            return Network(self.sizes(samples), self.inputs, self.layer_formats, self.seed)
-        return Graph(build(self.net, samples.shape, samples.classes), self.inputs, self.formats, self.seed)
+    def state(self) -> dict[str, np.ndarray]: ...
 
-    def with_frac(self, frac: int) -> "Config":
-        """The same run with one format for every tensor, Gupta's <IL, FL> with FL = frac."""
-        return replace(self, inputs=Fixed(16, frac), formats=Formats.uniform(frac))
+    def restore(self, state: Mapping[str, np.ndarray]) -> None: ...
+
+    def digest(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -113,6 +68,7 @@ class EpochLog:
     differing_words: int
     digest: str  # SHA-256 of weights and velocities
     seconds: float
+    cycles: dict[str, int] = field(default_factory=dict)  # of a machine: by phase, evaluation apart
 
 
 @dataclass
@@ -120,7 +76,7 @@ class Result:
     """A finished or interrupted run."""
 
     config: Config
-    network: Network | Graph
+    network: Learner
     history: list[EpochLog] = field(default_factory=list)
     interrupted: bool = False
     first_difference: str = ""  # the product where execute and reference first differed
@@ -159,76 +115,122 @@ def batches(samples: Samples, config: Config, epoch: int) -> Iterator[np.ndarray
         yield order[first : first + config.batch]
 
 
+@dataclass
+class _Epoch:
+    """What the epoch under way has added up."""
+
+    done: int = 0  # steps
+    samples: int = 0
+    loss: int = 0
+    correct: int = 0
+    saturations: int = 0  # of loss gradient and update
+    seconds: float = 0.0
+
+
 def train(
     config: Config,
     samples: Samples,
     *,
     execute: Execute | None = None,
     reference: Execute | None = None,
+    network: Learner | None = None,
+    resume: Checkpoint | None = None,
+    keep: Callable[[Checkpoint], None] | None = None,
+    every: int = 0,
+    steps: int | None = None,
     progress: Callable[[int, int, float], None] | None = None,
-    on_epoch: Callable[[EpochLog, Network | Graph], None] | None = None,
+    on_epoch: Callable[[EpochLog, Learner], None] | None = None,
 ) -> Result:
     """Train; every product goes through ``execute`` (golden by default).
 
     reference : executes every product too; the words of both are compared and counted.
+    network : trained instead of the one that ``config`` describes; a machine's brings its own executor.
+    resume : go on from there, to the bits of a run that was never interrupted. ValueError if it is of another run.
+    keep : given a checkpoint after every ``every`` steps, at an interruption and at the end.
+    steps : stop after so many steps in all, those before ``resume`` included; the last epoch is then shorter.
     progress : called after each step with steps done, steps in all and the loss of the batch.
     on_epoch : called after each epoch.
     KeyboardInterrupt ends the run and returns what there is: whole epochs in the history,
     the network as of the last whole step.
     """
     execute = execute or GoldenExecute(width=config.inputs.width)
-    network = config.network(samples)
+    network = network or config.network(samples)
     result = Result(config, network)
     per_epoch = -(-len(samples.train_x) // config.batch)
+    total = config.epochs * per_epoch if steps is None else min(steps, config.epochs * per_epoch)
+    run = plain(asdict(config) | {"data": samples.name, "samples": len(samples.train_x)})
+    trained, sums = Tally(execute, reference), _Epoch()
+    if resume is not None:
+        resume.check(run)
+        network.restore(resume.state)
+        result.history += [EpochLog(**log) for log in resume.history]
+        if resume.sums:
+            sums = _Epoch(**resume.sums["epoch"])
+            trained.restore(resume.sums["tally"])
+
+    def moment() -> Checkpoint:
+        counts = {"epoch": asdict(sums), "tally": trained.snapshot()}
+        whole = [asdict(log) for log in result.history]
+        return Checkpoint(run, network.state(), len(whole) * per_epoch + sums.done, counts, tuple(whole))
+
+    latest = moment()
     try:
-        for epoch in range(config.epochs):
-            trained, tested = Tally(execute, reference), Tally(execute, reference)
-            try:
-                log = _epoch(config, samples, network, epoch, per_epoch, trained, tested, progress)
-            finally:
-                result.first_difference = result.first_difference or trained.first_difference or tested.first_difference
+        for epoch in range(len(result.history), config.epochs):
+            sgd = config.sgd_at(epoch)
+            plans = [sgd.plan(formats, config.batch) for formats in network.formats]
+            begun = epoch * per_epoch
+            last = min(per_epoch, total - begun)
+            if last <= 0:
+                break
+            for i, chosen in enumerate(batches(samples, config, epoch)):
+                if not sums.done <= i < last:
+                    continue
+                start = time.perf_counter()
+                x = samples.words(samples.train_x[chosen], config.inputs)
+                done = network.step(trained, x, samples.train_y[chosen], plans, config.rounding, begun + i)
+                sums.loss += done.loss
+                sums.correct += done.correct
+                sums.samples += done.samples
+                sums.saturations += done.saturations
+                sums.seconds += time.perf_counter() - start
+                sums.done += 1
+                if keep is not None:
+                    latest = moment()
+                    if every and (begun + sums.done) % every == 0:
+                        keep(latest)
+                if progress:
+                    progress(begun + sums.done, total, done.loss / done.samples / (1 << LOSS_FRAC))
+            tested = Tally(execute, reference)
+            log = _log(config, samples, network, epoch, sums, trained, tested)
+            result.first_difference = result.first_difference or trained.first_difference or tested.first_difference
             result.history.append(log)
+            if last == per_epoch:  # an epoch cut short goes on where it stopped
+                trained, sums = Tally(execute, reference), _Epoch()
+                latest = moment()
             if on_epoch:
                 on_epoch(log, network)
     except KeyboardInterrupt:
         result.interrupted = True
+    result.first_difference = result.first_difference or trained.first_difference
+    if keep is not None:
+        keep(latest)
     return result
 
 
-def _epoch(
-    config: Config,
-    samples: Samples,
-    network: Network | Graph,
-    epoch: int,
-    per_epoch: int,
-    trained: Tally,
-    tested: Tally,
-    progress: Callable[[int, int, float], None] | None,
+def _log(
+    config: Config, samples: Samples, network: Learner, epoch: int, sums: _Epoch, trained: Tally, tested: Tally
 ) -> EpochLog:
+    """An epoch's log, test samples predicted."""
     start = time.perf_counter()
-    sgd = config.sgd_at(epoch)
-    plans = [sgd.plan(formats, config.batch) for formats in network.formats]
-    loss = correct = updates_saturated = 0
-    for i, chosen in enumerate(batches(samples, config, epoch)):
-        step = epoch * per_epoch + i
-        x = samples.words(samples.train_x[chosen], config.inputs)
-        done = network.step(trained, x, samples.train_y[chosen], plans, config.rounding, step)
-        loss += done.loss
-        correct += done.correct
-        updates_saturated += done.saturations
-        if progress:
-            progress(step + 1, config.epochs * per_epoch, done.loss / done.samples / (1 << LOSS_FRAC))
-
-    count = len(samples.train_x)
     accuracy = evaluate(network, samples, tested)
     return EpochLog(
         epoch=epoch,
-        rate=sgd.rate,
-        loss=loss / count / (1 << LOSS_FRAC),
-        train_accuracy=correct / count,
+        rate=config.sgd_at(epoch).rate,
+        loss=sums.loss / sums.samples / (1 << LOSS_FRAC),
+        train_accuracy=sums.correct / sums.samples,
         accuracy=accuracy,
         saturations={phase: trained.phases[phase].saturations for phase in PHASES}
-        | {"update": updates_saturated, "test": sum(tested.phases[phase].saturations for phase in PHASES)},
+        | {"update": sums.saturations, "test": sum(tested.phases[phase].saturations for phase in PHASES)},
         density={phase: trained.phases[phase].density for phase in PHASES},
         mask_density=trained.phases["BP"].mask_density,
         macs_dense={phase: trained.phases[phase].macs_dense for phase in PHASES},
@@ -236,11 +238,12 @@ def _epoch(
         words_compared=trained.words_compared + tested.words_compared,
         differing_words=trained.differing_words + tested.differing_words,
         digest=network.digest(),
-        seconds=time.perf_counter() - start,
+        seconds=sums.seconds + time.perf_counter() - start,
+        cycles=trained.cycles | ({"test": sum(tested.cycles.values())} if tested.cycles else {}),
     )
 
 
-def evaluate(network: Network | Graph, samples: Samples, execute: Execute) -> float:
+def evaluate(network: Learner, samples: Samples, execute: Tally) -> float:
     """Share of the test samples that ``network`` classifies right."""
     correct = 0
     for first in range(0, len(samples.test_x), TEST_BATCH):
@@ -248,10 +251,3 @@ def evaluate(network: Network | Graph, samples: Samples, execute: Execute) -> fl
         z = network.predict(execute, x)
         correct += int(np.count_nonzero(z.argmax(axis=1) == samples.test_y[first : first + TEST_BATCH]))
     return correct / len(samples.test_x)
-
-
-# The demo on digits: two hidden layers, 16 bits, stochastic rounding; the defaults are its settings.
-DEMO = Config()
-
-# The same with three fraction bits everywhere: stochastic rounding still learns, nearest does not.
-COARSE = DEMO.with_frac(3)

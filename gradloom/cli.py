@@ -1,41 +1,17 @@
 """The command line: parse, call, print."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from gradloom.console import RefusingGroup, bars, err, talk, write_folder, write_json
-from spec.chip import CHIPS, Chip, load_chip
-from spec.number import Rounding
+from gradloom.options import INTERRUPTED, chip_option, json_option, seed_option
+from gradloom.train import train
+from spec.chip import Chip
 from spec.version import VERSION
 
 BUILD = Path("build")
-INTERRUPTED = 130  # status of a run that Ctrl-C ended
-
-
-class ChipType(click.ParamType):
-    """A named chip or a TOML file of its fields."""
-
-    name = "name|file"
-
-    def convert(self, value: str | Chip, param: click.Parameter | None, ctx: click.Context | None) -> Chip:
-        return value if isinstance(value, Chip) else load_chip(value)
-
-
-def chip_option(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    return click.option(
-        "--chip",
-        type=ChipType(),
-        default=default,
-        show_default=True,
-        help=f"A named chip ({', '.join(CHIPS)}) or a TOML file of chip fields.",
-    )
-
-
-json_option = click.option("--json", "json_to", metavar="FILE", help="Write the result as JSON; - for standard output.")
-seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 
 
 @click.group(cls=RefusingGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -121,83 +97,7 @@ def generate(chip: Chip, folder: Path | None) -> None:
         click.echo(path)
 
 
-@main.command()
-@click.option("--data", default="digits", show_default=True, help="digits, mnist, fashion-mnist or cifar10.")
-@click.option("--download", is_flag=True, help="Fetch a data set that is missing to build/data.")
-@click.option(
-    "--net",
-    default="mlp",
-    show_default=True,
-    help="mlp, cnn (small, for digits), lenet5, gupta-cnn, gupta-cifar, resnet20 or vgg11.",
-)
-@click.option("--backend", type=click.Choice(["golden", "rtl"]), default="golden", show_default=True)
-@chip_option("sim64")
-@click.option("--epochs", type=int, help="[default: the network's; mlp 12, cnn 8]")
-@click.option(
-    "--rounding",
-    type=click.Choice([mode.name.lower() for mode in Rounding]),
-    default="stochastic",
-    show_default=True,
-)
-@click.option("--frac", type=int, help="One format with so many fraction bits for every tensor.")
-@click.option("--check", is_flag=True, help="Compare every word of the engine with golden.")
-@seed_option
-@json_option
-def train(
-    data: str,
-    download: bool,
-    net: str,
-    backend: str,
-    chip: Chip,
-    epochs: int | None,
-    rounding: str,
-    frac: int | None,
-    check: bool,
-    seed: int,
-    json_to: str | None,
-) -> None:
-    """Train a network on 16-bit words, on the golden model or on the generated engine.
-
-    Equal seeds give equal words on both. Ctrl-C keeps the epochs that are complete.
-    """
-    from golden.layers import GoldenExecute
-    from golden.presets import preset
-    from gradloom.training import phases_dict, run_golden, run_rtl
-    from host.datasets import load
-    from host.rtl import RtlExecute
-
-    config = replace(preset(net), seed=seed, rounding=Rounding[rounding.upper()])
-    if epochs is not None:
-        config = replace(config, epochs=epochs)
-    if frac is not None:
-        config = config.with_frac(frac)
-    samples = load(data, download=download)
-    console = talk(json_to)
-    execute = None
-    if backend == "golden":
-        with bars() as shown:
-            result = run_golden(config, samples, shown, "golden")
-    else:
-        from gradloom.machine import native_engine
-
-        with native_engine(chip) as machine, bars() as shown:
-            execute = RtlExecute(machine)
-            reference = GoldenExecute(width=chip.width, acc_width=chip.acc_width) if check else None
-            result = run_rtl(config, samples, shown, f"RTL, chip {chip.name}", execute, reference)
-    for log in result.history:
-        console.print(
-            f"epoch {log.epoch + 1:2}  loss {log.loss:.4f}  test accuracy {log.accuracy:.4f}  {log.digest[:12]}"
-        )
-    if execute and check:
-        console.print(f"differing words: {result.differing_words} of {result.words_compared:,} compared")
-    answer = {"data": data, "net": net, "backend": backend, **result.to_dict()}
-    if execute:
-        answer |= {"chip": chip.name, "lanes": chip.total_lanes, **phases_dict(execute)}
-    write_json(answer, json_to)
-    if result.differing_words:
-        raise SystemExit(1)
-    if result.interrupted:
-        raise SystemExit(INTERRUPTED)
+main.add_command(train)
 
 
 @main.command()

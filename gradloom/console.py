@@ -44,7 +44,7 @@ def write_folder(folder: Path) -> Path:
     return folder
 
 
-def write_json(result: dict, where: str | None) -> None:
+def write_json(result: dict | list[dict], where: str | None) -> None:
     """To the file named, to standard output for ``-``, nowhere for None."""
     if where is None:
         return

@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from golden.checkpoint import Checkpoint
 from golden.float_reference import train_float
-from golden.graph import Graph
 from golden.layers import PHASES, GoldenExecute
-from golden.network import Network
-from golden.trainer import Config, EpochLog, Result, Samples, train
+from golden.trainer import Config, EpochLog, Learner, Result, Samples, train
 from gradloom.console import err
 from host.backends import Machine
 from host.rtl import PhaseCounters, RtlExecute
@@ -21,22 +22,48 @@ from spec.number import Rounding
 COARSE_FRAC = 3  # golden.trainer.COARSE: stochastic rounding still learns here, nearest does not
 
 
+@dataclass(frozen=True)
+class Keeping:
+    """Where a run is kept and what it goes on from; the default keeps nothing and runs to the end."""
+
+    file: Path | None = None
+    every: int = 0
+    resume: Checkpoint | None = None
+    steps: int | None = None
+
+    @classmethod
+    def of(cls, file: Path | None, every: int, resume: Path | None, steps: int | None) -> "Keeping":
+        """Raises ValueError when ``resume`` is not a checkpoint."""
+        return cls(file, every, None if resume is None else Checkpoint.load(resume), steps)
+
+    def options(self) -> dict[str, Any]:
+        """What :func:`golden.trainer.train` is told."""
+        file = self.file
+        keep = None if file is None else lambda checkpoint: checkpoint.save(file)
+        return {"keep": keep, "every": self.every, "resume": self.resume, "steps": self.steps}
+
+
 def steps(config: Config, samples: Samples) -> int:
     """Steps of one epoch."""
     return -(-len(samples.train_x) // config.batch)
 
 
 def run_golden(
-    config: Config, samples: Samples, shown: Progress, title: str, recorder: Recorder | None = None
+    config: Config,
+    samples: Samples,
+    shown: Progress,
+    title: str,
+    recorder: Recorder | None = None,
+    keeping: Keeping = Keeping(),
 ) -> Result:
     """Golden training with a progress bar."""
     task = shown.add_task(title, total=config.epochs * steps(config, samples), note="")
 
     def progress(done: int, total: int, loss: float) -> None:
-        shown.update(task, completed=done, note=f"loss {loss:.3f}")
+        shown.update(task, total=total, completed=done, note=f"loss {loss:.3f}")
 
     with threadpool_limits(1):
-        return train(config, samples, execute=recorder, progress=progress)
+        return train(config, samples, execute=recorder, progress=progress, **keeping.options())
 
 
 def run_rtl(
@@ -46,6 +73,7 @@ def run_rtl(
     title: str,
     execute: RtlExecute,
     reference: Replay | GoldenExecute | None,
+    keeping: Keeping = Keeping(),
 ) -> Result:
     """Training with every product on the engine; evaluations are counted apart from the phases."""
     per_epoch = steps(config, samples)
@@ -54,9 +82,9 @@ def run_rtl(
     def progress(done: int, total: int, loss: float) -> None:
         execute.evaluating = done % per_epoch == 0
         cycles = sum(counts.cycles for counts in execute.phases.values())
-        shown.update(task, completed=done, note=f"loss {loss:.3f}, {cycles / 1e6:.1f} M cycles")
+        shown.update(task, total=total, completed=done, note=f"loss {loss:.3f}, {cycles / 1e6:.1f} M cycles")
 
-    def after_epoch(log: EpochLog, network: Network | Graph) -> None:
+    def after_epoch(log: EpochLog, network: Learner) -> None:
         execute.evaluating = False
         if not err.is_terminal:  # where no bar moves, a line an epoch
             words = "" if reference is None else f", {log.differing_words} of {log.words_compared:,} words differ"
@@ -65,7 +93,15 @@ def run_rtl(
             )
 
     with threadpool_limits(1):
-        return train(config, samples, execute=execute, reference=reference, progress=progress, on_epoch=after_epoch)
+        return train(
+            config,
+            samples,
+            execute=execute,
+            reference=reference,
+            progress=progress,
+            on_epoch=after_epoch,
+            **keeping.options(),
+        )
 
 
 def phases_dict(execute: RtlExecute) -> dict:

@@ -29,9 +29,24 @@ def axi_brick(spec: Axi):
 
 def axi_burst(spec: Axi):
     """What became of a piece of a job; ``more`` is its number of bricks less one."""
-    return data.StructLayout(
-        {"more": max(1, exact_log2(spec.burst_bricks)), "none": 1, "refused": 1, "error": ERROR_BITS, "end": 1}
-    )
+    return data.StructLayout({
+        "more": max(1, exact_log2(spec.burst_bricks)),
+        "none": 1,
+        "refused": 1,
+        "error": ERROR_BITS,
+        "end": 1,
+    })
+
+
+def memory_bus(spec: Axi):
+    """The five channels as the master sees them."""
+    return wiring.Signature({
+        "ar": Out(stream.Signature(axi_address)),
+        "r": In(stream.Signature(axi_read(spec))),
+        "aw": Out(stream.Signature(axi_address)),
+        "w": Out(stream.Signature(axi_write(spec))),
+        "b": In(stream.Signature(axi_answer)),
+    })
 
 
 class Bursts(wiring.Component):
@@ -51,15 +66,13 @@ class Bursts(wiring.Component):
     def __init__(self, spec: Axi, whole: bool):
         self.spec = spec
         self.whole = whole
-        super().__init__(
-            {
-                "i": In(stream.Signature(axi_job)),
-                "window_base": In(ADDRESS_BITS),
-                "window_limit": In(ADDRESS_BITS + 1),
-                "address": Out(stream.Signature(axi_address)),
-                "burst": Out(stream.Signature(axi_burst(spec))),
-            }
-        )
+        super().__init__({
+            "i": In(stream.Signature(axi_job)),
+            "window_base": In(ADDRESS_BITS),
+            "window_limit": In(ADDRESS_BITS + 1),
+            "address": Out(stream.Signature(axi_address)),
+            "burst": Out(stream.Signature(axi_burst(spec))),
+        })
 
     def elaborate(self, platform):
         m = Module()

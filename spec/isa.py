@@ -19,6 +19,7 @@ from spec.product import MAX_SHIFT, ceil_div
 
 DESCRIPTOR_WORDS = 32
 DESCRIPTOR_BYTES = 4 * DESCRIPTOR_WORDS
+TAG_BITS = 16
 SCRATCH_BITS = 24  # of a scratchpad address or step in a descriptor, whatever the chip
 MAX_TAPS = 11  # of a window along one side
 MAX_STRIDE = 4
@@ -114,7 +115,7 @@ def _flag(name: str, doc: str = "") -> Field:
 HEAD = (
     Field("opcode", 8, min(Opcode), max(Opcode)),
     Field("wait", 4, doc="units (:class:`Unit`) that must be idle before the command is issued"),
-    Field("tag", 16, doc="given back with the command's events; the machine does not read it"),
+    Field("tag", TAG_BITS, doc="given back with the command's events; the machine does not read it"),
 )
 
 TRANSFER = (
@@ -270,6 +271,11 @@ def head_places() -> tuple[Place, ...]:
 LAYOUT = {opcode: (*head_places(), *places(fields)) for opcode, fields in FIELDS.items()}
 
 
+def brick_bytes(chip: Chip) -> int:
+    """Bytes of a brick in memory, where a word takes two, or four on chips of more than 16 bits."""
+    return BRICK * (2 if chip.width <= 16 else 4)
+
+
 def entry_bricks(chip: Chip) -> int:
     """Bricks of one channel's scalars: s0 and s1 of 18 bits, s2 of ``acc_width``, lowest bits first."""
     return ceil_div(2 * SCALAR_WIDTH + chip.acc_width, BRICK * chip.width)
@@ -333,4 +339,8 @@ def fault(chip: Chip, descriptor: bytes) -> tuple[ErrorCode, str]:
         value = values[place.field.name]
         if not low <= value <= high:
             return ErrorCode.FIELD, f"{opcode.name.lower()}: {place.field.name} must be {low} to {high}, not {value}"
+    if "address" in values and values["address"] % brick_bytes(chip):
+        multiple = brick_bytes(chip)
+        reason = f"{opcode.name.lower()}: address must be a multiple of {multiple}, not {values['address']}"
+        return ErrorCode.FIELD, reason
     return ErrorCode.NONE, ""

@@ -81,6 +81,14 @@ def test_weight_gradient_streams_the_sparser_operand(rng, sparse):
     np.testing.assert_array_equal(dw, exact >> 11)
 
 
+def test_weight_gradient_of_fixed_commands_streams_x(rng):
+    layer = Dense(0, Fixed(16, 8), Formats(), sparser=False)
+    x, delta = rng.integers(1, 257, (12, 20)), np.zeros((12, 7), np.int64)
+    recorder = Recorder()
+    layer.weight_gradient(recorder, x, delta, Rounding.FLOOR, 0)
+    np.testing.assert_array_equal(recorder.calls["layer0.dw"][0], with_ones(x, 256).T)
+
+
 def test_relu_and_its_stored_mask():
     z = np.array([[-5, 0, 7]])
     assert relu(z).tolist() == [[0, 0, 7]]

@@ -148,7 +148,7 @@ def test_engines_come_and_go_in_any_order():
 def test_groups_run_the_same_code():
     """Verilator merged the groups' functions; without that an engine runs a third slower."""
     library = build_engine(netlist(CASE_CHIPS["2x4w16"]), progress=False)
-    written = "".join(path.read_text() for path in library.parent.glob("Vmachine_group__*.cpp"))
+    written = "".join(path.read_text() for path in library.parent.glob("Vnative_group__*.cpp"))
     names = set(re.findall(r"^void (\w+___nba_sequent\w+)\(", written, re.MULTILINE))
     assert names
     assert {name for name in names if "group_1" in name} == set()

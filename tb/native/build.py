@@ -5,6 +5,7 @@ functions for ctypes. Verilator spells the port ``o__valid`` as member ``o___05F
 """
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -25,19 +26,28 @@ Train = Callable[[Path], list[str]]  # of the library to the command that runs i
 
 
 def build_library(
-    verilog: Path, top: str, wrapper: Path, *, control: str = "", train: Train | None = None, progress: bool = True
+    verilog: Path,
+    top: str,
+    wrapper: Path,
+    *,
+    name: str | None = None,
+    control: str = "",
+    train: Train | None = None,
+    progress: bool = True,
 ) -> Path:
-    """Path of the shared library of module ``top`` of ``verilog`` behind ``wrapper``.
+    """Path of the shared library of module ``top`` of ``verilog`` behind ``wrapper``; ``name`` is what it is called.
 
     Built under ``build/native/<digest>`` unless a library of the same Verilog, wrapper, headers beside the
-    wrapper, flags, tools and processor is there. ``control`` is a Verilator control file's text.
+    wrapper that it includes, flags, tools and processor is there. ``control`` is a Verilator control file's text.
     ``train`` runs a library of the same interface that notes which branches are taken, for the compiler to
     lay out the code by; it takes a second build. ``progress`` reports a build on standard error.
 
     Raises :class:`tb.toolchain.ToolError` naming a missing tool on one line, or with the
     end of the log of a tool that failed.
     """
-    sources = [wrapper, *sorted(wrapper.parent.glob("*.h"))]
+    name = name or top
+    headers = re.findall(r'^#include "(\w+\.h)"', wrapper.read_text(), re.MULTILINE)
+    sources = [wrapper, *(path for name in headers if (path := wrapper.parent / name).exists())]
     digest = toolchain.digest(
         verilog.read_text(), top, control, *(source.read_text() for source in sources), *VERILATE, OPTIMIZE, OBJECT_FLAGS,
         str(train is not None),
@@ -54,7 +64,7 @@ def build_library(
     def build(folder: Path) -> None:
         runtime = toolchain.digest("native", OPTIMIZE, OBJECT_FLAGS)
         if progress:
-            print(f"building the native simulation of {top}, once:", file=sys.stderr)
+            print(f"building the native simulation of {name}, once:", file=sys.stderr)
         (folder / CONTROL).write_text("`verilator_config\n" + control)
         step("Verilator", _verilate(verilog.resolve(), top, folder), folder)
         toolchain.take_runtime(folder, runtime)
@@ -69,7 +79,7 @@ def build_library(
         toolchain.keep_runtime(folder, runtime)
         step("compiling the wrapper", _link(top, wrapper.resolve(), folder), folder)
 
-    return toolchain.built_once(toolchain.build_root() / "native" / f"{top}-{digest}", build) / LIBRARY
+    return toolchain.built_once(toolchain.build_root() / "native" / f"{name}-{digest}", build) / LIBRARY
 
 
 def _verilate(verilog: Path, top: str, folder: Path) -> list[str]:

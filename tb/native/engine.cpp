@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "Vmachine.h"
+#include "Vnative.h"
 #include "verilated.h"
 
 // Verilator writes the second of two underscores in a port's name as __05F.
@@ -50,7 +50,7 @@ void get(const VlWide<N>& port, int32_t* words, int width) {
 
 struct Engine {
     VerilatedContext context;
-    Vmachine top{&context};
+    Vnative top{&context};
     int width;
     uint64_t cycles = 0;
 

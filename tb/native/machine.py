@@ -1,4 +1,5 @@
-"""An engine's Verilog to the library that :class:`tb.native.engine.NativeEngine` calls."""
+"""Verilog of an engine or of a whole machine to the library that :class:`tb.native.engine.NativeEngine` or
+:class:`tb.native.machine_host.NativeMachine` calls."""
 
 import json
 import re
@@ -8,8 +9,9 @@ from pathlib import Path
 from spec.netlist import Netlist
 from tb.native.build import build_library
 
-TOP = "machine"
-WRAPPER = Path(__file__).with_name("engine.cpp")
+TOP = "native"
+ENGINE = Path(__file__).with_name("engine.cpp")
+MACHINE = Path(__file__).with_name("machine.cpp")
 
 
 def build_engine(netlist: Netlist, *, trained: bool = False, progress: bool = True) -> Path:
@@ -17,14 +19,26 @@ def build_engine(netlist: Netlist, *, trained: bool = False, progress: bool = Tr
 
     ``trained``: compiled by what a product or two did in a first build. Takes twice as long, runs a seventh faster.
     """
-    machine = netlist.folder / f"{TOP}.v"
+    return _build(netlist, ENGINE, "tb.native.train" if trained else "", progress)
+
+
+def build_machine(netlist: Netlist, *, trained: bool = False, progress: bool = True) -> Path:
+    """The same for a machine; what it is ``trained`` by is a short program."""
+    return _build(netlist, MACHINE, "tb.native.train_machine" if trained else "", progress)
+
+
+def _build(netlist: Netlist, wrapper: Path, trainer: str, progress: bool) -> Path:
+    source = netlist.folder / f"{TOP}.v"
     verilog = netlist.verilog.read_text()
 
     def train(library: Path) -> list[str]:
-        return [sys.executable, "-m", "tb.native.train", str(netlist.spec), str(library)]
+        return [sys.executable, "-m", trainer, str(netlist.spec), str(library)]
 
-    machine.write_text(verilog + "\n" + machine_verilog(netlist))
-    return build_library(machine, TOP, WRAPPER, control=shared_code(verilog), train=train if trained else None, progress=progress)
+    source.write_text(verilog + "\n" + clocked(netlist))
+    return build_library(
+        source, TOP, wrapper, name=netlist.top, control=shared_code(verilog), train=train if trainer else None,
+        progress=progress,
+    )  # fmt: skip
 
 
 def shared_code(verilog: str, unit: str = "group") -> str:
@@ -50,8 +64,8 @@ def shared_code(verilog: str, unit: str = "group") -> str:
     return "\n".join([*lines, ""])
 
 
-def machine_verilog(netlist: Netlist) -> str:
-    """A module with the engine's ports around it that registers its reset.
+def clocked(netlist: Netlist) -> str:
+    """A module with the top's ports around it that registers its reset.
 
     Verilator evaluates once more whatever depends on an input of the top, and everything
     depends on reset: with a register of its own between them the simulation is three times as fast.

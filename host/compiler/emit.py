@@ -1,0 +1,180 @@
+"""Commands in order, each with the units it must wait for: those whose last command touches what it touches."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from host.compiler.errors import DoesNotFit
+from host.program import Command, Context, HostStep, Label, Run, Value
+from host.tensor import Tensor
+from spec.chip import Chip
+from spec.isa import UNITS, Kind, Opcode, Unit
+from spec.number import Rounding
+from spec.product import ceil_div
+
+RUN_BRICKS = 65535  # of one run of a transfer
+
+
+class Span(NamedTuple):
+    """Bricks of the scratchpad."""
+
+    base: int
+    bricks: int
+
+    @property
+    def end(self) -> int:
+        return self.base + self.bricks
+
+
+Bytes = tuple[int, int]  # of memory: first, and one behind the last
+
+
+@dataclass(frozen=True)
+class _Touched:
+    reads: tuple[Span, ...]
+    writes: tuple[Span, ...]
+    memory: Bytes
+    stores: bool
+
+    def disturbs(self, other: "_Touched") -> bool:
+        """Whether the two may not overlap in time."""
+        return (
+            _meet(self.writes, other.reads + other.writes)
+            or _meet(self.reads, other.writes)
+            or ((self.stores or other.stores) and self.memory[0] < other.memory[1] and other.memory[0] < self.memory[1])
+        )
+
+
+def _meet(some: Iterable[Span], others: tuple[Span, ...]) -> bool:
+    return any(a.base < b.end and b.base < a.end for a in some for b in others)
+
+
+@dataclass
+class Emitter:
+    """Collects the parts of a program for ``chip``."""
+
+    chip: Chip
+    parts: list[Run | HostStep] = field(default_factory=list)
+    _commands: list[Command] = field(default_factory=list)
+    _running: dict[Unit, _Touched] = field(default_factory=dict)
+
+    def host(
+        self, label: Label, function: Callable[[Context], None], reads: tuple[str, ...] = (), writes: tuple[str, ...] = ()
+    ) -> None:
+        """A step of the host, after all commands so far."""
+        self.end()
+        self.parts.append(HostStep(label, function, reads, writes))
+
+    def end(self) -> None:
+        """Closes the present run, if it has commands."""
+        if self._commands:
+            self._commands.append(Command(Opcode.END, {}, self._commands[-1].label))
+            self.parts.append(Run(tuple(self._commands)))
+        self._commands = []
+        self._running = {}
+
+    def layout(self, label: Label, sizes: Mapping[str, int]) -> dict[str, Span]:
+        """Buffers of the sizes given, each in scratchpad banks of its own if there are enough of them.
+
+        Raises :class:`DoesNotFit`.
+        """
+        total = sum(sizes.values())
+        if total > self.chip.scratch_bricks:
+            largest = max(sizes, key=lambda name: sizes[name])
+            what = f"{label.phase} with {largest} of {sizes[largest]} bricks"
+            raise DoesNotFit(label.layer, what, total, self.chip.scratch_bricks, "bricks of scratchpad", self.chip.name)
+        spans: dict[str, Span] = {}
+        for unit in (self.chip.scratch_depth, 1):
+            at = 0
+            for name, size in sizes.items():
+                spans[name] = Span(at, size)
+                at += ceil_div(size, unit) * unit
+            if at <= self.chip.scratch_bricks:
+                break
+        return spans
+
+    def issue(
+        self,
+        opcode: Opcode,
+        label: Label,
+        fields: Mapping[str, Value],
+        reads: tuple[Span, ...] = (),
+        writes: tuple[Span, ...] = (),
+        memory: Bytes = (0, 0),
+    ) -> None:
+        """One command; ``reads`` and ``writes`` must cover the scratchpad it touches, ``memory`` the bytes."""
+        mine, unit = UNITS[opcode], _Touched(reads, writes, memory, opcode == Opcode.STORE)
+        wait = Unit(0)
+        for other, touched in list(self._running.items()):
+            if other != mine and unit.disturbs(touched):
+                wait |= other
+                del self._running[other]
+        self._running[mine] = unit
+        self._commands.append(Command(opcode, dict(fields), label, wait))
+
+    def fill(self, label: Label, span: Span) -> None:
+        """Zeros."""
+        for first, bricks in _pieces(span.bricks):
+            fields = {"fill": 1, "scratch": span.base + first, "bricks": bricks, "count_1": 1, "count_2": 1}
+            self.issue(Opcode.LOAD, label, fields, writes=(span,))
+
+    def load(self, label: Label, tensor: Tensor, brick: int, span: Span, offset: int = 0, **shape: int) -> None:
+        """Bricks of ``tensor`` from its ``brick`` on to ``offset`` in ``span``; ``shape`` as :func:`_transfer` has it."""
+        self._move(Opcode.LOAD, label, tensor, brick, span, offset, shape)
+
+    def store(self, label: Label, tensor: Tensor, brick: int, span: Span, offset: int = 0, **shape: int) -> None:
+        """The reverse of :meth:`load`."""
+        self._move(Opcode.STORE, label, tensor, brick, span, offset, shape)
+
+    def _move(
+        self, opcode: Opcode, label: Label, tensor: Tensor, brick: int, span: Span, offset: int, shape: dict[str, int]
+    ) -> None:
+        shape = {"count_1": 1, "count_2": 1, "memory_1": 0, "memory_2": 0, "scratch_1": 0, "scratch_2": 0} | shape
+        if shape["memory_1"] == shape["scratch_1"] == shape["bricks"]:  # runs that follow each other on both sides
+            shape |= {"bricks": shape["bricks"] * shape["count_1"], "count_1": 1, "memory_1": 0, "scratch_1": 0}
+        if shape["count_1"] == 1 and shape["memory_2"] == shape["scratch_2"] == shape["bricks"]:
+            shape |= {"bricks": shape["bricks"] * shape["count_2"], "count_2": 1, "memory_2": 0, "scratch_2": 0}
+        if shape["bricks"] > RUN_BRICKS:
+            for first, bricks in _pieces(shape["bricks"]):
+                self._move(opcode, label, tensor, brick + first, span, offset + first, shape | {"bricks": bricks})
+            return
+        last = brick + (shape["count_2"] - 1) * shape["memory_2"] + (shape["count_1"] - 1) * shape["memory_1"]
+        memory = (tensor.at(brick), tensor.at(last + shape["bricks"]))
+        fields = {"address": tensor.at(brick), "scratch": span.base + offset, **shape}
+        spans = {"reads": (span,)} if opcode == Opcode.STORE else {"writes": (span,)}
+        self.issue(opcode, label, fields, memory=memory, **spans)
+
+    def vector(
+        self, label: Label, kind: Kind, fields: Mapping[str, Value], reads: tuple[Span, ...], writes: tuple[Span, ...]
+    ) -> None:
+        self.issue(Opcode.VECTOR, label, {"kind": int(kind), **fields}, reads, writes)
+
+
+def _pieces(bricks: int) -> Iterator[tuple[int, int]]:
+    for first in range(0, bricks, RUN_BRICKS):
+        yield first, min(RUN_BRICKS, bricks - first)
+
+
+def pipeline(jobs: Iterable[Iterator[None]]) -> None:
+    """Emits jobs so that each one's loads stand before the work of the one before is done, and its stores behind.
+
+    A job emits its loads, yields, emits its work, yields, and emits its stores.
+    """
+    before: Iterator[None] | None = None
+    present: Iterator[None] | None = None
+    for following in jobs:
+        _advance(following)
+        before, present = present, following
+        _advance(present)
+        if before is not None:
+            _advance(before)
+    if present is not None:
+        _advance(present)
+
+
+def _advance(job: Iterator[None]) -> None:
+    next(job, None)
+
+
+def rounding_fields(key: Value, rounding: Rounding, shift: Value) -> dict[str, Value]:
+    return {"key": key, "rounding": int(rounding), "shift": shift}

@@ -1,0 +1,162 @@
+"""Windows of tiles: which rows a tile computes, which lines of the operand it sees, what the command is told."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from host.tensor import Tensor
+from spec.product import ceil_div
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One side of a windowed operation; the fields of :data:`spec.isa.WINDOW` before it is cut."""
+
+    out: int  # rows along this side
+    size: int  # positions of the operand
+    taps: int
+    start: int  # grid place of the first row's first tap
+    stride: int = 1
+    dilation: int = 1
+
+    def needed(self, first: int, count: int) -> tuple[int, int]:
+        """Positions that ``count`` rows from ``first`` on see: first, one behind the last; at least one."""
+        low = self.start + self.stride * first
+        high = self.start + self.stride * (first + count - 1) + self.taps - 1
+        begin, last = max(0, ceil_div(low, self.dilation)), min(self.size - 1, high // self.dilation)
+        if last < begin:
+            begin = last = min(begin, self.size - 1)
+        return begin, last + 1
+
+    def most(self, count: int) -> int:
+        """Bound of the positions that any ``count`` rows need."""
+        return min(self.size, ((count - 1) * self.stride + self.taps - 1) // self.dilation + 1)
+
+
+def forward_axis(size: int, out: int, kernel: int, stride: int, padding: int) -> Axis:
+    return Axis(out, size, kernel, -padding, stride)
+
+
+def backward_axis(size: int, out: int, kernel: int, stride: int, padding: int) -> Axis:
+    """Rows are positions of the input, the operand is the output's gradient under the mirrored kernel."""
+    return Axis(size, out, kernel, padding - kernel + 1, 1, stride)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Rows of ``images`` images, ``lines`` lines of each; several images only with all their lines."""
+
+    number: int
+    image: int
+    images: int
+    line: int
+    lines: int
+    low: int  # lines of the operand: first, one behind the last
+    high: int
+
+    @property
+    def seen(self) -> int:
+        return self.high - self.low
+
+    def __str__(self) -> str:
+        return f"image {self.image}+{self.images} line {self.line}+{self.lines}"
+
+
+@dataclass(frozen=True)
+class Window:
+    """A windowed operation on ``operand`` (batch, lines, places, channels)."""
+
+    y: Axis
+    x: Axis
+    operand: Tensor
+
+    @property
+    def batch(self) -> int:
+        return self.operand.shape[0]
+
+    @property
+    def taps(self) -> int:
+        return self.y.taps * self.x.taps
+
+    @property
+    def bricks(self) -> int:
+        """Of a position."""
+        return self.operand.row_bricks
+
+    def rows(self, tile: Tile) -> int:
+        return tile.images * tile.lines * self.x.out
+
+    def first_row(self, tile: Tile) -> int:
+        return (tile.image * self.y.out + tile.line) * self.x.out
+
+    def seen_bricks(self, images: int, lines: int) -> int:
+        """Bound of a tile's operand."""
+        return images * self.y.most(lines) * self.x.size * self.bricks
+
+    def load_shape(self, tile: Tile) -> tuple[int, dict[str, int]]:
+        """First brick and shape of the transfer that brings a tile's operand, image behind image."""
+        line = self.x.size * self.bricks
+        image = self.y.size * line
+        shape = {"bricks": tile.seen * line, "count_1": tile.images, "memory_1": image, "scratch_1": tile.seen * line}
+        return tile.image * image + tile.low * line, shape
+
+    def fields(self, tile: Tile, base: int) -> tuple[int, dict[str, int]]:
+        """Where the origin lies, and the window's fields, for a tile whose operand begins at ``base``."""
+        y, x = self.y, self.x
+        start = y.start + y.stride * tile.line - y.dilation * tile.low
+        origin_y, phase_y = divmod(start, y.dilation)
+        origin_x, phase_x = divmod(x.start, x.dilation)
+        step_y = x.size * self.bricks
+        fields = {
+            "out_x": x.out,
+            "out_y": tile.lines,
+            "in_x": x.size,
+            "in_y": tile.seen,
+            "origin_x": origin_x,
+            "origin_y": origin_y,
+            "phase_x": phase_x,
+            "phase_y": phase_y,
+            "dilation": y.dilation,
+            "stride": y.stride,
+            "taps_x": x.taps,
+            "taps_y": y.taps,
+            "step_x": self.bricks,
+            "step_y": step_y,
+            "step_b": tile.seen * step_y,
+        }
+        return base + origin_y * step_y + origin_x * self.bricks, fields
+
+
+MAX_ROWS = 65535  # of one command
+
+
+def cut(window: Window, fits: Callable[[int, int], bool], wanted: int = 1) -> list[Tile] | None:
+    """Tiles, as large as ``fits(images, lines)`` allows and about ``wanted`` at least; None if not one line fits."""
+    out_y, batch = window.y.out, window.batch
+
+    def allowed(images: int, lines: int) -> bool:
+        return images * lines * window.x.out <= MAX_ROWS and fits(images, lines)
+
+    if allowed(1, out_y) and batch >= wanted:
+        images, lines = _largest(ceil_div(batch, wanted), lambda n: allowed(n, out_y)), out_y
+        images = ceil_div(batch, ceil_div(batch, images))
+    else:
+        lines = _largest(max(1, ceil_div(out_y, ceil_div(wanted, batch))), lambda n: allowed(1, n))
+        if not lines:
+            return None
+        images, lines = 1, ceil_div(out_y, ceil_div(out_y, lines))
+    tiles = []
+    for image in range(0, batch, images):
+        for line in range(0, out_y, lines):
+            count = min(lines, out_y - line)
+            low, high = window.y.needed(line, count)
+            tiles.append(Tile(len(tiles), image, min(images, batch - image), line, count, low, high))
+    return tiles
+
+
+def _largest(bound: int, fits: Callable[[int], bool]) -> int:
+    """The largest number up to ``bound`` that fits, if all smaller ones do; 0 if none."""
+    low, high = 0, bound
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low

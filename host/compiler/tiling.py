@@ -1,0 +1,114 @@
+"""How a product's reduction, columns and rows are cut for the banks, row lists and partial sums of a chip."""
+
+from dataclasses import dataclass
+
+from host.compiler.errors import DoesNotFit
+from host.program import Label
+from spec.chip import BRICK, Chip
+from spec.engine import ROW_SLOTS, load_cycles_per_brick
+from spec.product import MASK_COLUMNS, ceil_div
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """The reduction as bricks of A and rows of B: ``units`` that may stand in a tile alone, then perhaps the bias."""
+
+    units: int
+    bricks: int  # of one unit
+    rows: int
+    bias: bool
+
+    @property
+    def all_bricks(self) -> int:
+        return self.units * self.bricks + self.bias
+
+    @property
+    def all_rows(self) -> int:
+        return self.units * self.rows + self.bias
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Fields of a product."""
+
+    k_tile: int
+    a_tile: int
+    columns: int
+    rows: int
+    row_tile: int
+
+    def fields(self) -> dict[str, int]:
+        return vars(self).copy()
+
+
+def taps_reduction(taps: int, a_bricks: int, a_tail: int, tap_k: int, bias: bool) -> Reduction:
+    """Of a product whose taps have ``a_bricks`` bricks each; whole bricks can be parted, others only whole taps."""
+    if a_tail == BRICK and tap_k == a_bricks * BRICK:
+        return Reduction(taps * a_bricks, 1, BRICK, bias)
+    return Reduction(taps, a_bricks, tap_k, bias)
+
+
+def choose(
+    chip: Chip, label: Label, m: int, n: int, reduction: Reduction, masked: bool = False, chained: bool = False
+) -> Tiling:
+    """The tiling with the fewest estimated cycles at half of A nonzero. Raises :class:`DoesNotFit`."""
+    best, best_cost = None, 0.0
+    for columns in _columns(chip, n, masked):
+        if chained and columns * chip.lanes < n:
+            continue
+        k_room = min(chip.bank_depth // 2 // columns, chip.list_depth)
+        units = min(k_room // reduction.rows, chip.list_depth // BRICK // reduction.bricks)
+        if reduction.all_rows <= k_room and reduction.all_bricks <= chip.list_depth // BRICK:
+            k_tile, a_tile, tiles = reduction.all_rows, reduction.all_bricks, 1
+        elif units:
+            tiles = ceil_div(reduction.units + reduction.bias, units)
+            units = ceil_div(reduction.units + reduction.bias, tiles)
+            k_tile, a_tile = units * reduction.rows, units * reduction.bricks
+            tiles = ceil_div(reduction.all_rows, k_tile)
+        else:
+            continue
+        rows = min(ROW_SLOTS, chip.psum_depth // chip.lanes // columns)
+        if chained and m > rows * chip.groups:
+            continue
+        row_tile = m if tiles == 1 and not chained else min(m, rows * chip.groups)
+        tiling = Tiling(k_tile, a_tile, columns, rows, row_tile)
+        cost = estimate(chip, m, n, tiling, tiles, 1)
+        if best is None or cost < best_cost:
+            best, best_cost = tiling, cost
+    if best is None:
+        if chained:
+            room = chip.groups * chip.psum_depth
+            raise DoesNotFit(label.layer, f"{label.phase}: sums of {m} x {n}", m * n, room, "partial sums", chip.name)
+        raise DoesNotFit(
+            label.layer,
+            f"{label.phase}: a tile of {reduction.rows} rows and {min(n, BRICK)} columns of B",
+            max(reduction.rows, reduction.bricks * BRICK),
+            min(chip.list_depth, chip.bank_depth // 2),
+            "words of a row list or bank",
+            chip.name,
+        )
+    return best
+
+
+def _columns(chip: Chip, n: int, masked: bool) -> list[int]:
+    whole, room = ceil_div(n, chip.lanes), chip.psum_depth // chip.lanes
+    step = ceil_div(MASK_COLUMNS if masked else BRICK, chip.lanes)
+    some = set(range(step, min(whole, room) + 1, step))
+    return sorted(some | ({whole} if whole <= room else set()))
+
+
+def estimate(chip: Chip, m: int, n: int, tiling: Tiling, tiles: int, segments: int, density: float = 0.5) -> float:
+    """Rough cycles of a product, as :mod:`spec.tiling` has them."""
+    n_tiles = ceil_div(n, tiling.columns * chip.lanes)
+    row_tile = min(m, tiling.row_tile)
+    used = max(1.0, min(tiling.k_tile, tiling.a_tile * BRICK) * density)
+    columns = tiling.columns * segments
+    visit = max(
+        used * columns,
+        max(used, 1.4 * tiling.a_tile) + 14,
+        tiling.a_tile * chip.groups * 1.1,
+        columns * chip.lanes * (1.1 if tiles == 1 else 1.0),
+    )
+    rows = ceil_div(row_tile, chip.groups) * visit
+    load = tiling.k_tile * ceil_div(tiling.columns * chip.lanes, BRICK) * load_cycles_per_brick(chip) + 12
+    return n_tiles * ceil_div(m, row_tile) * tiles * max(rows, load) + load
