@@ -31,10 +31,8 @@ def patches(x: np.ndarray, kernel: int, stride: int = 1, padding: int = 0, one: 
     out = np.empty((batch, oh, ow, length + (one is not None)), x.dtype)
 
     def images(some: slice) -> None:
-        padded = x[some]
-        if padding:
-            padded = np.pad(padded, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-        padded = np.ascontiguousarray(padded)
+        padded = np.zeros((some.stop - some.start, height + 2 * padding, width + 2 * padding, channels), x.dtype)
+        padded[:, padding : padding + height, padding : padding + width] = x[some]
         # Every line of a window, (kx, c), lies in one piece.
         image, row, column, word = padded.strides
         lines = as_strided(
