@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from golden.layers import Execute, Formats, shift_between
+from golden.product import check_words
 from golden.workers import blocks, each
 from spec.number import Fixed, Rounding
 
@@ -19,19 +20,25 @@ PATCH_WORDS = 1 << 23  # words of patches held at a time; no word shows the cut
 SHARE = 1 << 18  # words of patches that a core copies at a time
 
 
-def patches(x: np.ndarray, kernel: int, stride: int = 1, padding: int = 0, one: int | None = None) -> np.ndarray:
+def patches(
+    x: np.ndarray, kernel: int, stride: int = 1, padding: int = 0, one: int | None = None, bits: int = 18
+) -> np.ndarray:
     """x (batch, h, w, c) to (batch * oh * ow, kernel * kernel * c): what each output position sees.
 
     A row's words are in the order (ky, kx, c); padding is zeros. With ``one`` a last column of
-    that word follows, for the bias. oh is ``out_size(h, ...)``, ow likewise.
+    that word follows, for the bias. oh is ``out_size(h, ...)``, ow likewise. Words of ``bits``
+    bits come out in as few bytes as hold them, since they are copied and read many times; a
+    ValueError for others.
     """
     batch, height, width, channels = x.shape
     oh, ow = out_size(height, kernel, stride, padding), out_size(width, kernel, stride, padding)
     length, line = kernel * kernel * channels, kernel * channels
-    out = np.empty((batch, oh, ow, length + (one is not None)), x.dtype)
+    narrow = np.int16 if bits <= 16 else np.int32
+    out = np.empty((batch, oh, ow, length + (one is not None)), narrow)
 
     def images(some: slice) -> None:
-        padded = np.zeros((some.stop - some.start, height + 2 * padding, width + 2 * padding, channels), x.dtype)
+        check_words("x", x[some], bits)
+        padded = np.zeros((some.stop - some.start, height + 2 * padding, width + 2 * padding, channels), narrow)
         padded[:, padding : padding + height, padding : padding + width] = x[some]
         # Every line of a window, (kx, c), lies in one piece.
         image, row, column, word = padded.strides
@@ -145,10 +152,11 @@ class Conv:
         self._check_delta(delta, shape, c_out)
         mirrored = weights[: kernel * kernel * c_in].reshape(kernel, kernel, c_in, c_out)[::-1, ::-1]
         b = mirrored.transpose(0, 1, 3, 2).reshape(kernel * kernel * c_out, c_in)
+        border, bits = kernel - 1 - self.padding, self.formats.deltas.width
         dx = np.empty(shape, np.int64)
         for some in _pieces(batch, height * width * len(b)):
             dx[some] = execute(
-                patches(self._dilated(_narrow(delta[some], self.formats.deltas), height, width), kernel),
+                patches(self._dilated(delta[some], height, width), kernel, padding=border, bits=bits),
                 b,
                 shift=shift,
                 rounding=rounding,
@@ -176,14 +184,17 @@ class Conv:
         return execute.chain(parts, shift=shift, rounding=rounding, key=key, name=name, phase="WG")
 
     def _patches(self, x: np.ndarray) -> np.ndarray:
-        return patches(_narrow(x, self.inputs), self.kernel, self.stride, self.padding, self.one if self.bias else None)
+        one = self.one if self.bias else None
+        return patches(x, self.kernel, self.stride, self.padding, one, self.inputs.width)
 
     def _dilated(self, delta: np.ndarray, height: int, width: int) -> np.ndarray:
-        """delta so that windows of the kernel's size, one step apart, are centred on x's positions."""
-        batch, oh, ow, c_out = delta.shape
-        border = self.kernel - 1 - self.padding
-        out = np.zeros((batch, height + self.kernel - 1, width + self.kernel - 1, c_out), delta.dtype)
-        out[:, border :: self.stride, border :: self.stride][:, :oh, :ow] = delta
+        """delta with stride - 1 zeros between its positions: of the shape that a stride of one would give."""
+        if self.stride == 1:
+            return delta
+        batch, _, _, c_out = delta.shape
+        oh, ow = (out_size(size, self.kernel, 1, self.padding) for size in (height, width))
+        out = np.zeros((batch, oh, ow, c_out), delta.dtype)
+        out[:, :: self.stride, :: self.stride] = delta
         return out
 
     def _check_weights(self, weights: np.ndarray, c_in: int) -> None:
@@ -209,11 +220,6 @@ class _Parts(Sequence[tuple[np.ndarray, np.ndarray]]):
     def __getitem__(self, i):  # type: ignore[no-untyped-def]  # an index alone, never a slice
         some = self.pieces[i]
         return self.conv._patches(self.x[some]).T, self.delta[some].reshape(-1, self.delta.shape[3])
-
-
-def _narrow(words: np.ndarray, fixed: Fixed) -> np.ndarray:
-    """The same words in fewer bytes: patches are copied and scanned faster."""
-    return words.astype(np.int16 if fixed.width <= 16 else np.int32)
 
 
 def _pieces(batch: int, words: int) -> list[slice]:

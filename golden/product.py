@@ -221,7 +221,7 @@ def _check_part(a: np.ndarray, b: np.ndarray, width: int) -> int:
     """Whether a product is possible; the bound on its sums that words of ``width`` bits give."""
     _check_operands(a, b)
     for name, operand in (("a", a), ("b", b)):
-        _check_words(name, operand, width)
+        check_words(name, operand, width)
     return a.shape[1] << (2 * (width - 1))
 
 
@@ -233,7 +233,8 @@ def _sums(a: np.ndarray, b: np.ndarray, width: int) -> np.ndarray:
     return exact_product(a, b)
 
 
-def _check_words(name: str, operand: np.ndarray, width: int) -> None:
+def check_words(name: str, operand: np.ndarray, width: int) -> None:
+    """ValueError for a word outside ``width`` bits."""
     limit = 1 << (width - 1)
     if operand.dtype.kind == "i" and operand.itemsize * 8 <= width:
         return  # cannot be outside

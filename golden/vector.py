@@ -7,7 +7,7 @@ import numpy as np
 
 from golden import fused
 from golden.convert import SHARE, rounder
-from golden.product import EXACT_INT, OverflowRefused
+from golden.product import EXACT_INT, OverflowRefused, check_words
 from golden.workers import blocks, each
 from spec.number import Rounding
 
@@ -130,20 +130,6 @@ def reduce(u: np.ndarray, v: np.ndarray, *, width: int = 16, acc_width: int = 48
                 f"not {sums_of.min()} to {sums_of.max()}"
             )
     return sums, products
-
-
-def linear_index(shape: tuple[int, ...], base: int = 0) -> np.ndarray:
-    """The rounding index of every element: its linear index, from ``base`` on."""
-    return np.arange(base, base + int(np.prod(shape)), dtype=np.int64).reshape(shape)
-
-
-def check_words(name: str, operand: np.ndarray, width: int) -> None:
-    """ValueError for a word outside ``width`` bits."""
-    limit = 1 << (width - 1)
-    if operand.size and not (-limit <= operand.min() and operand.max() < limit):
-        raise ValueError(
-            f"words of {name} must be {-limit} to {limit - 1} for width {width}, not {operand.min()} to {operand.max()}"
-        )
 
 
 def _scalars(name: str, given: int | Sequence[int] | np.ndarray, channels: int, width: int) -> np.ndarray:
