@@ -123,9 +123,9 @@ class _Finish:
         words = np.empty(shape, np.int64)
 
         def convert(rows: slice) -> tuple[int, int, int]:
-            parts = sums(rows), UNMASKED if mask is None else mask[rows], words[rows]
+            parts = [sums(rows), UNMASKED if mask is None else mask[rows], words[rows]]
             if stride == shape[1]:  # indices run on from row to row
-                parts = tuple(part.reshape(1, part.size) for part in parts)
+                parts = [part.reshape(1, part.size) for part in parts]
             return convert_rows(*parts, (self.base + rows.start * stride) % (1 << 32), stride, self.how)
 
         found = each(convert, some)
