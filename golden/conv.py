@@ -113,9 +113,8 @@ class Conv:
         shift = shift_between(f"layer {self.number} FP", have, self.formats.activations.frac)
         oh, ow = self.out_shape(*x.shape[1:3])
         c_out = weights.shape[1]
-        z = np.empty((len(x), oh, ow, c_out), np.int64)
-        for some in _pieces(len(x), oh * ow * len(weights)):
-            z[some] = execute(
+        pieces = [
+            execute(
                 self._patches(x[some]),
                 weights,
                 shift=shift,
@@ -124,8 +123,10 @@ class Conv:
                 name=f"layer{self.number}.z",
                 phase="FP",
                 index_base=some.start * oh * ow * c_out,
-            ).reshape(-1, oh, ow, c_out)
-        return z
+            )
+            for some in _pieces(len(x), oh * ow * len(weights))
+        ]
+        return _joined(pieces).reshape(-1, oh, ow, c_out)
 
     def input_gradient(
         self,
@@ -153,9 +154,8 @@ class Conv:
         mirrored = weights[: kernel * kernel * c_in].reshape(kernel, kernel, c_in, c_out)[::-1, ::-1]
         b = mirrored.transpose(0, 1, 3, 2).reshape(kernel * kernel * c_out, c_in)
         border, bits = kernel - 1 - self.padding, self.formats.deltas.width
-        dx = np.empty(shape, np.int64)
-        for some in _pieces(batch, height * width * len(b)):
-            dx[some] = execute(
+        pieces = [
+            execute(
                 patches(self._dilated(delta[some], height, width), kernel, padding=border, bits=bits),
                 b,
                 shift=shift,
@@ -165,8 +165,10 @@ class Conv:
                 name=f"layer{self.number}.dx",
                 phase="BP",
                 index_base=some.start * height * width * c_in,
-            ).reshape(-1, height, width, c_in)
-        return dx
+            )
+            for some in _pieces(batch, height * width * len(b))
+        ]
+        return _joined(pieces).reshape(shape)
 
     def weight_gradient(
         self, execute: Execute, x: np.ndarray, delta: np.ndarray, rounding: Rounding, key: int
@@ -220,6 +222,11 @@ class _Parts(Sequence[tuple[np.ndarray, np.ndarray]]):
     def __getitem__(self, i):  # type: ignore[no-untyped-def]  # an index alone, never a slice
         some = self.pieces[i]
         return self.conv._patches(self.x[some]).T, self.delta[some].reshape(-1, self.delta.shape[3])
+
+
+def _joined(pieces: list[np.ndarray]) -> np.ndarray:
+    """Rows of C that were computed in pieces; mostly there is one, which needs no copy."""
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 def _pieces(batch: int, words: int) -> list[slice]:

@@ -55,19 +55,19 @@ def affine(
     """
     u = np.asarray(u, np.int64)
     channels = u.shape[-1] if u.ndim else 1
-    scalars = [
-        _scalars(name, given, channels, width)
-        for name, given, width in (("s0", s0, SCALAR_WIDTH), ("s1", s1, SCALAR_WIDTH), ("s2", s2, acc_width))
-    ]
-    extent = 1 << (width - 1)
-    worst = max(
-        (int(a) + int(b)) * extent + int(c) for a, b, c in zip(*(np.abs(values) for values in scalars), strict=True)
+    scalars = np.stack(
+        [
+            _scalars(name, given, channels, bits)
+            for name, given, bits in (("s0", s0, SCALAR_WIDTH), ("s1", s1, SCALAR_WIDTH), ("s2", s2, acc_width))
+        ]
     )
+    extent = 1 << (width - 1)
+    worst = int((np.array([extent, extent, 1]) @ np.abs(scalars)).max())
     if worst >= 1 << (acc_width - 1):
         bound = (1 << (acc_width - 1)) - 1
         raise OverflowRefused(f"affine: |s0*u| + |s1*v| + |s2| must be at most {bound}, but can reach {worst}")
     if v is None:
-        v, scalars[1] = u, np.zeros_like(scalars[1])
+        v, scalars[1] = u, 0
     v = np.asarray(v, np.int64)
     if v.shape != u.shape:
         raise ValueError(f"affine: v must have u's shape {u.shape}, not {v.shape}")
@@ -76,7 +76,7 @@ def affine(
 
     how = rounder(shift, rounding, key, width)
     tiles = -(-fused.BLOCK // channels)
-    tiled = [np.tile(values, tiles) for values in scalars]
+    tiled = np.tile(scalars, tiles)
     flat_u, flat_v = np.ascontiguousarray(u).reshape(-1), np.ascontiguousarray(v).reshape(-1)
     where = np.zeros(0, bool) if mask is None else np.ascontiguousarray(mask, bool).reshape(-1)
     words = np.empty(u.shape, np.int64)
