@@ -26,7 +26,7 @@ def emit_product(e: Emitter, p: WindowedProduct) -> None:
         block = Block(first, bricks, min(channels, (first + bricks) * BRICK) - first * BRICK)
         if not made.chained:
             p.load_b(block, p.whole, spans["b"], spans["a0"])
-        pipeline((job.emit() for job in _jobs(e, p, made, spans, block)), made.depth)
+        pipeline(e, (job.emit() for job in _jobs(e, p, made, spans, block)), made.depth)
 
 
 def _jobs(e: Emitter, p: WindowedProduct, made: Plan, spans: dict[str, Span], block: Block) -> Iterator["_Job"]:
