@@ -82,7 +82,7 @@ def _loss(net: Network) -> Delta:
 def _accumulated(net: Network, op: Operator, source: int, one: Delta, other: Delta) -> Delta:
     """Gradients of a tensor that two nodes read."""
     out = net.memory.add(f"delta.{source}.{op.number}", one.tensor.shape)
-    label = Label(op.number, "BP", "accumulate")
+    label = Label(source, "BP", "accumulate")
     net.affine(label, {"u": one.tensor, "v": other.tensor}, out, (1, 1), 0, 0, rounding=Rounding.FLOOR)
     return Delta(out, one.gated and other.gated)
 
