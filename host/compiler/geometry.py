@@ -127,6 +127,7 @@ class Window:
 
 
 MAX_ROWS = 65535  # of one command
+GROWTH = 3  # from tile to tile: a product takes some times as long as its loads
 TAPER = 4  # the part of a single image's lines that a small tile has
 
 
@@ -149,11 +150,10 @@ def cut(window: Window, fits: Callable[[int, int], bool], wanted: int = 1, taper
         if not lines:
             return None
         images, lines = 1, ceil_div(out_y, ceil_div(out_y, lines))
-    extents = [
-        (image, min(images, batch - image), line, min(lines, out_y - line))
-        for image in range(0, batch, images)
-        for line in range(0, out_y, lines)
-    ]
+    extents, image = [], 0
+    for count in ramp(batch, images, tapered, tapered):
+        extents += [(image, count, line, min(lines, out_y - line)) for line in range(0, out_y, lines)]
+        image += count
     if tapered:
         extents = [*_small_first(extents[0]), *extents[1:]]
         extents = [*extents[:-1], *_small_last(extents[-1])]
@@ -168,18 +168,28 @@ _Extent = tuple[int, int, int, int]  # image, images, line, lines
 
 def _small_first(extent: _Extent) -> list[_Extent]:
     image, images, line, lines = extent
-    if images > 1:
-        return [(image, 1, line, lines), (image + 1, images - 1, line, lines)]
     few = lines // TAPER
-    return [(image, 1, line, few), (image, 1, line + few, lines - few)] if few else [extent]
+    return [extent] if images > 1 or not few else [(image, 1, line, few), (image, 1, line + few, lines - few)]
 
 
 def _small_last(extent: _Extent) -> list[_Extent]:
     image, images, line, lines = extent
-    if images > 1:
-        return [(image, images - 1, line, lines), (image + images - 1, 1, line, lines)]
-    few = lines // TAPER
-    return [(image, 1, line, lines - few), (image, 1, line + lines - few, few)] if few else [extent]
+    many = lines - lines // TAPER
+    return [extent] if images > 1 or many == lines else [(image, 1, line, many), (image, 1, line + many, lines - many)]
+
+
+def ramp(count: int, most: int, up: bool, down: bool = False) -> list[int]:
+    """``count`` in pieces of at most ``most``, as equal as can be; ``up`` from one, ``down`` to one at the end."""
+    steps: list[int] = []
+    size = 1
+    while size < most and (up + down) * (sum(steps) + size) <= count - most:
+        steps.append(size)
+        size *= GROWTH
+    head, tail = steps * up, steps[::-1] * down
+    rest = count - sum(head) - sum(tail)
+    pieces = ceil_div(rest, most)
+    middle = [rest // pieces + (i < rest % pieces) for i in range(pieces)]
+    return [*head, *middle, *tail]
 
 
 def _largest(bound: int, fits: Callable[[int], bool]) -> int:

@@ -119,14 +119,14 @@ def emit_gradient(e: Emitter, g: Gradient, parts: Parts, cut: Blocks) -> None:
     """All commands, from memory to memory. Raises :class:`DoesNotFit`."""
     spans = e.layout(g.label, buffers(parts, cut))
     held = [{name: spans[f"{name}{i}"] for name in ("raw", "a", "b", "c")} for i in range(cut.depth)]
-    for own in held:
-        parts.fresh(e, replace(g.label, what="border"), own)
     count = parts.count()
 
     def job(number: int, chain: int, rows: Channels, columns: Channels, part: int) -> Iterator[None]:
         own = held[number % cut.depth]
         c = held[chain % cut.depth]["c"]
         label = replace(g.label, tile=f"rows {rows.first}+{rows.count} columns {columns.first}+{columns.count} {part}")
+        if number < cut.depth:
+            parts.fresh(e, replace(label, what="border"), own)
         parts.load(e, label, part, rows, columns, own)
         yield
         parts.work(e, replace(label, what="transpose"), part, rows, own)

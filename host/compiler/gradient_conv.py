@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product as pairs
 
 from host.compiler.emit import Emitter, Span
 from host.compiler.errors import DoesNotFit
+from host.compiler.geometry import ramp
 from host.compiler.gradient import Blocks, Channels, Gradient, blocks, buffers, emit_gradient, refuse
 from host.compiler.phases import Side, parted, sides
 from host.compiler.tiling import (
@@ -14,6 +16,7 @@ from host.compiler.tiling import (
     column_choices,
     halved,
     memory_cycles,
+    pipelined,
     repeated,
     row_limit,
     row_slots,
@@ -26,6 +29,7 @@ from spec.product import ceil_div
 
 # What groups that do not end together lose, in visits of a row: in each tile, and at the end.
 TILE_VISITS, LAST_VISITS = 0.25, 0.5
+SIMULATED = 64  # jobs whose overlap is estimated one by one
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Kernel:
 class ConvParts:
     """:class:`host.compiler.gradient.Parts` of one phase: ``images`` whole images, or ``lines`` lines of one.
 
-    stride : bricks from row to row of B. columns : of a tile in a lane. slab : lines of a tile of the reduction.
+    tapered : the first parts are small, so that little must be loaded before the first product. stride : bricks from row to row of B. columns : of a tile in a lane. slab : lines of a tile of the reduction.
     """
 
     chip: Chip
@@ -52,6 +56,7 @@ class ConvParts:
     x: Side
     images: int
     lines: int
+    tapered: bool
     stride: int
     columns: int
     slab: int
@@ -90,24 +95,52 @@ class ConvParts:
         return {"raw": raw, "a": BRICK * rows * self.channel, "b": b_rows * self.stride}
 
     def count(self) -> int:
-        return ceil_div(self.g.x.shape[0], self.images) * self.strips
+        return len(self.extents)
 
-    def where(self, part: int) -> tuple[int, int, int, int]:
-        """First image, images, first line, lines."""
-        group, strip = divmod(part, self.strips)
-        image, line = group * self.images, strip * self.lines
-        return image, min(self.images, self.g.x.shape[0] - image), line, min(self.lines, self.y.size - line)
+    @cached_property
+    def extents(self) -> list[tuple[int, int, int, int]]:
+        """Of each part: first image, images, first line, lines."""
+        batch, height = self.g.x.shape[0], self.y.size
+        result: list[tuple[int, int, int, int]] = []
+        image = 0
+        for count in ramp(batch, self.images, self.tapered):
+            lines = self.lines
+            result += [(image, count, line, min(lines, height - line)) for line in range(0, height, lines)]
+            image += count
+        return result
 
     def fresh(self, e: Emitter, label: Label, spans: dict[str, Span]) -> None:
-        e.fill(label, spans["a"])
-        e.fill(label, spans["b"])
+        """Zeros where no load or transposition ever writes: between images, behind lines, around outputs."""
+        a, b, line = spans["a"], spans["b"], self.line
+        planes, used = a.bricks // self.channel, (self.images - 1) * self.y.pitch + self.lines
+        for first, last, times in (
+            (self.lines, self.y.pitch, self.images - 1),
+            (used, self.slabs * self.slab, 1),
+        ):
+            if first < last and times:
+                shape = {"bricks": (last - first) * line, "count_1": planes, "scratch_1": self.channel}
+                e.fill_runs(label, a, first * line, **shape, count_2=times, scratch_2=self.y.pitch * line)
+        (low_y, high_y), (low_x, high_x) = self.y.met(0, self.lines), self.x.met(0, self.x.size)
+        data, pitch, line = (high_x - low_x) * self.stride, self.x.pitch * self.stride, self.x.border * self.stride
+        if not data or low_y == high_y:
+            e.fill(label, b)
+            return
+        # From the last output of a line to the first of the next.
+        _fill_inside(e, label, b, 0, line, 1, 0)
+        _fill_inside(e, label, b, line + data, pitch - data, ceil_div(b.bricks, pitch), pitch)
+        if self.strips == 1:
+            image, data = self.y.pitch * pitch, (high_y - low_y) * pitch
+            _fill_inside(e, label, b, 0, self.y.border * pitch, 1, 0)
+            _fill_inside(e, label, b, self.y.border * pitch + data, image - data, self.images - 1, image)
+            last = (self.images - 1) * image + self.y.border * pitch + data
+            _fill_inside(e, label, b, last, b.bricks - last, 1, 0)
 
     def load(
         self, e: Emitter, label: Label, part: int, rows: Channels, columns: Channels, spans: dict[str, Span]
     ) -> None:
         self._load_x(e, replace(label, what="x"), part, rows, spans["raw"])
         self._load_delta(e, replace(label, what="delta"), part, columns, spans["b"])
-        _, images, _, lines = self.where(part)
+        _, images, _, lines = self.extents[part]
         used = (images - 1) * self.y.pitch + lines
         rest = ceil_div(used, self.slab) * self.slab - used
         if rest and (images < self.images or lines < self.lines):
@@ -116,7 +149,7 @@ class ConvParts:
 
     def _load_x(self, e: Emitter, label: Label, part: int, rows: Channels, raw: Span) -> None:
         """The phase's positions, image behind image."""
-        image, images, line, lines = self.where(part)
+        image, images, line, lines = self.extents[part]
         x, across, step = self.g.x, self.g.x.row_bricks, self.x.stride
         width, height = x.shape[2], x.shape[1]
         for i in range(images):
@@ -138,7 +171,7 @@ class ConvParts:
 
     def _load_delta(self, e: Emitter, label: Label, part: int, columns: Channels, b: Span) -> None:
         """Outputs that the part's positions meet, to the inside of the border; zeros above and below a strip."""
-        image, images, line, lines = self.where(part)
+        image, images, line, lines = self.extents[part]
         delta, across = self.g.delta, self.g.delta.row_bricks
         height, width = delta.shape[1:3]
         low_y, high_y = self.y.met(line, line + lines)
@@ -181,7 +214,7 @@ class ConvParts:
             e.load(label, delta, brick, b, offset, **shape)
 
     def work(self, e: Emitter, label: Label, part: int, rows: Channels, spans: dict[str, Span]) -> None:
-        _, images, _, lines = self.where(part)
+        _, images, _, lines = self.extents[part]
         raw, a = spans["raw"], spans["a"]
         of_line = self.x.size * rows.bricks
         by_image = (lines * of_line, self.y.pitch * self.line)  # from image to image: in x, in A
@@ -207,7 +240,7 @@ class ConvParts:
             e.vector(label, Kind.TRANSPOSE, fields, (raw,), (a,))
 
     def product(self, part: int, rows: Channels, columns: Channels, spans: dict[str, Span]) -> dict[str, Value]:
-        _, images, _, lines = self.where(part)
+        _, images, _, lines = self.extents[part]
         slabs = ceil_div((images - 1) * self.y.pitch + lines, self.slab)
         in_lane = min(self.columns, ceil_div(columns.count, self.chip.lanes))
         alone = slabs == self.count() == 1
@@ -278,6 +311,17 @@ class ConvParts:
             e.store(label, dw, (tap * words + rows.first) * across + columns.brick, span, offset, **shape)
 
 
+def _fill_inside(e: Emitter, label: Label, span: Span, first: int, bricks: int, times: int, step: int) -> None:
+    """Zeros to ``times`` runs, as far as they lie in the span."""
+    while times and first + (times - 1) * step + bricks > span.bricks:
+        times -= 1
+        left = span.bricks - first - times * step
+        if left > 0:
+            e.fill_runs(label, span, first + times * step, bricks=min(left, bricks))
+    if times and bricks > 0:
+        e.fill_runs(label, span, first, bricks=bricks, count_1=times, scratch_1=step)
+
+
 def slab_rows(y: Side, x: Side, lines: int) -> int:
     """Rows of B that a slab of ``lines`` lines meets."""
     return (lines - 1 + y.taps - 1) * x.pitch + x.size + x.taps - 1
@@ -316,7 +360,7 @@ def _emit_phase(e: Emitter, g: Gradient, kernel: Kernel, y: Side, x: Side) -> No
             best, best_cost = (parts, cut), cost
     if best is None:
         stride = 1
-        parts = ConvParts(e.chip, g, kernel, y, x, 1, 1, stride, ceil_div(BRICK, e.chip.lanes), 1)
+        parts = ConvParts(e.chip, g, kernel, y, x, 1, 1, False, stride, ceil_div(BRICK, e.chip.lanes), 1)
         needed, bank = parts.tile_rows * parts.columns, e.chip.bank_depth // 2
         if needed > bank:
             raise DoesNotFit(label.layer, "WG of one line: B's tile", needed, bank, "words of a bank", e.chip.name)
@@ -348,8 +392,10 @@ def _choices(chip: Chip, g: Gradient, kernel: Kernel, y: Side, x: Side) -> Itera
             if chained:
                 most = min(most, row_limit(chip, columns[0].count, y.taps * x.taps))
             for slab in _slabs(chip, y, x, (images - 1) * y.pitch + lines, in_lane):
-                parts = ConvParts(chip, g, kernel, y, x, images, lines, columns[0].bricks, in_lane, slab)
-                for rows, depth in pairs(halved(most), (2, 1)):
+                shape = (columns[0].bricks, in_lane, slab)
+                tapers = (False, True) if chained and images > 1 else (False,)
+                for tapered, rows, depth in pairs(tapers, halved(most), (2, 1)):
+                    parts = ConvParts(chip, g, kernel, y, x, images, lines, tapered, *shape)
                     yield parts, Blocks(blocks(g.x.channels, rows), columns, depth)
 
 
@@ -366,7 +412,7 @@ def _cost(parts: ConvParts, cut: Blocks) -> float:
     chip = parts.chip
     each = parts.sizes(cut.row_bricks, cut.column_bricks)
     nonzero = parts.images * parts.lines * parts.x.size / 2 / parts.slabs
-    work = 0.0  # of all blocks, one part of each
+    work = command = 0.0  # work : of all blocks, one part of each
     for columns, times in Counter(block.count for block in cut.columns).items():
         in_lane = min(parts.columns, ceil_div(columns, chip.lanes))
         tiles = ceil_div(columns, in_lane * chip.lanes)
@@ -381,8 +427,14 @@ def _cost(parts: ConvParts, cut: Blocks) -> float:
             row_tiles = ceil_div(rows, slots * chip.groups)
             visits = ceil_div(min(rows, slots * chip.groups), chip.groups)
             product = parts.slabs * tiles * row_tiles * max((visits + TILE_VISITS) * visit, bank)
-            product += bank + LAST_VISITS * visit + COMMAND_CYCLES
-            work += times * again * product
-    chains = len(cut.rows) * len(cut.columns)
-    load = memory_cycles(chip, each["raw"] + each["b"])
-    return repeated(chains * parts.count(), (load, work / chains, 0.0), cut.depth)
+            own = bank + LAST_VISITS * visit + COMMAND_CYCLES
+            command += times * again * own
+            work += times * again * (product + own)
+    load, work, chains = memory_cycles(chip, each["raw"] + each["b"]), work - command, len(cut.rows) * len(cut.columns)
+    if chains * parts.count() > SIMULATED:
+        return repeated(chains * parts.count(), (load, (work + command) / chains, 0.0), cut.depth)
+    jobs = []
+    for _, images, _, lines in parts.extents * chains:
+        share = images * lines / (parts.images * parts.lines)
+        jobs.append((load * share, (work * share + command) / chains, 0.0))
+    return pipelined(jobs, cut.depth)
