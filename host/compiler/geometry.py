@@ -127,15 +127,15 @@ class Window:
 
 
 MAX_ROWS = 65535  # of one command
-GROWTH = 3  # from tile to tile: a product takes some times as long as its loads
+GROWTHS = (0, 2, 3)  # that are tried: a product takes some times as long as its loads
 TAPER = 4  # the part of a single image's lines that a small tile has
 
 
-def cut(window: Window, fits: Callable[[int, int], bool], wanted: int = 1, tapered: bool = False) -> list[Tile] | None:
+def cut(window: Window, fits: Callable[[int, int], bool], wanted: int = 1, growth: int = 0) -> list[Tile] | None:
     """Tiles, as large as ``fits(images, lines)`` allows and about ``wanted`` at least; None if not one line fits.
 
-    tapered : the first and the last are small, so that what must be loaded before the first product and stored behind the
-    last is little.
+    growth : the first tiles are small and grow by this factor, the last likewise, so that what must be loaded before the
+    first product and stored behind the last is little; 0 for equal tiles.
     """
     out_y, batch = window.y.out, window.batch
 
@@ -151,10 +151,10 @@ def cut(window: Window, fits: Callable[[int, int], bool], wanted: int = 1, taper
             return None
         images, lines = 1, ceil_div(out_y, ceil_div(out_y, lines))
     extents, image = [], 0
-    for count in ramp(batch, images, tapered, tapered):
+    for count in ramp(batch, images, growth, bool(growth)):
         extents += [(image, count, line, min(lines, out_y - line)) for line in range(0, out_y, lines)]
         image += count
-    if tapered:
+    if growth:
         extents = [*_small_first(extents[0]), *extents[1:]]
         extents = [*extents[:-1], *_small_last(extents[-1])]
     return [
@@ -178,14 +178,17 @@ def _small_last(extent: _Extent) -> list[_Extent]:
     return [extent] if images > 1 or many == lines else [(image, 1, line, many), (image, 1, line + many, lines - many)]
 
 
-def ramp(count: int, most: int, up: bool, down: bool = False) -> list[int]:
-    """``count`` in pieces of at most ``most``, as equal as can be; ``up`` from one, ``down`` to one at the end."""
+def ramp(count: int, most: int, growth: int, down: bool = False) -> list[int]:
+    """``count`` in pieces of at most ``most``, as equal as can be.
+
+    growth : pieces grow by this factor from one on, and if ``down`` shrink to one at the end; 0 for neither.
+    """
     steps: list[int] = []
     size = 1
-    while size < most and (up + down) * (sum(steps) + size) <= count - most:
+    while growth and size < most and (1 + down) * (sum(steps) + size) <= count - most:
         steps.append(size)
-        size *= GROWTH
-    head, tail = steps * up, steps[::-1] * down
+        size *= growth
+    head, tail = steps, steps[::-1] * down
     rest = count - sum(head) - sum(tail)
     pieces = ceil_div(rest, most)
     middle = [rest // pieces + (i < rest % pieces) for i in range(pieces)]

@@ -8,7 +8,7 @@ from itertools import product as pairs
 
 from host.compiler.emit import Emitter, Span
 from host.compiler.errors import DoesNotFit
-from host.compiler.geometry import ramp
+from host.compiler.geometry import GROWTHS, ramp
 from host.compiler.gradient import Blocks, Channels, Gradient, blocks, buffers, emit_gradient, refuse
 from host.compiler.phases import Side, parted, sides
 from host.compiler.tiling import (
@@ -46,7 +46,7 @@ class Kernel:
 class ConvParts:
     """:class:`host.compiler.gradient.Parts` of one phase: ``images`` whole images, or ``lines`` lines of one.
 
-    tapered : the first parts are small, so that little must be loaded before the first product. stride : bricks from row to row of B. columns : of a tile in a lane. slab : lines of a tile of the reduction.
+    growth : the first parts are small and grow by this factor, so that little must be loaded before the first product. stride : bricks from row to row of B. columns : of a tile in a lane. slab : lines of a tile of the reduction.
     """
 
     chip: Chip
@@ -56,7 +56,7 @@ class ConvParts:
     x: Side
     images: int
     lines: int
-    tapered: bool
+    growth: int
     stride: int
     columns: int
     slab: int
@@ -103,7 +103,7 @@ class ConvParts:
         batch, height = self.g.x.shape[0], self.y.size
         result: list[tuple[int, int, int, int]] = []
         image = 0
-        for count in ramp(batch, self.images, self.tapered):
+        for count in ramp(batch, self.images, self.growth):
             lines = self.lines
             result += [(image, count, line, min(lines, height - line)) for line in range(0, height, lines)]
             image += count
@@ -360,7 +360,7 @@ def _emit_phase(e: Emitter, g: Gradient, kernel: Kernel, y: Side, x: Side) -> No
             best, best_cost = (parts, cut), cost
     if best is None:
         stride = 1
-        parts = ConvParts(e.chip, g, kernel, y, x, 1, 1, False, stride, ceil_div(BRICK, e.chip.lanes), 1)
+        parts = ConvParts(e.chip, g, kernel, y, x, 1, 1, 0, stride, ceil_div(BRICK, e.chip.lanes), 1)
         needed, bank = parts.tile_rows * parts.columns, e.chip.bank_depth // 2
         if needed > bank:
             raise DoesNotFit(label.layer, "WG of one line: B's tile", needed, bank, "words of a bank", e.chip.name)
@@ -393,9 +393,9 @@ def _choices(chip: Chip, g: Gradient, kernel: Kernel, y: Side, x: Side) -> Itera
                 most = min(most, row_limit(chip, columns[0].count, y.taps * x.taps))
             for slab in _slabs(chip, y, x, (images - 1) * y.pitch + lines, in_lane):
                 shape = (columns[0].bricks, in_lane, slab)
-                tapers = (False, True) if chained and images > 1 else (False,)
-                for tapered, rows, depth in pairs(tapers, halved(most), (2, 1)):
-                    parts = ConvParts(chip, g, kernel, y, x, images, lines, tapered, *shape)
+                growths = GROWTHS if chained and images > 1 else (0,)
+                for growth, rows, depth in pairs(growths, halved(most), (2, 1)):
+                    parts = ConvParts(chip, g, kernel, y, x, images, lines, growth, *shape)
                     yield parts, Blocks(blocks(g.x.channels, rows), columns, depth)
 
 
@@ -430,7 +430,8 @@ def _cost(parts: ConvParts, cut: Blocks) -> float:
             own = bank + LAST_VISITS * visit + COMMAND_CYCLES
             command += times * again * own
             work += times * again * (product + own)
-    load, work, chains = memory_cycles(chip, each["raw"] + each["b"]), work - command, len(cut.rows) * len(cut.columns)
+    load = memory_cycles(chip, each["raw"] + each["b"]) + each["raw"]  # and transposed
+    work, chains = work - command, len(cut.rows) * len(cut.columns)
     if chains * parts.count() > SIMULATED:
         return repeated(chains * parts.count(), (load, (work + command) / chains, 0.0), cut.depth)
     jobs = []

@@ -5,7 +5,7 @@ from functools import cache
 from itertools import product as pairs
 
 from host.compiler.errors import DoesNotFit
-from host.compiler.geometry import Tile, cut
+from host.compiler.geometry import GROWTHS, Tile, cut
 from host.compiler.products import Part, WindowedProduct
 from host.compiler.tiling import choose, estimate, halved, memory_cycles, pipelined, row_limit
 from spec.chip import BRICK, Chip
@@ -44,7 +44,7 @@ def plan(chip: Chip, p: WindowedProduct) -> Plan:
 def _plans(chip: Chip, p: WindowedProduct, parts: list[Part]) -> list[Plan]:
     across, plans = p.result.row_bricks, []
     seen: list[tuple[int, int, list[Tile]]] = []  # several numbers of tiles may come to the same
-    for blocks, depth, number, tapered in pairs(range(1, across + 1), (2, 1), TILES, (False, True)):
+    for blocks, depth, number, growth in pairs(range(1, across + 1), (2, 1), TILES, GROWTHS):
         bricks = ceil_div(across, blocks)
         if ceil_div(across, bricks) != blocks:
             continue
@@ -54,7 +54,7 @@ def _plans(chip: Chip, p: WindowedProduct, parts: list[Part]) -> list[Plan]:
             small = limit is None or images * lines * p.window.x.out <= limit
             return small and sum(p.sizes(bricks, images, lines, depth, parts).values()) <= chip.scratch_bricks
 
-        tiles = cut(p.window, fits, number, tapered)
+        tiles = cut(p.window, fits, number, growth)
         if tiles is not None and (bricks, depth, tiles) not in seen:
             seen.append((bricks, depth, tiles))
             images, lines = max(t.images for t in tiles), max(t.lines for t in tiles)
@@ -81,7 +81,9 @@ def _cost(chip: Chip, p: WindowedProduct, one: Plan) -> float:
     for tile in one.tiles:
         rows = p.window.rows(tile)
         store = memory_cycles(chip, rows * one.bricks)
-        load = memory_cycles(chip, p.window.seen_bricks(tile.images, tile.lines)) + (store if p.masked else 0)
+        load = memory_cycles(chip, p.window.seen_bricks(tile.images, tile.lines))
+        if p.masked:
+            load += store + rows * one.bricks  # and the mask from it
         for part, own in zip(one.parts, weights, strict=True):
             first, last = part is one.parts[0], part is one.parts[-1]
             jobs.append((load * first + own * one.chained, work(rows, part), store * last))
