@@ -1,6 +1,7 @@
 """Windows, phases of strided weight gradients, tilings and numbers of several words, against brute force."""
 
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,17 +9,18 @@ import pytest
 from golden.conv import out_size
 from golden.emulator_scratch import packed
 from golden.window import seen
+from host.compiler.emit import Emitter, Span, pipeline
 from host.compiler.errors import DoesNotFit
-from host.compiler.geometry import Axis, Window, backward_axis, cut, forward_axis
+from host.compiler.geometry import Axis, Window, backward_axis, cut, forward_axis, ramp
 from host.compiler.gradient import blocks
 from host.compiler.memory import view
 from host.compiler.phases import parted, sides
 from host.compiler.scalars import pack_scalars, unpack_sums
-from host.compiler.tiling import Reduction, choose
+from host.compiler.tiling import Reduction, choose, pipelined, repeated
 from host.program import Label
 from host.tensor import Tensor
 from spec.chip import CHIPS, Chip
-from spec.isa import entry_bricks, record_bricks
+from spec.isa import Opcode, entry_bricks, record_bricks
 from tests.compiler_cases import ODD
 
 
@@ -76,7 +78,9 @@ def test_tiles_see_what_the_whole_sees(number, back, seed):
     bricks = r.randint(1, 3)
     window = Window(y, x, Tensor("u", 0, (r.randint(1, 5), y.size, x.size, 8 * bricks), 2))
     room = window.seen_bricks(1, 1) + r.randint(0, 4 * window.seen_bricks(1, y.out))
-    tiles = cut(window, lambda images, lines: window.seen_bricks(images, lines) <= room, r.randint(1, 4))
+    tiles = cut(
+        window, lambda images, lines: window.seen_bricks(images, lines) <= room, r.randint(1, 4), r.choice([0, 2, 3])
+    )
     assert tiles is not None
     whole = tiles[0].__class__(0, 0, window.batch, 0, y.out, 0, y.size)
     base, fields = window.fields(whole, 0)
@@ -101,6 +105,79 @@ def test_tiles_see_what_the_whole_sees(number, back, seed):
         np.testing.assert_array_equal(own[own_inside], want)
         done += window.rows(tile)
     assert done == len(rows)
+
+
+def test_pieces_grow_and_shrink():
+    assert ramp(40, 9, 0) == [8] * 5
+    assert ramp(40, 9, 3) == [1, 3, 9, 9, 9, 9]
+    assert ramp(41, 9, 3, True) == [1, 3, 9, 8, 8, 8, 3, 1]
+    for count in range(1, 60):
+        for most in range(1, 20):
+            for growth in (0, 2, 3):
+                for down in (False, True):
+                    pieces = ramp(count, most, growth, down)
+                    assert sum(pieces) == count
+                    assert 1 <= min(pieces)
+                    assert max(pieces) <= most
+
+
+@pytest.mark.parametrize("chip", [*CHIPS.values(), ODD], ids=lambda chip: chip.name)
+def test_buffers_lie_apart_and_in_banks_of_their_own(chip):
+    e, depth = Emitter(chip), chip.scratch_depth
+    sizes = {"b": depth // 2, "a0": depth // 4, "a1": depth // 4, "c0": 3, "c1": 5}
+    first, second = e.layout(Label(0, "FP", ""), sizes), e.layout(Label(0, "BP", ""), sizes)
+    for spans in (first, second):
+        assert {name: span.bricks for name, span in spans.items()} == sizes
+        ordered = sorted(spans.values())
+        assert all(one.end <= other.base for one, other in pairwise(ordered))
+        assert 0 <= ordered[0].base
+        assert ordered[-1].end <= chip.scratch_bricks
+        assert spans["a0"].base // depth == spans["a1"].base // depth
+        assert spans["a0"].base // depth != spans["b"].base // depth
+    if chip.scratch_banks > 2:  # what one layer still works on is not where the next one loads
+        assert all(
+            one.end <= other.base or other.end <= one.base for one in first.values() for other in second.values()
+        )
+    tight = e.layout(Label(0, "FP", ""), {"a0": depth - 1, "a1": chip.scratch_bricks - depth + 1})
+    assert sum(span.bricks for span in tight.values()) == chip.scratch_bricks
+    with pytest.raises(DoesNotFit, match=f"node 3: WG with b of {chip.scratch_bricks} bricks takes "):
+        e.layout(Label(3, "WG", ""), {"a": 1, "b": chip.scratch_bricks})
+
+
+def test_stores_that_are_put_off_come_before_what_they_disturb():
+    chip = CHIPS["tiny"]
+    tensor, other = Tensor("t", 0, (64, 8), 2), Tensor("o", 4096, (64, 8), 2)
+    label, a, c = Label(0, "FP", ""), Span(0, 64), Span(64, 64)
+
+    def job(e: Emitter):
+        e.load(label, tensor, 0, a, bricks=64)
+        yield
+        e.issue(Opcode.PRODUCT, label, {}, (a,), (c,))
+        yield
+        e.store(label, other, 0, c, bricks=64)
+
+    def opcodes(e: Emitter) -> list[Opcode]:
+        e.end()
+        return [command.opcode for part in e.parts for command in part.commands]
+
+    e = Emitter(chip)  # the next loads something else, elsewhere
+    pipeline(e, [job(e)], 2)
+    e.load(label, tensor, 0, Span(128, 64), bricks=64)
+    e.issue(Opcode.PRODUCT, label, {}, (Span(128, 64),), (Span(192, 64),))
+    assert opcodes(e) == [Opcode.LOAD, Opcode.PRODUCT, Opcode.LOAD, Opcode.PRODUCT, Opcode.STORE, Opcode.END]
+    for memory, scratch in ((other, Span(128, 64)), (tensor, c)):  # what is stored, or over what is to be stored
+        e = Emitter(chip)
+        pipeline(e, [job(e)], 2)
+        e.load(label, memory, 0, scratch, bricks=64)
+        assert opcodes(e) == [Opcode.LOAD, Opcode.PRODUCT, Opcode.STORE, Opcode.LOAD, Opcode.END]
+
+
+def test_estimated_overlap():
+    jobs = [(10.0, 100.0, 20.0)] * 5
+    assert pipelined(jobs, 2) == repeated(5, jobs[0], 2) == 10 + 500 + 20
+    assert pipelined(jobs, 1) == repeated(5, jobs[0], 1) == 650
+    # The second job's load is longer than the first one's work, and a third may not load before the first is done.
+    assert pipelined([(1, 2, 1), (10, 3, 1), (5, 4, 1)], 2) == 1 + 10 + 5 + 4 + 1
 
 
 def test_no_line_fits():
