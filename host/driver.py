@@ -1,7 +1,8 @@
 """A network in a machine's memory: training steps, prediction, tensors by name, counters, and a check against golden."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,13 @@ from golden.graph import Graph, digest
 from golden.layers import PHASES, Formats
 from golden.network import StepResult
 from golden.optimizer import SgdPlan
-from golden.tally import PhaseTally, Tally
+from golden.tally import Tally
 from host.compiler import compile_predict, compile_step
 from host.machines import Backend, Ran
-from host.program import Program
+from host.program import Command, Program, Run
 from host.program import execute as execute_program
 from host.timeline import Row, rows
+from spec.isa import Opcode
 from spec.number import Fixed, Rounding
 
 MEMORY = 1 << 30  # bytes; only those that are touched cost anything
@@ -41,16 +43,20 @@ class Driver:
     """``graph``, compiled for ``backend``'s chip; a :class:`golden.trainer.Learner`.
 
     graph : gives first weights, formats and seed. check : every step is also computed by ``graph`` itself, and every tensor
-    in memory that has a name of :attr:`golden.graph.Graph.observe` is compared with it, word by word.
+    in memory that has a name of :attr:`golden.graph.Graph.observe` is compared with it, word by word. skip : off, products
+    spend a cycle on zeros of A as well, for comparison.
     Raises :class:`host.compiler.errors.DoesNotFit` and :class:`host.compiler.errors.Unsupported`, both ValueErrors.
     """
 
-    def __init__(self, graph: Graph, backend: Backend, check: bool = False):
-        self.graph = graph
+    def __init__(self, graph: Graph, backend: Backend, check: bool = False, skip: bool = True):
+        self.graph = copy(graph)  # it changes with the machine, the caller's does not
         self.backend = backend
         self.check = check
+        self.skip = skip
         self.first_difference: Difference | None = None
-        self.last: tuple[Program, list[Ran]] | None = None  # of the last step or prediction
+        self.counters: dict[str, int] = {}  # the machine's, of all steps and predictions
+        self.last: tuple[Program, list[Ran]] | None = None  # step or prediction
+        self.stepped: tuple[Program, list[Ran]] | None = None  # the last step
         self._compiled: dict[tuple, Program] = {}
         self._place: Program | None = None  # says where parameters lie
         self._running: dict[int, np.ndarray] = {}
@@ -78,6 +84,8 @@ class Driver:
                     f"{program.name}: {program.memory_bytes} bytes of tensors and {program.longest_run} of commands must be "
                     f"at most {RING} and {MEMORY - RING}"
                 )
+            if not self.skip:
+                program = without_skipping(program)
             self._compiled[kind] = program
             if self._place is None:
                 self._place = program
@@ -118,6 +126,7 @@ class Driver:
             self.graph.step(execute, x, labels, plans, rounding, step)
             self.graph.observe = None
         results = self._execute(program, step, {"x": x, "labels": labels, "plans": plans})
+        self.stepped = self.last
         self._count(execute, program)
         if self.check:
             self._compare(execute, program, seen, step)
@@ -128,6 +137,9 @@ class Driver:
         program = self.program(len(x), None)
         results = self._execute(program, 0, {"x": x})
         self._count(execute, program)
+        if self.check:
+            self.graph.restore(self.state())
+            self._differs(execute, "logits", results["logits"], self.graph.predict(execute, x), 0)
         return results["logits"]
 
     def state(self) -> dict[str, np.ndarray]:
@@ -169,10 +181,10 @@ class Driver:
         return digest(of("weights", g.weights), of("velocity", g.velocity), of("running", g.running))
 
     def trace(self) -> list[Row]:
-        """Rows of the last step or prediction, one for each command."""
-        if self.last is None:
-            raise ValueError("nothing has run yet")
-        return rows(self.backend.chip, *self.last)
+        """Rows of the last step, one for each command."""
+        if self.stepped is None:
+            raise ValueError("no step has been taken yet")
+        return rows(self.backend.chip, *self.stepped)
 
     def _saturations(self) -> int:
         """Of the last step's vector commands."""
@@ -188,6 +200,9 @@ class Driver:
         )
         self._running = running
         self.last = program, self.backend.take()
+        for ran in self.last[1]:
+            for name, count in ran.counters.items():
+                self.counters[name] = self.counters.get(name, 0) + count
         return results
 
     def _count(self, tally: Tally, program: Program) -> None:
@@ -198,22 +213,40 @@ class Driver:
                 tally.cycles[row.phase] = tally.cycles.get(row.phase, 0) + row.advance
             if row.phase not in PHASES or self.check or row.product is None:
                 continue
-            tally.phases[row.phase] = _added(tally.phases[row.phase], row.product)
+            tally.phases[row.phase] = tally.phases[row.phase].plus(row.product)
 
     def _compare(self, tally: Tally, program: Program, seen: Mapping[str, np.ndarray], step: int) -> None:
         for name, want in seen.items():
             if name not in program.tensors:
                 continue
-            got = self.read(name, program).reshape(want.shape)
-            different = got != want
-            tally.words_compared += want.size
-            count = int(np.count_nonzero(different))
-            tally.differing_words += count
-            if count and self.first_difference is None:
-                place = tuple(int(i) for i in np.argwhere(different)[0])
-                self.first_difference = Difference(step, name, place, int(got[place]), int(want[place]))
-                tally.first_difference = str(self.first_difference)
+            self._differs(tally, name, self.read(name, program).reshape(want.shape), want, step)
+
+    def _differs(self, tally: Tally, name: str, got: np.ndarray, want: np.ndarray, step: int) -> None:
+        different = got != want
+        tally.words_compared += want.size
+        count = int(np.count_nonzero(different))
+        tally.differing_words += count
+        if count and self.first_difference is None:
+            place = tuple(int(i) for i in np.argwhere(different)[0])
+            self.first_difference = Difference(step, name, place, int(got[place]), int(want[place]))
+            tally.first_difference = str(self.first_difference)
 
 
-def _added(a: PhaseTally, b: PhaseTally) -> PhaseTally:
-    return PhaseTally(**{name: value + getattr(b, name) for name, value in vars(a).items()})
+def without_skipping(program: Program) -> Program:
+    """The same words, but zeros of A cost a cycle each."""
+
+    def dense(command: Command) -> Command:
+        return replace(command, fields={**command.fields, "skip": 0}) if command.opcode == Opcode.PRODUCT else command
+
+    parts = [
+        replace(part, commands=tuple(map(dense, part.commands))) if isinstance(part, Run) else part
+        for part in program.parts
+    ]
+    return replace(program, parts=tuple(parts))
+
+
+def without_masks(graph: Graph) -> Graph:
+    """The same network, whose input gradients are computed whole; ReLU's backward pass zeroes them as it always would."""
+    result = copy(graph)
+    result.operators = [replace(op, positive=False) for op in graph.operators]
+    return result

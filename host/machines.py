@@ -46,7 +46,12 @@ class Carried:
 
 
 class Backend(Protocol):
-    """A :class:`host.program.Machine` that also tells what it carried out."""
+    """A :class:`host.program.Machine` that also tells what it carried out.
+
+    progress : None, or called now and then with the cycles of the run under way.
+    """
+
+    progress: Callable[[int], None] | None
 
     @property
     def chip(self) -> Chip: ...
@@ -86,6 +91,7 @@ class EmulatedMachine:
         self.memory = np.zeros(size, np.uint8)
         self.ring = ring
         self.emulator = Emulator(chip, self.memory, check=check)
+        self.progress: Callable[[int], None] | None = None
         self._runs: list[Ran] = []
 
     def read(self, address: int, count: int) -> bytes:
@@ -138,9 +144,9 @@ class Native(Protocol):
 
     def load(self, ring: int, program: builtins.bytes) -> int: ...
 
-    def run(
-        self, ring: int, count: int, head: int = 0, limit: int = ..., progress: Callable[[int], None] | None = None
-    ) -> Any: ...
+    def start(self, ring: int, count: int, head: int = 0) -> None: ...
+
+    def wait(self, limit: int = ..., progress: Callable[[int], None] | None = None) -> Any: ...
 
     def take_events(self) -> np.ndarray: ...
 
@@ -151,16 +157,13 @@ class Native(Protocol):
 
 
 class NativeBackend:
-    """Generated hardware, compiled to a library, as a :class:`Backend`; its memory begins at address 0.
+    """Generated hardware, compiled to a library, as a :class:`Backend`; its memory begins at address 0."""
 
-    progress : called now and then with the cycles of the run under way.
-    """
-
-    def __init__(self, native: Native, ring: int, progress: Callable[[int], None] | None = None):
+    def __init__(self, native: Native, ring: int):
         self.native = native
         self.chip = native.chip
         self.ring = ring
-        self.progress = progress
+        self.progress: Callable[[int], None] | None = None
         self._runs: list[Ran] = []
 
     def read(self, address: int, count: int) -> bytes:
@@ -171,8 +174,10 @@ class NativeBackend:
 
     def run(self, descriptors: bytes) -> None:
         count = self.native.load(self.ring, descriptors)
-        begin, before = self.native.cycles, self.native.counters()
-        outcome = self.native.run(self.ring, count, progress=self.progress)
+        before = self.native.counters()
+        self.native.start(self.ring, count)
+        begin = self.native.cycles
+        outcome = self.native.wait(progress=self.progress)
         after = self.native.counters()
         commands = [
             Carried(

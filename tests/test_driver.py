@@ -12,8 +12,9 @@ from golden.layers import PHASES, GoldenExecute
 from golden.presets import preset
 from golden.tally import Tally
 from golden.trainer import train
-from host.driver import MEMORY, RING, Driver
+from host.driver import MEMORY, RING, Driver, without_masks
 from host.machines import EmulatedMachine, MachineError
+from host.program import Run
 from spec.chip import CHIPS
 from spec.isa import ErrorCode, Opcode, encode
 
@@ -105,6 +106,18 @@ def test_one_wrong_word_is_found_and_named(name, blobs, monkeypatch):
     assert tally.first_difference.startswith(f"step 7, {name}[")
 
 
+def test_a_wrong_logit_is_found(blobs, monkeypatch):
+    d = driver(blobs, check=True)
+    x, _ = batch(blobs, slice(3, 10))
+    tally = Tally(GoldenExecute())
+    d.predict(tally, x)
+    assert (tally.words_compared, tally.differing_words) == (21, 0)
+    monkeypatch.setattr(d.graph, "predict", lambda *_: d.read("out.9") + np.eye(7, 3, dtype=int))
+    d.predict(tally, x)
+    assert tally.differing_words == 3
+    assert tally.first_difference.startswith("step 0, logits[0, 0]: ")
+
+
 def test_prediction_is_goldens_with_running_statistics(blobs):
     d, graph = driver(blobs), CNN.graph(blobs)
     for step in range(3):
@@ -165,8 +178,24 @@ def test_counts_and_rows_are_those_of_the_commands(blobs):
     program, _ = d.last
     read = sum(row.bytes_read for row in rows)
     assert read > program.tensors["x"].size + program.tensors["out.9"].size
-    with pytest.raises(ValueError, match=r"^nothing has run yet$"):
+    with pytest.raises(ValueError, match=r"^no step has been taken yet$"):
         driver(blobs).trace()
+
+
+def test_without_skipping_and_without_masks_the_words_are_the_same(blobs):
+    found = []
+    for skip in (True, False):
+        for graph in (CNN.graph(blobs), without_masks(CNN.graph(blobs))):
+            d, tally = Driver(graph, EmulatedMachine(CHIP, MEMORY, RING), check=True, skip=skip), Tally(GoldenExecute())
+            d.step(tally, *batch(blobs), plans(d), CNN.rounding, 0)
+            assert tally.differing_words == 0
+            products = [
+                c for part in d.stepped[0].parts if isinstance(part, Run) for c in part.commands if c.opcode == 5
+            ]
+            assert {c.fields["skip"] for c in products} == {int(skip)}
+            found.append((d.digest(), sum(c.fields.get("masked", 0) for c in products)))
+    assert len({digest for digest, _ in found}) == 1
+    assert [masked > 0 for _, masked in found] == [True, False, True, False]
 
 
 def test_a_machine_that_stops_says_where():

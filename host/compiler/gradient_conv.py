@@ -1,5 +1,6 @@
 """Weight gradient of a convolution: slabs of lines, taps of the kernel as segments."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product as pairs
@@ -9,12 +10,22 @@ from host.compiler.errors import DoesNotFit
 from host.compiler.gradient import Blocks, Channels, Gradient, blocks, buffers, emit_gradient, refuse
 from host.compiler.gradient_matrix import halved
 from host.compiler.phases import Side, parted, sides
-from host.compiler.tiling import column_choices, row_limit
+from host.compiler.tiling import (
+    COMMAND_CYCLES,
+    column_choices,
+    memory_cycles,
+    pipelined,
+    row_limit,
+    row_slots,
+)
 from host.program import Label, Value
 from spec.chip import BRICK, Chip
-from spec.engine import ROW_SLOTS, load_cycles_per_brick
+from spec.engine import load_cycles_per_brick
 from spec.isa import Kind
 from spec.product import ceil_div
+
+# What groups that do not end together lose, in visits of a row: in each tile, and at the end.
+TILE_VISITS, LAST_VISITS = 0.25, 0.5
 
 
 @dataclass(frozen=True)
@@ -199,8 +210,8 @@ class ConvParts:
         _, images, _, lines = self.where(part)
         slabs = ceil_div((images - 1) * self.y.pitch + lines, self.slab)
         in_lane = min(self.columns, ceil_div(columns.count, self.chip.lanes))
-        slots = min(ROW_SLOTS, self.chip.psum_depth // self.chip.lanes // (in_lane * self.segments))
         alone = slabs == self.count() == 1
+        slots = row_slots(self.chip, rows.count, in_lane * self.segments, alone)
         pitch = self.x.pitch
         return {
             "k": slabs * self.tile_rows,
@@ -333,46 +344,45 @@ def _choices(chip: Chip, g: Gradient, kernel: Kernel, y: Side, x: Side) -> Itera
         columns = blocks(g.delta.channels, bricks * BRICK)
         chained = images < batch or lines < y.size
         for in_lane in column_choices(chip, columns[0].count, y.taps * x.taps, whole=chained):
-            all_lines = (images - 1) * y.pitch + lines
-            slab = _slab(chip, y, x, all_lines, in_lane)
-            if not slab:
-                continue
-            parts = ConvParts(chip, g, kernel, y, x, images, lines, columns[0].bricks, in_lane, slab)
             most = g.x.channels
             if chained:
-                most = min(most, row_limit(chip, columns[0].count, parts.segments))
-            for rows, depth in pairs(halved(most), (2, 1)):
-                yield parts, Blocks(blocks(g.x.channels, rows), columns, depth)
+                most = min(most, row_limit(chip, columns[0].count, y.taps * x.taps))
+            for slab in _slabs(chip, y, x, (images - 1) * y.pitch + lines, in_lane):
+                parts = ConvParts(chip, g, kernel, y, x, images, lines, columns[0].bricks, in_lane, slab)
+                for rows, depth in pairs(halved(most), (2, 1)):
+                    yield parts, Blocks(blocks(g.x.channels, rows), columns, depth)
 
 
-def _slab(chip: Chip, y: Side, x: Side, lines: int, in_lane: int) -> int:
-    """Lines of a tile: as many as banks and row lists hold, evenly; 0 if not one."""
+def _slabs(chip: Chip, y: Side, x: Side, lines: int, in_lane: int) -> set[int]:
+    """Lines of a tile, all evenly: as many as banks and row lists hold, and fewer, so that loads of B hide."""
     most = chip.list_depth // BRICK // ceil_div(x.size, BRICK)
     while most and slab_rows(y, x, most) * in_lane > chip.bank_depth // 2:
         most -= 1
-    return ceil_div(lines, ceil_div(lines, most)) if most else 0
+    return {ceil_div(lines, ceil_div(lines, some)) for some in halved(most)[:4]}
 
 
 def _cost(parts: ConvParts, cut: Blocks) -> float:
-    """Rough cycles: loads beside the work where two parts are held, behind each other otherwise."""
+    """Rough cycles at half of x nonzero."""
     chip = parts.chip
     each = parts.sizes(cut.row_bricks, cut.column_bricks)
+    nonzero = parts.images * parts.lines * parts.x.size / 2 / parts.slabs
+    work = 0.0  # of all blocks, one part of each
+    for columns, times in Counter(block.count for block in cut.columns).items():
+        in_lane = min(parts.columns, ceil_div(columns, chip.lanes))
+        tiles = ceil_div(columns, in_lane * chip.lanes)
+        visit = max(
+            nonzero * in_lane * parts.segments,
+            1.4 * parts.slab * parts.line + 14,
+            in_lane * chip.lanes * parts.segments,
+        )
+        bank = parts.tile_rows * ceil_div(in_lane * chip.lanes, BRICK) * load_cycles_per_brick(chip)
+        for rows, again in Counter(block.count for block in cut.rows).items():
+            slots = row_slots(chip, rows, in_lane * parts.segments, False)
+            row_tiles = ceil_div(rows, slots * chip.groups)
+            visits = ceil_div(min(rows, slots * chip.groups), chip.groups)
+            product = parts.slabs * tiles * row_tiles * max((visits + TILE_VISITS) * visit, bank)
+            product += bank + LAST_VISITS * visit + COMMAND_CYCLES
+            work += times * again * product
     chains = len(cut.rows) * len(cut.columns)
-    loaded = chains * parts.count() * (each["raw"] + each["b"] + each["raw"] / 4)
-    nonzero = parts.slab * parts.x.size / 2
-    computed = 0.0
-    for rows in cut.rows:
-        for columns in cut.columns:
-            in_lane = min(parts.columns, ceil_div(columns.count, chip.lanes))
-            tiles = ceil_div(columns.count, in_lane * chip.lanes)
-            slots = min(ROW_SLOTS, chip.psum_depth // chip.lanes // (in_lane * parts.segments))
-            row_tiles = ceil_div(rows.count, slots * chip.groups)
-            visit = max(
-                nonzero * in_lane * parts.segments,
-                1.4 * parts.slab * parts.line + 14,
-                in_lane * chip.lanes * parts.segments,
-            )
-            bank = parts.tile_rows * ceil_div(in_lane * chip.lanes, BRICK) * load_cycles_per_brick(chip)
-            visits = ceil_div(min(rows.count, slots * chip.groups), chip.groups)
-            computed += parts.count() * parts.slabs * tiles * row_tiles * max(visits * visit, bank)
-    return max(loaded, computed) + loaded / 8 if cut.depth == 2 else loaded + computed
+    load = memory_cycles(chip, each["raw"] + each["b"])
+    return pipelined(chains * parts.count(), load, work / chains, 0, cut.depth)
