@@ -72,7 +72,7 @@ def demo(epochs: int | None, chip: Chip, seed: int, folder: Path, json_to: str |
     console.print(f"kept: {picture}, {folder / 'result.json'}")
     console.print(
         "next: gradloom measure product 512x512x512 --density 0.25\n"
-        "      gradloom train --backend rtl --rounding nearest --epochs 2 --check\n"
+        "      gradloom train --net cnn --backend rtl --steps 3 --check\n"
         "      gradloom generate --chip ecp5-64 -o build/rtl"
     )
     write_json(result, json_to)
@@ -170,7 +170,7 @@ def speed(chip: Chip, json_to: str | None) -> None:
 
 
 @main.command()
-@click.option("--unit", type=click.Choice(["group", "engine"]), default="group", show_default=True)
+@click.option("--unit", type=click.Choice(["group", "engine", "machine"]), default="group", show_default=True)
 @click.option("--target", default="ecp5-85k", show_default=True, help="FPGA part.")
 @chip_option("ecp5-64")
 @click.option("--seeds", type=int, default=1, show_default=True, help="Placements to try; the fastest counts.")

@@ -1,12 +1,15 @@
 """``gradloom trace``: one training step on a machine, layer by layer and phase by phase."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
+from rich.console import Console
 
 from gradloom.console import err, talk, write_folder, write_json
 from gradloom.options import chip_option, json_option, seed_option
+from host.profile import Share
 from spec.chip import Chip
 
 WIDTH = 120  # of a table where no terminal has one
@@ -49,7 +52,7 @@ def trace(
     from golden.presets import preset
     from gradloom.tracing import traced
     from host.datasets import load
-    from report.trace import timeline, trace_table
+    from report.trace import timeline
 
     config = replace(preset(net), seed=seed)
     if batch is not None:
@@ -59,9 +62,8 @@ def trace(
         write_folder(picture.parent)
     result = traced(config, samples, chip, backend, after, latency, bandwidth)
     title = f"{net} on {data}, batch {config.batch}, chip {chip.name} ({chip.total_lanes} lanes)"
-    shares = [asdict(share) for share in result.shares]
     console = talk(json_to)
-    console.print(trace_table(title, shares), width=None if console.is_terminal else WIDTH)
+    print_trace(console, title, result.shares)
     for phase, share in result.convolutions.items():
         console.print(
             f"3x3 convolutions, first apart, {phase}: utilisation {share['mean']:.3f}, least {share['least']:.3f}"
@@ -71,7 +73,15 @@ def trace(
     console.print(f"differing words: {result.differing_words} of {result.words_compared:,} compared")
     if picture is not None:
         console.print(f"kept: {timeline(title, result.spans, picture)}")
-    write_json(shares, json_to)
+    write_json([asdict(share) for share in result.shares], json_to)
     if result.differing_words:
         err.print(f"first: {result.first_difference}")
         raise SystemExit(1)
+
+
+def print_trace(console: Console, title: str, shares: Sequence[Share]) -> None:
+    """The table of a step."""
+    from report.trace import trace_table
+
+    wide = console if console.is_terminal else Console(file=console.file, width=WIDTH)
+    wide.print(trace_table(title, [asdict(share) for share in shares]))

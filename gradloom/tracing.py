@@ -1,7 +1,5 @@
 """One step on a machine, and what it cost."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -9,8 +7,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from golden.layers import GoldenExecute
 from golden.tally import Tally
 from golden.trainer import Config, Samples, batches, train
+from gradloom.backend import opened
 from host.driver import MEMORY, RING, Driver
-from host.machines import Backend, EmulatedMachine
+from host.machines import EmulatedMachine
 from host.profile import Share, convolutions, merged, profile
 from spec.chip import Chip
 
@@ -26,23 +25,6 @@ class Traced:
     words_compared: int
     differing_words: int
     first_difference: str
-
-
-@contextmanager
-def opened(backend: str, chip: Chip, latency: int = 50, bandwidth: float = 8.0) -> Generator[Backend, None, None]:
-    """A machine of ``chip``: "emulator", or "rtl", compiled if that has not been done."""
-    if backend == "emulator":
-        yield EmulatedMachine(chip, MEMORY, RING)
-        return
-    from gradloom.machine import netlist
-    from host.machines import NativeBackend
-    from tb.native.machine import build_machine
-    from tb.native.machine_host import NativeMachine
-    from tb.native.memory import Memory
-
-    library = build_machine(netlist(chip, "machine"), trained=True)
-    with NativeMachine(chip, library, MEMORY, Memory(read_latency=latency, bandwidth=bandwidth)) as machine:
-        yield NativeBackend(machine, RING)
 
 
 def traced(

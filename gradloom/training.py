@@ -17,6 +17,7 @@ from gradloom.console import err
 from host.backends import Machine
 from host.driver import Driver
 from host.machines import Backend
+from host.profile import Share, profile
 from host.rtl import PhaseCounters, RtlExecute
 from host.trace import Recorder, Replay
 from spec.number import Rounding
@@ -58,6 +59,7 @@ def run_golden(
     title: str,
     recorder: Recorder | None = None,
     keeping: Keeping = Keeping(),
+    network: Learner | None = None,
 ) -> Result:
     """Golden training with a progress bar."""
     task = shown.add_task(title, total=config.epochs * steps(config, samples), note="")
@@ -66,7 +68,7 @@ def run_golden(
         shown.update(task, total=total, completed=done, note=f"loss {loss:.3f}")
 
     with threadpool_limits(1):
-        return train(config, samples, execute=recorder, progress=progress, **keeping.options())
+        return train(config, samples, execute=recorder, network=network, progress=progress, **keeping.options())
 
 
 def run_rtl(
@@ -76,7 +78,6 @@ def run_rtl(
     title: str,
     execute: RtlExecute,
     reference: Replay | GoldenExecute | None,
-    keeping: Keeping = Keeping(),
 ) -> Result:
     """Training with every product on the engine; evaluations are counted apart from the phases."""
     per_epoch = steps(config, samples)
@@ -103,14 +104,13 @@ def run_rtl(
             reference=reference,
             progress=progress,
             on_epoch=after_epoch,
-            **keeping.options(),
         )
 
 
 def run_machine(
     config: Config, samples: Samples, shown: Progress, title: str, backend: Backend, check: bool, keeping: Keeping
-) -> Result:
-    """Training on a whole machine; with ``check`` golden takes every step beside it."""
+) -> tuple[Result, list[Share]]:
+    """Training on a whole machine, and where its last step's cycles went; with ``check`` golden takes every step beside it."""
     driver = Driver(config.graph(samples), backend, check)
     task = shown.add_task(title, total=config.epochs * steps(config, samples), note="")
 
@@ -122,7 +122,8 @@ def run_machine(
 
     execute = GoldenExecute(backend.chip.width, backend.chip.acc_width)
     with threadpool_limits(1):
-        return train(config, samples, network=driver, execute=execute, progress=progress, **keeping.options())
+        result = train(config, samples, network=driver, execute=execute, progress=progress, **keeping.options())
+    return result, profile(backend.chip, driver.graph, driver.trace()) if driver.stepped else []
 
 
 def utilisation(log: EpochLog, lanes: int) -> dict[str, float]:

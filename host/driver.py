@@ -1,6 +1,7 @@
 """A network in a machine's memory: training steps, prediction, tensors by name, counters, and a check against golden."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,11 +47,13 @@ class Driver:
     """
 
     def __init__(self, graph: Graph, backend: Backend, check: bool = False):
-        self.graph = graph
+        self.graph = copy(graph)  # it changes with the machine, the caller's does not
         self.backend = backend
         self.check = check
         self.first_difference: Difference | None = None
-        self.last: tuple[Program, list[Ran]] | None = None  # of the last step or prediction
+        self.counters: dict[str, int] = {}  # the machine's, of all steps and predictions
+        self.last: tuple[Program, list[Ran]] | None = None  # step or prediction
+        self.stepped: tuple[Program, list[Ran]] | None = None  # the last step
         self._compiled: dict[tuple, Program] = {}
         self._place: Program | None = None  # says where parameters lie
         self._running: dict[int, np.ndarray] = {}
@@ -118,6 +121,7 @@ class Driver:
             self.graph.step(execute, x, labels, plans, rounding, step)
             self.graph.observe = None
         results = self._execute(program, step, {"x": x, "labels": labels, "plans": plans})
+        self.stepped = self.last
         self._count(execute, program)
         if self.check:
             self._compare(execute, program, seen, step)
@@ -128,6 +132,9 @@ class Driver:
         program = self.program(len(x), None)
         results = self._execute(program, 0, {"x": x})
         self._count(execute, program)
+        if self.check:
+            self.graph.restore(self.state())
+            self._differs(execute, "logits", results["logits"], self.graph.predict(execute, x), 0)
         return results["logits"]
 
     def state(self) -> dict[str, np.ndarray]:
@@ -169,10 +176,10 @@ class Driver:
         return digest(of("weights", g.weights), of("velocity", g.velocity), of("running", g.running))
 
     def trace(self) -> list[Row]:
-        """Rows of the last step or prediction, one for each command."""
-        if self.last is None:
-            raise ValueError("nothing has run yet")
-        return rows(self.backend.chip, *self.last)
+        """Rows of the last step, one for each command."""
+        if self.stepped is None:
+            raise ValueError("no step has been taken yet")
+        return rows(self.backend.chip, *self.stepped)
 
     def _saturations(self) -> int:
         """Of the last step's vector commands."""
@@ -188,6 +195,9 @@ class Driver:
         )
         self._running = running
         self.last = program, self.backend.take()
+        for ran in self.last[1]:
+            for name, count in ran.counters.items():
+                self.counters[name] = self.counters.get(name, 0) + count
         return results
 
     def _count(self, tally: Tally, program: Program) -> None:
@@ -204,12 +214,14 @@ class Driver:
         for name, want in seen.items():
             if name not in program.tensors:
                 continue
-            got = self.read(name, program).reshape(want.shape)
-            different = got != want
-            tally.words_compared += want.size
-            count = int(np.count_nonzero(different))
-            tally.differing_words += count
-            if count and self.first_difference is None:
-                place = tuple(int(i) for i in np.argwhere(different)[0])
-                self.first_difference = Difference(step, name, place, int(got[place]), int(want[place]))
-                tally.first_difference = str(self.first_difference)
+            self._differs(tally, name, self.read(name, program).reshape(want.shape), want, step)
+
+    def _differs(self, tally: Tally, name: str, got: np.ndarray, want: np.ndarray, step: int) -> None:
+        different = got != want
+        tally.words_compared += want.size
+        count = int(np.count_nonzero(different))
+        tally.differing_words += count
+        if count and self.first_difference is None:
+            place = tuple(int(i) for i in np.argwhere(different)[0])
+            self.first_difference = Difference(step, name, place, int(got[place]), int(want[place]))
+            tally.first_difference = str(self.first_difference)

@@ -138,9 +138,9 @@ class Native(Protocol):
 
     def load(self, ring: int, program: builtins.bytes) -> int: ...
 
-    def run(
-        self, ring: int, count: int, head: int = 0, limit: int = ..., progress: Callable[[int], None] | None = None
-    ) -> Any: ...
+    def start(self, ring: int, count: int, head: int = 0) -> None: ...
+
+    def wait(self, limit: int = ..., progress: Callable[[int], None] | None = None) -> Any: ...
 
     def take_events(self) -> np.ndarray: ...
 
@@ -171,8 +171,10 @@ class NativeBackend:
 
     def run(self, descriptors: bytes) -> None:
         count = self.native.load(self.ring, descriptors)
-        begin, before = self.native.cycles, self.native.counters()
-        outcome = self.native.run(self.ring, count, progress=self.progress)
+        before = self.native.counters()
+        self.native.start(self.ring, count)
+        begin = self.native.cycles
+        outcome = self.native.wait(progress=self.progress)
         after = self.native.counters()
         commands = [
             Carried(

@@ -1,7 +1,7 @@
 """What each command of a program cost: its place in time, bytes, and for products the work that was wanted."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from golden.emulator_product import ProductOutcome
 from golden.tally import PhaseTally
@@ -102,23 +102,27 @@ def _product(command: Command, carried: Carried) -> PhaseTally:
     A machine counts multiplications and outputs, not the zeros of A: there ``nonzero`` and ``words`` are over all outputs
     computed, so that their ratio is the density that its lanes saw.
     """
-    if isinstance(carried.outcome, ProductOutcome):
-        o = carried.outcome
-        columns = o.macs_dense // o.words
-        outputs = _value(command, "m") * columns
-        return PhaseTally(o.words, o.nonzero, outputs, o.outputs, o.macs_dense, o.macs, o.saturations)
     length = BRICK * (_value(command, "a_bricks") - 1) + _value(command, "a_tail")
     words = _value(command, "taps_x") * _value(command, "taps_y") * length + _value(command, "bias")
     if _value(command, "slabs"):
         words *= ceil_div(_value(command, "k"), _value(command, "k_tile"))
-    outputs = _value(command, "m") * _value(command, "n") * _value(command, "seg_x") * _value(command, "seg_y")
-    computed, done = carried.counters["outputs_computed"], carried.counters["busy_lane_cycles"]
-    return PhaseTally(
-        words=words * computed,
+    rows = _value(command, "m")
+    outputs = rows * _value(command, "n") * _value(command, "seg_x") * _value(command, "seg_y")
+    finished = _value(command, "finish")
+    counts = PhaseTally(outputs=outputs * finished, macs_dense=words * outputs)
+    if isinstance(carried.outcome, ProductOutcome):
+        o = carried.outcome
+        return replace(
+            counts, words=o.words, nonzero=o.nonzero, unmasked=o.outputs, macs_done=o.macs, saturations=o.saturations
+        )
+    told = carried.counters
+    computed, done = told["outputs_computed"], told["busy_lane_cycles"]
+    seen = computed if finished and _value(command, "masked") else outputs
+    return replace(
+        counts,
+        words=words * seen,
         nonzero=done,
-        outputs=outputs,
         unmasked=computed,
-        macs_dense=words * outputs,
         macs_done=done,
-        saturations=carried.counters["saturations"],
+        saturations=told["saturations"],
     )

@@ -117,7 +117,7 @@ class RowQueue(wiring.Component):
                 m.d.sync += [
                     turn.eq(turn),
                     fresh.bit_select(half, 1).eq(0),
-                    spent.bit_select(~half, 1).eq(1),
+                    spent.eq(Mux(half, 0b01, 0b10)),
                 ]
                 with m.If(over.bit_select(half, 1)):
                     m.d.sync += [
@@ -158,5 +158,5 @@ class RowQueue(wiring.Component):
                             ]
         for h in range(2):
             with m.If(self.set & (self.set_half == h)):
-                m.d.sync += [over[h].eq(self.set_over), limits[h].eq(self.set_limit), fresh[h].eq(1), spent[h].eq(0)]
+                m.d.sync += [over[h].eq(self.set_over), limits[h].eq(self.set_limit), fresh[h].eq(1)]
         return m

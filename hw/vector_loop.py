@@ -76,18 +76,21 @@ class VectorLoop(wiring.Component):
         window, transposes, masks, rowlike = Signal(), Signal(), Signal(), Signal()
         loads_first, loads_again, load_parts, unloads = Signal(), Signal(), Signal(), Signal()
         reduces, scaled = kind == Kind.REDUCE, kind.matches(Kind.AFFINE, Kind.MEAN)
-        m.d.sync += [
-            window.eq(is_window(kind)),
-            transposes.eq(kind == Kind.TRANSPOSE),
-            masks.eq(kind == Kind.MASK),
-            rowlike.eq(~kind.matches(Kind.TRANSPOSE, Kind.MASK)),
-            loads_first.eq(~kind.matches(Kind.TRANSPOSE, Kind.MASK, Kind.MAX)),
-            loads_again.eq((reduces & ~command.start) | (scaled & ~command.uniform)),
-            load_parts.eq((reduces & ~command.start & (record_bricks(chip) > 1)) | (scaled & (entry_bricks(chip) > 1))),
-            unloads.eq(reduces & ~command.convert),
-        ]
         blocks = Signal(22)
-        m.d.sync += blocks.eq((command.count + BRICK - 1)[3:])
+        with m.If(self.setup):
+            m.d.sync += [
+                window.eq(is_window(kind)),
+                transposes.eq(kind == Kind.TRANSPOSE),
+                masks.eq(kind == Kind.MASK),
+                rowlike.eq(~kind.matches(Kind.TRANSPOSE, Kind.MASK)),
+                loads_first.eq(~kind.matches(Kind.TRANSPOSE, Kind.MASK, Kind.MAX)),
+                loads_again.eq((reduces & ~command.start) | (scaled & ~command.uniform)),
+                load_parts.eq(
+                    (reduces & ~command.start & (record_bricks(chip) > 1)) | (scaled & (entry_bricks(chip) > 1))
+                ),
+                unloads.eq(reduces & ~command.convert),
+            ]
+            m.d.sync += blocks.eq((command.count + BRICK - 1)[3:])
         limits = [
             Mux(masks, 1, command.bricks),
             Mux(transposes, command.lines, command.count),
@@ -97,7 +100,7 @@ class VectorLoop(wiring.Component):
             Mux(transposes, BRICK, Mux(window, command.taps_x, 1)),
         ]
         names = ("channel", "line", "image_line", "row", "tap_line", "tap")
-        counts = [Count(m, name, limit) for name, limit in zip(names, limits, strict=True)]
+        counts = [Count(m, self.setup, name, limit) for name, limit in zip(names, limits, strict=True)]
         channel, line, image_line, row, tap_line, tap = (count.last for count in counts)
 
         # What follows the step under way.
@@ -196,12 +199,13 @@ class VectorLoop(wiring.Component):
 class Count:
     """How often a loop goes on; ``last`` is a register, so that no comparison stands in front of a decision."""
 
-    def __init__(self, m: Module, name: str, limit):
+    def __init__(self, m: Module, setup, name: str, limit):
         self.limit = Signal(len(limit), name=f"{name}_limit", reset_less=True)
         self.one = Signal(name=f"{name}_one", reset_less=True)
         self.left = Signal.like(self.limit, name=f"{name}_left")
         self.last = Signal(name=f"{name}_last")
-        m.d.sync += [self.limit.eq(limit), self.one.eq(self.limit == 1)]
+        with m.If(setup):
+            m.d.sync += [self.limit.eq(limit), self.one.eq(self.limit == 1)]
 
     def drive(self, m: Module, reload, goes) -> None:
         with m.If(reload):

@@ -75,7 +75,8 @@ class VectorWalk(wiring.Component):
 
         def constant(name, value, width=None):
             register = Signal(width or len(value), name=name, reset_less=True)
-            m.d.sync += register.eq(value)
+            with m.If(loop.setup):
+                m.d.sync += register.eq(value)
             return register
 
         f = {name: constant(name, value) for name, value in flags.items()}

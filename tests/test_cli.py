@@ -43,6 +43,7 @@ CHIP_COMMANDS = (
     ("demo",),
     ("generate",),
     ("train", "--backend", "rtl"),
+    ("trace",),
     ("measure", "product", "8x8x8"),
     ("measure", "speed"),
     ("synth",),
@@ -263,3 +264,32 @@ def test_train_takes_a_convolutional_network():
     (answer,) = json.loads(run("train", "--net", "cnn", "--epochs", "1", "--json", "-").stdout)
     assert answer["net"] == answer["config"]["net"] == "cnn"
     assert answer["accuracy"] > 0.8
+
+
+def test_train_and_trace_on_the_emulator():
+    options = ("--net", "cnn", "--batch", "64")
+    (golden,) = json.loads(run("train", *options, "--steps", "2", "--json", "-").stdout)
+    result = run("train", *options, "--steps", "2", "--backend", "emulator", "--check", "--trace", "--json", "-")
+    assert result.exit_code == 0
+    (answer,) = json.loads(result.stdout)
+    assert answer["digest"] == golden["digest"]
+    assert answer["differing_words"] == 0
+    assert answer["words_compared"] > 1_000_000
+    assert {"loss", "accuracy", "saturations", "density", "macs_done", "chip", "lanes"} <= set(answer)
+    assert "4 batchnorm" in result.stderr
+    assert "differing words: 0 of" in result.stderr
+
+    result = run("trace", *options, "--backend", "emulator", "--json", "-")
+    assert result.exit_code == 0
+    rows = json.loads(result.stdout)
+    assert [(row["layer"], row["kind"], row["phase"]) for row in rows[:3]] == [
+        (0, "conv", "FP"),
+        (1, "batchnorm", "FP"),
+        (3, "conv", "FP"),
+    ]
+    conv = next(row for row in rows if (row["layer"], row["phase"]) == (3, "BP"))
+    assert (conv["channels_in"], conv["channels_out"], conv["kernel"]) == (16, 16, 3)
+    assert 0 < conv["density"] < 1
+    assert 0 < conv["masked_share"] < 1
+    assert conv["bytes_read"] > 64 * 8 * 8 * 16 * 2
+    assert conv["ideal_cycles"] > 0

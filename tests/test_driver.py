@@ -105,6 +105,18 @@ def test_one_wrong_word_is_found_and_named(name, blobs, monkeypatch):
     assert tally.first_difference.startswith(f"step 7, {name}[")
 
 
+def test_a_wrong_logit_is_found(blobs, monkeypatch):
+    d = driver(blobs, check=True)
+    x, _ = batch(blobs, slice(3, 10))
+    tally = Tally(GoldenExecute())
+    d.predict(tally, x)
+    assert (tally.words_compared, tally.differing_words) == (21, 0)
+    monkeypatch.setattr(d.graph, "predict", lambda *_: d.read("out.9") + np.eye(7, 3, dtype=int))
+    d.predict(tally, x)
+    assert tally.differing_words == 3
+    assert tally.first_difference.startswith("step 0, logits[0, 0]: ")
+
+
 def test_prediction_is_goldens_with_running_statistics(blobs):
     d, graph = driver(blobs), CNN.graph(blobs)
     for step in range(3):
@@ -165,7 +177,7 @@ def test_counts_and_rows_are_those_of_the_commands(blobs):
     program, _ = d.last
     read = sum(row.bytes_read for row in rows)
     assert read > program.tensors["x"].size + program.tensors["out.9"].size
-    with pytest.raises(ValueError, match=r"^nothing has run yet$"):
+    with pytest.raises(ValueError, match=r"^no step has been taken yet$"):
         driver(blobs).trace()
 
 

@@ -5,6 +5,7 @@ What both kinds share: blocks of rows and columns of C, and for each a chain of 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 from host.compiler.emit import Emitter, Span, pipeline, rounding_fields
@@ -86,11 +87,11 @@ class Blocks:
     columns: Sequence[Channels]
     depth: int
 
-    @property
+    @cached_property
     def row_bricks(self) -> int:
         return max(block.bricks for block in self.rows)
 
-    @property
+    @cached_property
     def column_bricks(self) -> int:
         return max(block.bricks for block in self.columns)
 

@@ -1,5 +1,6 @@
 """Weight gradient of a convolution: slabs of lines, taps of the kernel as segments."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product as pairs
@@ -9,10 +10,17 @@ from host.compiler.errors import DoesNotFit
 from host.compiler.gradient import Blocks, Channels, Gradient, blocks, buffers, emit_gradient, refuse
 from host.compiler.gradient_matrix import halved
 from host.compiler.phases import Side, parted, sides
-from host.compiler.tiling import column_choices, row_limit
+from host.compiler.tiling import (
+    COMMAND_CYCLES,
+    column_choices,
+    memory_cycles,
+    pipelined,
+    row_limit,
+    row_slots,
+)
 from host.program import Label, Value
 from spec.chip import BRICK, Chip
-from spec.engine import ROW_SLOTS, load_cycles_per_brick
+from spec.engine import load_cycles_per_brick
 from spec.isa import Kind
 from spec.product import ceil_div
 
@@ -199,8 +207,8 @@ class ConvParts:
         _, images, _, lines = self.where(part)
         slabs = ceil_div((images - 1) * self.y.pitch + lines, self.slab)
         in_lane = min(self.columns, ceil_div(columns.count, self.chip.lanes))
-        slots = min(ROW_SLOTS, self.chip.psum_depth // self.chip.lanes // (in_lane * self.segments))
         alone = slabs == self.count() == 1
+        slots = row_slots(self.chip, rows.count, in_lane * self.segments, alone)
         pitch = self.x.pitch
         return {
             "k": slabs * self.tile_rows,
@@ -354,25 +362,26 @@ def _slab(chip: Chip, y: Side, x: Side, lines: int, in_lane: int) -> int:
 
 
 def _cost(parts: ConvParts, cut: Blocks) -> float:
-    """Rough cycles: loads beside the work where two parts are held, behind each other otherwise."""
+    """Rough cycles at half of x nonzero."""
     chip = parts.chip
     each = parts.sizes(cut.row_bricks, cut.column_bricks)
-    chains = len(cut.rows) * len(cut.columns)
-    loaded = chains * parts.count() * (each["raw"] + each["b"] + each["raw"] / 4)
     nonzero = parts.slab * parts.x.size / 2
-    computed = 0.0
-    for rows in cut.rows:
-        for columns in cut.columns:
-            in_lane = min(parts.columns, ceil_div(columns.count, chip.lanes))
-            tiles = ceil_div(columns.count, in_lane * chip.lanes)
-            slots = min(ROW_SLOTS, chip.psum_depth // chip.lanes // (in_lane * parts.segments))
-            row_tiles = ceil_div(rows.count, slots * chip.groups)
-            visit = max(
-                nonzero * in_lane * parts.segments,
-                1.4 * parts.slab * parts.line + 14,
-                in_lane * chip.lanes * parts.segments,
-            )
-            bank = parts.tile_rows * ceil_div(in_lane * chip.lanes, BRICK) * load_cycles_per_brick(chip)
-            visits = ceil_div(min(rows.count, slots * chip.groups), chip.groups)
-            computed += parts.count() * parts.slabs * tiles * row_tiles * max(visits * visit, bank)
-    return max(loaded, computed) + loaded / 8 if cut.depth == 2 else loaded + computed
+    work = 0.0  # of all blocks, one part of each
+    for columns, times in Counter(block.count for block in cut.columns).items():
+        in_lane = min(parts.columns, ceil_div(columns, chip.lanes))
+        tiles = ceil_div(columns, in_lane * chip.lanes)
+        visit = max(
+            nonzero * in_lane * parts.segments,
+            1.4 * parts.slab * parts.line + 14,
+            in_lane * chip.lanes * parts.segments,
+        )
+        bank = parts.tile_rows * ceil_div(in_lane * chip.lanes, BRICK) * load_cycles_per_brick(chip)
+        for rows, again in Counter(block.count for block in cut.rows).items():
+            slots = row_slots(chip, rows, in_lane * parts.segments, False)
+            row_tiles = ceil_div(rows, slots * chip.groups)
+            visits = ceil_div(min(rows, slots * chip.groups), chip.groups)
+            product = parts.slabs * tiles * row_tiles * max(visits * visit, bank) + bank + COMMAND_CYCLES
+            work += times * again * product
+    chains = len(cut.rows) * len(cut.columns)
+    load = memory_cycles(chip, each["raw"] + each["b"])
+    return pipelined(chains * parts.count(), load, work / chains, 0, cut.depth)

@@ -6,7 +6,7 @@ from itertools import product as pairs
 
 from host.compiler.emit import Emitter, Span
 from host.compiler.gradient import Blocks, Channels, Gradient, blocks, buffers, emit_gradient, refuse
-from host.compiler.tiling import Reduction, choose, row_limit
+from host.compiler.tiling import COMMAND_CYCLES, Reduction, choose, memory_cycles, pipelined, row_limit
 from host.program import Label, Value
 from spec.chip import BRICK, Chip
 from spec.isa import Kind
@@ -25,13 +25,18 @@ class MatrixParts:
     segments: int = 1
 
     def sizes(self, rows: int, columns: int) -> dict[str, int]:
-        return {"raw": self.part * rows, "a": BRICK * rows * ceil_div(self.part, BRICK), "b": self.part * columns}
+        return {"raw": self.part * rows, "a": BRICK * rows * self.line, "b": self.part * columns}
 
     def count(self) -> int:
         return ceil_div(self.g.x.rows, self.part)
 
     def positions(self, part: int) -> int:
         return min(self.part, self.g.x.rows - part * self.part)
+
+    @property
+    def line(self) -> int:
+        """Bricks of A from channel to channel, in all parts: rows of a chain's products lie alike."""
+        return ceil_div(self.part, BRICK)
 
     def fresh(self, e: Emitter, label: Label, spans: dict[str, Span]) -> None:
         pass
@@ -46,19 +51,17 @@ class MatrixParts:
             e.load(label, tensor, first * across + chosen.brick, spans[name], **shape)
 
     def work(self, e: Emitter, label: Label, part: int, rows: Channels, spans: dict[str, Span]) -> None:
-        count = self.positions(part)
-        line = ceil_div(count, BRICK)
         fields = {
-            "count": count,
+            "count": self.positions(part),
             "bricks": rows.bricks,
             "lines": 1,
             "u_base": spans["raw"].base,
             "u_stride": rows.bricks,
             "u_plane": 1,
             "out_base": spans["a"].base,
-            "out_stride": line,
+            "out_stride": self.line,
             "out_block": 1,
-            "out_plane": BRICK * line,
+            "out_plane": BRICK * self.line,
         }
         e.vector(label, Kind.TRANSPOSE, fields, (spans["raw"],), (spans["a"],))
 
@@ -78,8 +81,8 @@ class MatrixParts:
             "stride": 1,
             "taps_x": 1,
             "taps_y": 1,
-            "step_x": line,
-            "a_base": spans["a"].base + rows.first % BRICK * line,
+            "step_x": self.line,
+            "a_base": spans["a"].base + rows.first % BRICK * self.line,
             "a_bricks": line,
             "a_tail": (count - 1) % BRICK + 1,
             "tap_k": count,
@@ -148,12 +151,14 @@ def halved(most: int) -> list[int]:
 
 
 def _cost(parts: MatrixParts, cut: Blocks) -> float:
-    """Rough cycles, with more for blocks that leave groups without rows."""
-    g, chip = parts.g, parts.chip
-    loaded = g.x.rows * (g.x.row_bricks * len(cut.columns) + g.delta.row_bricks * len(cut.rows))
-    computed = 0.0
-    for rows in cut.rows:
-        visits = ceil_div(rows.count, chip.groups)
-        for columns in cut.columns:
-            computed += visits * max(g.x.rows / 2, 20.0 * parts.count()) * ceil_div(columns.count, chip.lanes)
-    return max(loaded, computed) + loaded / 8 if cut.depth == 2 else loaded + computed
+    """Rough cycles at half of x nonzero."""
+    chip, count = parts.chip, parts.count()
+    each = parts.sizes(cut.row_bricks, cut.column_bricks)
+    visits = sum(ceil_div(rows.count, chip.groups) for rows in cut.rows)
+    work = 0.0  # of all blocks, one part of each
+    for columns in cut.columns:
+        work += visits * max(parts.part / 2, 20.0) * ceil_div(columns.count, chip.lanes)
+    chains = len(cut.rows) * len(cut.columns)
+    load = memory_cycles(chip, each["raw"] + each["b"])
+    store = memory_cycles(chip, max(block.count for block in cut.rows) * cut.column_bricks) / count
+    return pipelined(chains * count, load, work / chains + each["b"] + COMMAND_CYCLES, store, cut.depth)

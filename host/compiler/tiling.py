@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 from host.compiler.errors import DoesNotFit
 from host.program import Label
+from spec.axi import axi
 from spec.chip import BRICK, Chip
 from spec.engine import ROW_SLOTS, load_cycles_per_brick
 from spec.product import MASK_COLUMNS, ceil_div
+
+COMMAND_CYCLES = 150  # that a product takes besides its tiles
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def choose(
             tiles = ceil_div(reduction.all_rows, k_tile)
         else:
             continue
-        rows = min(ROW_SLOTS, chip.psum_depth // chip.lanes // columns)
+        rows = row_slots(chip, m, columns, dynamic=tiles == 1 and not chained)
         if chained and m > rows * chip.groups:
             continue
         row_tile = m if tiles == 1 and not chained else min(m, rows * chip.groups)
@@ -88,6 +91,16 @@ def choose(
             chip.name,
         )
     return best
+
+
+def row_slots(chip: Chip, m: int, columns: int, dynamic: bool) -> int:
+    """Rows a group keeps sums of, each of ``columns`` words in a lane.
+
+    dynamic : a row leaves as soon as it is done. Otherwise rows stay with their group for the whole reduction, and no
+    group may take more than its share of them.
+    """
+    most = min(ROW_SLOTS, chip.psum_depth // chip.lanes // columns)
+    return most if dynamic else ceil_div(m, ceil_div(m, most * chip.groups) * chip.groups)
 
 
 def _columns(chip: Chip, n: int, masked: bool) -> list[int]:
@@ -111,7 +124,20 @@ def estimate(chip: Chip, m: int, n: int, tiling: Tiling, tiles: int, segments: i
     )
     rows = ceil_div(row_tile, chip.groups) * visit
     load = tiling.k_tile * ceil_div(tiling.columns * chip.lanes, BRICK) * load_cycles_per_brick(chip) + 12
-    return n_tiles * ceil_div(m, row_tile) * tiles * max(rows, load) + load
+    return n_tiles * ceil_div(m, row_tile) * tiles * max(rows, load) + load + COMMAND_CYCLES
+
+
+def pipelined(jobs: int, load: float, work: float, store: float, depth: int) -> float:
+    """Rough cycles of equal jobs: loads and stores beside the work, except the first and the last."""
+    if depth == 1:
+        return jobs * (load + work + store)
+    return load + jobs * max(load, work, store) + store
+
+
+def memory_cycles(chip: Chip, bricks: float) -> float:
+    """Of a transfer, on the usual bus."""
+    bus = axi(chip)
+    return bricks * bus.brick_bytes / bus.beat_bytes
 
 
 def column_choices(chip: Chip, n: int, segments: int, whole: bool) -> list[int]:
@@ -125,5 +151,4 @@ def column_choices(chip: Chip, n: int, segments: int, whole: bool) -> list[int]:
 
 def row_limit(chip: Chip, n: int, segments: int) -> int:
     """Rows of C that a chain of products can have."""
-    slots = chip.psum_depth // chip.lanes // (ceil_div(n, chip.lanes) * segments)
-    return chip.groups * min(ROW_SLOTS, slots)
+    return chip.groups * min(ROW_SLOTS, chip.psum_depth // chip.lanes // (ceil_div(n, chip.lanes) * segments))
