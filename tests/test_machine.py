@@ -91,6 +91,22 @@ def test_the_same_program_takes_the_same_cycles(player):
 
 
 @pytest.mark.rtl
+def test_units_that_rest_change_no_cycle(player):
+    for number in range(4):
+        case = player.draw(number)
+        outcomes, events = [], []
+        for rests in (True, False):
+            player.prepare(case).rest(rests)
+            outcomes.append(player.run(case))
+            taken = player.machine.take_events()
+            events.append([taken["done"] - taken["issued"], taken["counters"]])
+        player.machine.rest(True)
+        assert outcomes[0] == outcomes[1]
+        np.testing.assert_array_equal(events[0][0], events[1][0])
+        np.testing.assert_array_equal(events[0][1], events[1][1])
+
+
+@pytest.mark.rtl
 def test_a_host_sees_registers_memory_and_events():
     layout = Player(TINY, build_case_machine(TINY), 0).draw(0, 0).layout
     data = np.arange(layout.size, dtype=np.int64).astype(np.uint8)
