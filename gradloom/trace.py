@@ -82,7 +82,7 @@ def trace(
         console.print(f"kept: {timeline(title, result.spans, picture)}")
     write_json(result.to_json(), json_to)
     if result.differing_words:
-        err.print(f"first: {result.first_difference}")
+        err.print(f"first: {result.first_difference}", result.wrong_command, sep="\n")
         raise SystemExit(1)
 
 
