@@ -17,9 +17,9 @@ from math import isqrt
 
 import numpy as np
 
-from golden.convert import convert
+from golden.convert import convert_linear
 from golden.layers import Formats
-from golden.vector import SCALAR_MAX, Scaled, affine, linear_index, reduce
+from golden.vector import SCALAR_MAX, SCALAR_WIDTH, Scaled, affine, reduce
 from spec.number import Fixed, Rounding
 from spec.product import MAX_SHIFT
 
@@ -140,12 +140,14 @@ class BatchNorm:
         """Of the forward affine."""
         frac, of_weights = self.formats.activations.frac, self.formats.weights.frac
 
+        channels = list(self._channels(parameters, statistics))
+        first = _Factors([gamma * r for gamma, _, _, r in channels], 1, frac - self.inputs.frac - of_weights - ROOT_FRAC)
+
         def scalars(shift: int) -> Iterable[tuple[int, int, int]]:
-            for gamma, beta, s, r in self._channels(parameters, statistics):
-                s0 = _factor(gamma * r, 1, shift + frac - self.inputs.frac - of_weights - ROOT_FRAC)
+            for (_, beta, s, _), s0 in zip(channels, first.at(shift), strict=True):
                 yield s0, 0, ratio(beta, 1, shift + frac - of_weights) - ratio(s0 * s, statistics.count, 0)
 
-        return self._fitting(scalars)
+        return self._fitting(scalars, first.most_shift)
 
     def backward(
         self,
@@ -185,14 +187,21 @@ class BatchNorm:
         """Of the backward affine: u is delta, v is x. totals : sums of delta; joint : :meth:`joint`."""
         f, n = self.formats, statistics.count
 
+        channels = list(self._channels(parameters, statistics))
+        power = below.frac - f.weights.frac - ROOT_FRAC - f.deltas.frac
+        first = _Factors([gamma * r for gamma, _, _, r in channels], 1, power)
+        second = _Factors(
+            [-gamma * r**3 * k for (gamma, _, _, r), k in zip(channels, joint, strict=True)],
+            n * n,
+            power - 2 * ROOT_FRAC - 2 * self.inputs.frac,
+        )
+
         def scalars(shift: int) -> Iterable[tuple[int, int, int]]:
-            power = shift + below.frac - f.weights.frac - ROOT_FRAC
-            for (gamma, _, s, r), t, k in zip(self._channels(parameters, statistics), totals, joint, strict=True):
-                s0 = _factor(gamma * r, 1, power - f.deltas.frac)
-                s1 = _factor(-gamma * r**3 * k, n * n, power - 2 * ROOT_FRAC - f.deltas.frac - 2 * self.inputs.frac)
+            factors = zip(first.at(shift), second.at(shift), strict=True)
+            for (s0, s1), t, s in zip(factors, totals, statistics.total, strict=True):
                 yield s0, s1, -ratio(s0 * t + s1 * s, n, 0)
 
-        return self._fitting(scalars)
+        return self._fitting(scalars, min(first.most_shift, second.most_shift))
 
     def parameter_gradient(
         self, totals: Sequence[int], joint: Sequence[int], statistics: Statistics, rounding: Rounding, key: int
@@ -209,21 +218,22 @@ class BatchNorm:
         ]
         limit = 1 << (self.acc_width - 1)  # what is clipped here saturates below
         words = np.array([[min(max(a, -limit), limit - 1) for a in row] for row in acc], np.int64)
-        return convert(words, GUARD, rounding, key, linear_index(words.shape), f.gradients.width, self.acc_width)
+        return convert_linear(words, GUARD, rounding, key, 0, f.gradients.width, self.acc_width)
 
     def _channels(self, parameters: np.ndarray, statistics: Statistics) -> Iterable[tuple[int, int, int, int]]:
         """gamma, beta, total and root of every channel."""
         gamma, beta = parameters.tolist()
         return zip(gamma, beta, statistics.total, statistics.root, strict=True)
 
-    def _fitting(self, scalars: Callable[[int], Iterable[tuple[int, int, int]]]) -> Scalars:
+    def _fitting(self, scalars: Callable[[int], Iterable[tuple[int, int, int]]], most_shift: int) -> Scalars:
         """The largest shift for which every channel's scalars fit: one shift per command.
 
+        ``most_shift`` : no larger one fits, so that the search need not begin at 32.
         Factors that do not even fit without a shift (a channel that hardly varies, under a large
         gradient) are clipped, and counted among the saturations.
         """
         extent = 1 << (self.inputs.width - 1)
-        for shift in range(MAX_SHIFT, -1, -1):
+        for shift in range(most_shift, -1, -1):
             chosen = list(scalars(shift))
             if all(
                 max(abs(s0), abs(s1)) < SCALAR_MAX
@@ -250,6 +260,22 @@ class BatchNorm:
         return replace(done, saturations=done.saturations + scalars.clipped)
 
 
-def _factor(numerator: int, denominator: int, power: int) -> int:
-    """:func:`ratio`, clipped to SCALAR_MAX on both sides: a factor there is one that does not fit."""
-    return min(max(ratio(numerator, denominator, power), -SCALAR_MAX), SCALAR_MAX)
+@dataclass(frozen=True)
+class _Factors:
+    """``numerators / denominator * 2**power``, one per channel."""
+
+    numerators: list[int]
+    denominator: int
+    power: int
+
+    def at(self, shift: int) -> list[int]:
+        """Times ``2**shift``, as :func:`ratio`, clipped to SCALAR_MAX on both sides: one there does not fit."""
+        given = ((n, self.denominator, self.power + shift) for n in self.numerators)
+        return [min(max(ratio(*one), -SCALAR_MAX), SCALAR_MAX) for one in given]
+
+    @property
+    def most_shift(self) -> int:
+        """Past it the largest factor does not fit: a quotient is more than ``2**(a - b - 1)``, a and b the bits of
+        its terms."""
+        bits = max(n.bit_length() for n in self.numerators) - self.denominator.bit_length() + self.power
+        return min(max(SCALAR_WIDTH - bits, 0), MAX_SHIFT)

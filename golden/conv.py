@@ -8,31 +8,48 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from golden.layers import Execute, Formats, shift_between
+from golden.product import check_words
+from golden.workers import blocks, each
 from spec.number import Fixed, Rounding
 
 MAX_KERNEL, MAX_STRIDE = 11, 4
-PATCH_WORDS = 1 << 20  # words of patches held at a time, so that they stay near the cache; no word shows the cut
+PATCH_WORDS = 1 << 23  # words of patches held at a time; no word shows the cut
+SHARE = 1 << 18  # words of patches that a core copies at a time
 
 
-def patches(x: np.ndarray, kernel: int, stride: int = 1, padding: int = 0, one: int | None = None) -> np.ndarray:
+def patches(
+    x: np.ndarray, kernel: int, stride: int = 1, padding: int = 0, one: int | None = None, bits: int = 18
+) -> np.ndarray:
     """x (batch, h, w, c) to (batch * oh * ow, kernel * kernel * c): what each output position sees.
 
     A row's words are in the order (ky, kx, c); padding is zeros. With ``one`` a last column of
-    that word follows, for the bias. oh is ``out_size(h, ...)``, ow likewise.
+    that word follows, for the bias. oh is ``out_size(h, ...)``, ow likewise. Words of ``bits``
+    bits come out in as few bytes as hold them, since they are copied and read many times; a
+    ValueError for others.
     """
     batch, height, width, channels = x.shape
     oh, ow = out_size(height, kernel, stride, padding), out_size(width, kernel, stride, padding)
-    if padding:
-        x = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    length = kernel * kernel * channels
-    out = np.empty((batch, oh, ow, length + (one is not None)), x.dtype)
-    if one is not None:
-        out[..., length] = one
-    for tap, (ky, kx) in enumerate(np.ndindex(kernel, kernel)):
-        seen = x[:, ky : ky + stride * oh : stride, kx : kx + stride * ow : stride]
-        out[..., tap * channels : (tap + 1) * channels] = seen
+    length, line = kernel * kernel * channels, kernel * channels
+    narrow = np.int16 if bits <= 16 else np.int32
+    out = np.empty((batch, oh, ow, length + (one is not None)), narrow)
+
+    def images(some: slice) -> None:
+        check_words("x", x[some], bits)
+        padded = np.zeros((some.stop - some.start, height + 2 * padding, width + 2 * padding, channels), narrow)
+        padded[:, padding : padding + height, padding : padding + width] = x[some]
+        # Every line of a window, (kx, c), lies in one piece.
+        image, row, column, word = padded.strides
+        lines = as_strided(
+            padded, (len(padded), oh, ow, kernel, line), (image, stride * row, stride * column, row, word)
+        )
+        out[some, ..., :length].reshape(lines.shape)[...] = lines
+        if one is not None:
+            out[some, ..., length] = one
+
+    each(images, blocks(batch, max(1, SHARE // max(oh * ow * length, 1))))
     return out.reshape(-1, out.shape[3])
 
 
@@ -96,9 +113,8 @@ class Conv:
         shift = shift_between(f"layer {self.number} FP", have, self.formats.activations.frac)
         oh, ow = self.out_shape(*x.shape[1:3])
         c_out = weights.shape[1]
-        z = np.empty((len(x), oh, ow, c_out), np.int64)
-        for some in _pieces(len(x), oh * ow * len(weights)):
-            z[some] = execute(
+        pieces = [
+            execute(
                 self._patches(x[some]),
                 weights,
                 shift=shift,
@@ -107,8 +123,10 @@ class Conv:
                 name=f"layer{self.number}.z",
                 phase="FP",
                 index_base=some.start * oh * ow * c_out,
-            ).reshape(-1, oh, ow, c_out)
-        return z
+            )
+            for some in _pieces(len(x), oh * ow * len(weights))
+        ]
+        return _joined(pieces).reshape(-1, oh, ow, c_out)
 
     def input_gradient(
         self,
@@ -135,10 +153,10 @@ class Conv:
         self._check_delta(delta, shape, c_out)
         mirrored = weights[: kernel * kernel * c_in].reshape(kernel, kernel, c_in, c_out)[::-1, ::-1]
         b = mirrored.transpose(0, 1, 3, 2).reshape(kernel * kernel * c_out, c_in)
-        dx = np.empty(shape, np.int64)
-        for some in _pieces(batch, height * width * len(b)):
-            dx[some] = execute(
-                patches(self._dilated(_narrow(delta[some], self.formats.deltas), height, width), kernel),
+        border, bits = kernel - 1 - self.padding, self.formats.deltas.width
+        pieces = [
+            execute(
+                patches(self._dilated(delta[some], height, width), kernel, padding=border, bits=bits),
                 b,
                 shift=shift,
                 rounding=rounding,
@@ -147,8 +165,10 @@ class Conv:
                 name=f"layer{self.number}.dx",
                 phase="BP",
                 index_base=some.start * height * width * c_in,
-            ).reshape(-1, height, width, c_in)
-        return dx
+            )
+            for some in _pieces(batch, height * width * len(b))
+        ]
+        return _joined(pieces).reshape(shape)
 
     def weight_gradient(
         self, execute: Execute, x: np.ndarray, delta: np.ndarray, rounding: Rounding, key: int
@@ -166,14 +186,17 @@ class Conv:
         return execute.chain(parts, shift=shift, rounding=rounding, key=key, name=name, phase="WG")
 
     def _patches(self, x: np.ndarray) -> np.ndarray:
-        return patches(_narrow(x, self.inputs), self.kernel, self.stride, self.padding, self.one if self.bias else None)
+        one = self.one if self.bias else None
+        return patches(x, self.kernel, self.stride, self.padding, one, self.inputs.width)
 
     def _dilated(self, delta: np.ndarray, height: int, width: int) -> np.ndarray:
-        """delta so that windows of the kernel's size, one step apart, are centred on x's positions."""
-        batch, oh, ow, c_out = delta.shape
-        border = self.kernel - 1 - self.padding
-        out = np.zeros((batch, height + self.kernel - 1, width + self.kernel - 1, c_out), delta.dtype)
-        out[:, border :: self.stride, border :: self.stride][:, :oh, :ow] = delta
+        """delta with stride - 1 zeros between its positions: of the shape that a stride of one would give."""
+        if self.stride == 1:
+            return delta
+        batch, _, _, c_out = delta.shape
+        oh, ow = (out_size(size, self.kernel, 1, self.padding) for size in (height, width))
+        out = np.zeros((batch, oh, ow, c_out), delta.dtype)
+        out[:, :: self.stride, :: self.stride] = delta
         return out
 
     def _check_weights(self, weights: np.ndarray, c_in: int) -> None:
@@ -201,9 +224,9 @@ class _Parts(Sequence[tuple[np.ndarray, np.ndarray]]):
         return self.conv._patches(self.x[some]).T, self.delta[some].reshape(-1, self.delta.shape[3])
 
 
-def _narrow(words: np.ndarray, fixed: Fixed) -> np.ndarray:
-    """The same words in fewer bytes: patches are copied and scanned faster."""
-    return words.astype(np.int16 if fixed.width <= 16 else np.int32)
+def _joined(pieces: list[np.ndarray]) -> np.ndarray:
+    """Rows of C that were computed in pieces; mostly there is one, which needs no copy."""
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 def _pieces(batch: int, words: int) -> list[slice]:

@@ -2,11 +2,15 @@
 
 import numpy as np
 
-from golden.keyed import random_bits
+from golden.fused import Rounder, convert_rows
+from golden.keyed import check_key, random_bits
+from golden.workers import blocks, each
 from spec.number import Rounding
 from spec.product import MAX_SHIFT
 
 BLOCK = 1 << 14  # sums rounded at a time: a block's arrays stay in the cache
+SHARE = 1 << 16  # sums that a core rounds at a time when compiled
+UNMASKED = np.zeros((0, 0), bool)
 
 
 def convert(
@@ -26,8 +30,7 @@ def convert(
     Raises ValueError on a shift outside 0 to 32, an unknown mode, a sum outside ``acc_width``
     bits, a missing index; golden code never wraps.
     """
-    if not 0 <= shift <= MAX_SHIFT:
-        raise ValueError(f"shift must be 0 to {MAX_SHIFT}, not {shift}")
+    _check_shift(shift)
     rounding = Rounding(rounding)
     acc = np.asarray(acc, dtype=np.int64)
     bound = 1 << (acc_width - 1)
@@ -56,3 +59,44 @@ def convert(
         np.clip(exact, low, high, out=words[part])
         saturations += int(np.count_nonzero(words[part] != exact))
     return words.reshape(acc.shape), saturations
+
+
+def convert_linear(
+    acc: np.ndarray, shift: int, rounding: Rounding, key: int = 0, base: int = 0, width: int = 16, acc_width: int = 48
+) -> tuple[np.ndarray, int]:
+    """:func:`convert` under linear indices: element i of ``acc`` under ``base + i``. Compiled, on all cores."""
+    how = rounder(shift, rounding, key, width)
+    sums = np.ascontiguousarray(acc, np.int64).reshape(1, -1)
+    words = np.empty_like(sums)
+
+    def part(some: slice) -> tuple[int, int, int]:
+        first = (base + some.start) % (1 << 32)
+        return convert_rows(sums[:, some], UNMASKED, words[:, some], first, 0, how)
+
+    found = each(part, blocks(sums.size, SHARE))
+    bound = 1 << (acc_width - 1)
+    if any(smallest < -bound or largest >= bound for _, smallest, largest in found):
+        raise ValueError(f"sums outside {acc_width} bits: min {sums.min()}, max {sums.max()}")
+    return words.reshape(np.shape(acc)), sum(saturations for saturations, _, _ in found)
+
+
+def rounder(shift: int, rounding: Rounding, key: int, width: int) -> Rounder:
+    """What :func:`convert` with these arguments does to a sum, for :mod:`golden.fused`; the same ValueErrors."""
+    _check_shift(shift)
+    rounding, step = Rounding(rounding), 1 << shift
+    stochastic = rounding is Rounding.STOCHASTIC
+    if stochastic:
+        check_key(key)
+    return Rounder(
+        shift=int(shift),
+        offset=max(step // 2 - 1, 0) if rounding is Rounding.NEAREST else 0,
+        random=step - 1 if stochastic else 0,
+        key=int(key) if stochastic else 0,
+        low=-(1 << (width - 1)),
+        high=(1 << (width - 1)) - 1,
+    )
+
+
+def _check_shift(shift: int) -> None:
+    if not 0 <= shift <= MAX_SHIFT:
+        raise ValueError(f"shift must be 0 to {MAX_SHIFT}, not {shift}")

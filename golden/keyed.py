@@ -14,8 +14,7 @@ def random_bits(key: int, index: np.ndarray) -> np.ndarray:
     index : integers of any shape, taken modulo 2**32.
     Returns uint32 of the same shape. Raises ValueError on a key out of range.
     """
-    if not 0 <= key < 1 << 32:
-        raise ValueError(f"key must be 0 to {(1 << 32) - 1}, not {key}")
+    check_key(key)
     index = np.asarray(index)
     flat = index.reshape(-1)
     bits = np.empty(flat.size, np.uint32)
@@ -23,6 +22,12 @@ def random_bits(key: int, index: np.ndarray) -> np.ndarray:
         part = slice(start, start + BLOCK)
         bits[part] = _hash(key, flat[part])
     return bits.reshape(index.shape)
+
+
+def check_key(key: int) -> None:
+    """ValueError unless the key has at most 32 bits."""
+    if not 0 <= key < 1 << 32:
+        raise ValueError(f"key must be 0 to {(1 << 32) - 1}, not {key}")
 
 
 def _hash(key: int, index: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from math import isqrt
 
 import numpy as np
 
-from golden.convert import convert
+from golden.convert import convert_linear
 from spec.number import Fixed, Rounding
 
 FINE = 30  # fraction bits of exponentials and of the two constants
@@ -106,8 +106,7 @@ def cross_entropy(
 
     acc = (exponentials << (deltas.frac + GUARD)) // total[:, None]
     acc[rows, labels] -= 1 << (deltas.frac + GUARD)
-    index = np.arange(z.size, dtype=np.int64).reshape(z.shape)
-    delta, saturations = convert(acc, GUARD, rounding, key, index, deltas.width)
+    delta, saturations = convert_linear(acc, GUARD, rounding, key, width=deltas.width)
 
     loss = ((below_top[rows, labels] << LOSS_FRAC) >> logits.frac) + log_words(total)
     correct = int(np.count_nonzero(z.argmax(axis=1) == labels))

@@ -198,7 +198,7 @@ class ReluOperator(Operator):
         return relu(reads[0]), None
 
     def backward(self, p: Pass, delta: np.ndarray, kept: Kept, weights: Any) -> Gradients:
-        return [np.where(kept.out > 0, delta, 0)], None
+        return [delta * (kept.out > 0)], None
 
 
 class MaxPoolOperator(Operator):

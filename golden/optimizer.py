@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.convert import convert
+from golden import vector
 from golden.layers import Formats, Role, tensor_key
 from spec.number import Fixed, Rounding
 from spec.product import MAX_SHIFT
@@ -25,8 +25,8 @@ class Affine:
         self, u: np.ndarray, v: np.ndarray, width: int, rounding: Rounding, key: int
     ) -> tuple[np.ndarray, int]:
         """u, v and out: int64 words of one shape, rounded under their linear index; saturations."""
-        index = np.arange(u.size, dtype=np.int64).reshape(u.shape)
-        return convert(self.s0 * u + self.s1 * v, self.shift, rounding, key, index, width)
+        done = vector.affine(u, v, self.s0, self.s1, shift=self.shift, rounding=rounding, key=key, width=width)
+        return done.words, done.saturations
 
 
 def affine(what: str, out: Fixed, u: Fixed, c0: float, v: Fixed, c1: float) -> Affine:

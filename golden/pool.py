@@ -7,8 +7,8 @@ from math import log2
 import numpy as np
 
 from golden.conv import check_window, out_size
-from golden.convert import convert
-from golden.vector import SCALAR_MAX, linear_index
+from golden.convert import convert_linear
+from golden.vector import SCALAR_MAX
 from spec.number import Rounding
 from spec.product import MAX_SHIFT
 
@@ -58,7 +58,7 @@ class MaxPool:
             raise ValueError(f"maxpool: delta must have shape {place.shape}, not {delta.shape}")
         taps = (np.where(place == tap, delta, 0) for tap in range(self.kernel**2))
         acc = _scatter(taps, shape, delta.shape, self.kernel, self.stride, self.padding)
-        return convert(acc, 0, Rounding.FLOOR, width=width)
+        return convert_linear(acc, 0, Rounding.FLOOR, width=width)
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def reciprocal(area: int, up: int) -> tuple[int, int]:
 
 def _mean(acc: np.ndarray, kernel: int, up: int, rounding: Rounding, key: int, width: int) -> tuple[np.ndarray, int]:
     scalar, shift = reciprocal(kernel * kernel, up)
-    return convert(scalar * acc, shift, rounding, key, linear_index(acc.shape), width)
+    return convert_linear(scalar * acc, shift, rounding, key, width=width)
 
 
 def _tap(x: np.ndarray, ky: int, kx: int, oh: int, ow: int, stride: int) -> np.ndarray:

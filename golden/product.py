@@ -1,15 +1,21 @@
 """Exact integer matrix products and the engine's product command, in NumPy."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
-from golden.convert import convert
+from golden.convert import UNMASKED, rounder
+from golden.fused import Rounder, convert_rows
+from golden.workers import blocks, cores, each, one_blas_thread
 from spec.number import Rounding
 
 EXACT_FLOAT = 1 << 53  # float64 holds every integer up to and including this one
 EXACT_INT = 1 << 63  # int64 wraps from here on
 SHORTEST_PART = 64  # a reduction is not cut shorter than this: narrower operands are cheaper
+BLOCK_WORDS = 1 << 16  # words of an operand that a core takes at a time: as float64 they stay in its cache
+BLOCK_LEAST = 256  # but as many rows as this, where there are: each block goes through the whole other operand
+SMALL = 1 << 18  # multiplications that are not worth another thread
 
 
 class OverflowRefused(ValueError):
@@ -20,25 +26,30 @@ def exact_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """``a @ b`` exactly, through float64 BLAS: (m, k) by (k, n) integers to (m, n) int64.
 
     Any partial sum of any order is at most ``max|a| * max|b| * k`` in magnitude. Up to
-    2**53 float64 holds it without error, fused or not, so one BLAS call is exact. Past
-    that the reduction is cut into parts that each obey the bound and are added in int64;
-    where such parts would be short the wider operand is split into a high and a low half
-    instead, ``a = (high << s) + low``, and the two products are added.
+    2**53 float64 holds it without error, fused or not, so one BLAS call is exact, and so is
+    the sum of several over parts of the reduction. Past that the reduction is cut into parts
+    that each obey the bound and are added in int64; where such parts would be short the
+    wider operand is split into a high and a low half instead, ``a = (high << s) + low``, and
+    the two products are added.
 
     Raises TypeError unless both operands are integers, ValueError unless their shapes fit,
     and :class:`OverflowRefused` when ``max|a| * max|b| * k`` reaches 2**63.
     """
     a, b = np.asarray(a), np.asarray(b)
-    for name, operand in (("a", a), ("b", b)):
-        if operand.dtype.kind not in "iu":
-            raise TypeError(f"{name} must hold integers, not {operand.dtype}")
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
-        raise ValueError(f"cannot multiply a of shape {a.shape} by b of shape {b.shape}")
+    _check_operands(a, b)
     wide, tall = _magnitude(a), _magnitude(b)
     bound = wide * tall * a.shape[1]
     if bound >= EXACT_INT:
         raise OverflowRefused(f"product bound max|a|*max|b|*k = {bound} must be below 2**63 = {EXACT_INT}")
     return _exact(a, b, wide, tall)
+
+
+def _check_operands(a: np.ndarray, b: np.ndarray) -> None:
+    for name, operand in (("a", a), ("b", b)):
+        if operand.dtype.kind not in "iu":
+            raise TypeError(f"{name} must hold integers, not {operand.dtype}")
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+        raise ValueError(f"cannot multiply a of shape {a.shape} by b of shape {b.shape}")
 
 
 def _magnitude(operand: np.ndarray) -> int:
@@ -54,7 +65,7 @@ def _exact(a: np.ndarray, b: np.ndarray, wide: int | None = None, tall: int | No
     wide = _magnitude(a) if wide is None else wide
     tall = _magnitude(b) if tall is None else tall
     if wide * tall * k <= EXACT_FLOAT:
-        return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
+        return _in_float(a, b).astype(np.int64)
 
     part = EXACT_FLOAT // (wide * tall)
     if part >= min(SHORTEST_PART, k):
@@ -69,6 +80,68 @@ def _exact(a: np.ndarray, b: np.ndarray, wide: int | None = None, tall: int | No
     if wide >= tall:
         return (_exact(a >> half, b) << half) + _exact(a & ((1 << half) - 1), b)
     return (_exact(a, b >> half) << half) + _exact(a, b & ((1 << half) - 1))
+
+
+def _in_float(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The float64 product of operands whose bound makes that exact: the reduction in blocks on all cores."""
+    (m, k), n = a.shape, b.shape[1]
+
+    def part(some: slice) -> np.ndarray:
+        return a[:, some].astype(np.float64) @ b[some].astype(np.float64)
+
+    with one_blas_thread():
+        return sum(each(part, _blocks(k, m, n)), start=np.zeros((m, n)))
+
+
+def _blocks(size: int, across: int, columns: int) -> list[slice]:
+    """Cuts of the side ``size`` of an operand, ``across`` the other one: for a cache, and worth a thread each."""
+    if size * across * columns < SMALL:
+        return blocks(size, max(size, 1))
+    return blocks(size, max(BLOCK_WORDS // across, min(BLOCK_LEAST, -(-size // cores()))))
+
+
+@dataclass(frozen=True)
+class _Finish:
+    """What becomes of the sums of C: masked, checked against the accumulator, converted."""
+
+    how: Rounder
+    acc_width: int
+    mask: np.ndarray | None
+    base: int
+    stride: int | None
+
+    def __call__(
+        self, shape: tuple[int, int], sums: Callable[[slice], np.ndarray], some: list[slice]
+    ) -> tuple[np.ndarray, int]:
+        """Words of C, of ``shape``, and saturations; ``sums`` gives rows of C, exact, in int64 or float64."""
+        mask, stride = self.mask, shape[1] if self.stride is None else self.stride
+        if mask is not None:
+            mask = np.asarray(mask)
+            if mask.shape != shape:
+                raise ValueError(f"mask must have shape {shape}, not {mask.shape}")
+            mask = np.ascontiguousarray(mask, bool)
+        words = np.empty(shape, np.int64)
+
+        def convert(rows: slice) -> tuple[int, int, int]:
+            parts = [sums(rows), UNMASKED if mask is None else mask[rows], words[rows]]
+            if stride == shape[1]:  # indices run on from row to row
+                parts = [part.reshape(1, part.size) for part in parts]
+            return convert_rows(*parts, (self.base + rows.start * stride) % (1 << 32), stride, self.how)
+
+        found = each(convert, some)
+        limit = 1 << (self.acc_width - 1)
+        smallest = min((low for _, low, _ in found), default=0)
+        largest = max((high for _, _, high in found), default=0)
+        if words.size and not (-limit <= smallest and largest < limit):
+            raise OverflowRefused(
+                f"sums must be {-limit} to {limit - 1} for acc_width {self.acc_width}, not {smallest} to {largest}"
+            )
+        return words, sum(saturations for saturations, _, _ in found)
+
+    def whole(self, acc: np.ndarray) -> tuple[np.ndarray, int]:
+        """The same for sums that are all there."""
+        rows = max(1, BLOCK_WORDS // max(acc.shape[1], 1))
+        return self(acc.shape, lambda some: acc[some], blocks(len(acc), rows))
 
 
 def product(
@@ -95,17 +168,16 @@ def product(
     Raises ValueError on a word outside ``width`` bits and :class:`OverflowRefused` when a
     sum that is asked for does not fit in ``acc_width`` bits.
     """
-    return chained_product(
-        [(a, b)],
-        shift=shift,
-        rounding=rounding,
-        key=key,
-        width=width,
-        acc_width=acc_width,
-        mask=mask,
-        index_base=index_base,
-        index_stride=index_stride,
-    )
+    finish = _Finish(rounder(shift, rounding, key, width), acc_width, mask, index_base, index_stride)
+    a, b = np.asarray(a), np.asarray(b)
+    bound = _check_part(a, b, width)
+    if bound > EXACT_FLOAT or a.shape[1] > len(a):
+        return finish.whole(_sums(a, b, width))
+    floats = b.astype(np.float64)
+    with one_blas_thread():  # rows of C are rounded while their sums are in the cache
+        return finish(
+            (len(a), b.shape[1]), lambda rows: a[rows].astype(np.float64) @ floats, _blocks(len(a), *b.shape)
+        )
 
 
 def chained_product(
@@ -126,15 +198,14 @@ def chained_product(
     never shows. Pieces must have one m and one n. Besides what :func:`product` raises,
     :class:`OverflowRefused` when the pieces' bounds together reach 2**63.
     """
+    finish = _Finish(rounder(shift, rounding, key, width), acc_width, mask, index_base, index_stride)
     acc, bound = None, 0
     for a, b in parts:
         a, b = np.asarray(a), np.asarray(b)
-        for name, operand in (("a", a), ("b", b)):
-            _check_words(name, operand, width)
-        part = exact_product(a, b)
-        bound += a.shape[1] << (2 * (width - 1))
+        bound += _check_part(a, b, width)
         if bound >= EXACT_INT:
             raise OverflowRefused(f"product bound 2**{2 * (width - 1)}*k = {bound} must be below 2**63 = {EXACT_INT}")
+        part = _sums(a, b, width)
         if acc is None:
             acc = part
         elif acc.shape == part.shape:
@@ -143,26 +214,30 @@ def chained_product(
             raise ValueError(f"parts of one product must have one shape of C, not {acc.shape} and {part.shape}")
     if acc is None:
         raise ValueError("a product needs at least one part")
-    if mask is not None:
-        mask = np.asarray(mask)
-        if mask.shape != acc.shape:
-            raise ValueError(f"mask must have shape {acc.shape}, not {mask.shape}")
-        acc[mask == 0] = 0
-    limit = 1 << (acc_width - 1)
-    if acc.size and not (-limit <= acc.min() and acc.max() < limit):
-        raise OverflowRefused(
-            f"sums must be {-limit} to {limit - 1} for acc_width {acc_width}, not {acc.min()} to {acc.max()}"
-        )
-    index = None
-    if rounding == Rounding.STOCHASTIC:
-        m, n = acc.shape
-        stride = n if index_stride is None else index_stride
-        index = index_base + stride * np.arange(m, dtype=np.int64)[:, None] + np.arange(n, dtype=np.int64)
-    return convert(acc, shift, rounding, key, index, width, acc_width)
+    return finish.whole(acc)
 
 
-def _check_words(name: str, operand: np.ndarray, width: int) -> None:
+def _check_part(a: np.ndarray, b: np.ndarray, width: int) -> int:
+    """Whether a product is possible; the bound on its sums that words of ``width`` bits give."""
+    _check_operands(a, b)
+    for name, operand in (("a", a), ("b", b)):
+        check_words(name, operand, width)
+    return a.shape[1] << (2 * (width - 1))
+
+
+def _sums(a: np.ndarray, b: np.ndarray, width: int) -> np.ndarray:
+    """:func:`exact_product` of words of ``width`` bits, which are only searched for the largest where that matters."""
+    extent = 1 << (width - 1)
+    if extent * extent * a.shape[1] <= EXACT_FLOAT:
+        return _exact(a, b, extent, extent)
+    return exact_product(a, b)
+
+
+def check_words(name: str, operand: np.ndarray, width: int) -> None:
+    """ValueError for a word outside ``width`` bits."""
     limit = 1 << (width - 1)
+    if operand.dtype.kind == "i" and operand.itemsize * 8 <= width:
+        return  # cannot be outside
     if operand.size and not (-limit <= operand.min() and operand.max() < limit):
         raise ValueError(
             f"words of {name} must be {-limit} to {limit - 1} for width {width}, not {operand.min()} to {operand.max()}"

@@ -24,6 +24,8 @@ def add(u: np.ndarray, v: np.ndarray, formats: tuple[Fixed, Fixed], out: Fixed, 
 
 def rescale(u: np.ndarray, given: Fixed, out: Fixed, rounding: Rounding, key: int) -> Scaled:
     """The same values in another format: what each side of an addition gets of its gradient."""
+    if given == out:
+        return Scaled(u, 0, None)
     finest = max(given.frac, out.frac)
     return affine(
         u, None, 1 << (finest - given.frac), shift=finest - out.frac, rounding=rounding, key=key, width=out.width

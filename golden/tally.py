@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from golden.layers import PHASES, Execute, Parts
+from golden.product import BLOCK_WORDS
+from golden.workers import blocks, each
 from spec.number import Rounding
 
 
@@ -108,12 +110,11 @@ class Tally:
         tally.outputs += c.size
         tally.unmasked += c.size if mask is None else int(np.count_nonzero(mask))
         for a, b in parts:
-            row_outputs = np.full(len(a), b.shape[1]) if mask is None else np.count_nonzero(mask, axis=1)
-            row_nonzero = np.count_nonzero(a, axis=1)
+            nonzero, macs = _work(a, b.shape[1], mask)
             tally.words += a.size
-            tally.nonzero += int(row_nonzero.sum())
+            tally.nonzero += nonzero
             tally.macs_dense += a.size * b.shape[1]
-            tally.macs_done += int(row_nonzero @ row_outputs)
+            tally.macs_done += macs
         if self.reference is not None:
             self._compare(c, run(self.reference), name)
         return c
@@ -127,3 +128,17 @@ class Tally:
             self.first_difference = f"{name}[{row}, {column}]: {got[row, column]}, not {want[row, column]}"
         self.words_compared += got.size
         self.differing_words += differing
+
+
+def _work(a: np.ndarray, columns: int, mask: np.ndarray | None) -> tuple[int, int]:
+    """Words of A that are not zero, and multiplications for them where the mask asks for an output."""
+    if mask is None:
+        nonzero = int(np.count_nonzero(a))
+        return nonzero, nonzero * columns
+
+    def rows(some: slice) -> tuple[int, int]:
+        nonzero = np.count_nonzero(a[some], axis=1)
+        return int(nonzero.sum()), int(nonzero @ np.count_nonzero(mask[some], axis=1))
+
+    found = each(rows, blocks(len(a), max(1, BLOCK_WORDS // max(a.shape[1], 1))))
+    return sum(nonzero for nonzero, _ in found), sum(macs for _, macs in found)

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.convert import convert
-from golden.product import EXACT_FLOAT, EXACT_INT, OverflowRefused
+from golden import fused
+from golden.convert import SHARE, rounder
+from golden.product import EXACT_INT, OverflowRefused, check_words
+from golden.workers import blocks, each
 from spec.number import Rounding
 
 SCALAR_WIDTH = 18  # bits of s0 and s1, sign included: one FPGA multiplier
@@ -52,30 +54,44 @@ def affine(
     ``acc_width`` bits, whatever the words are: a command is legal or not by its scalars alone.
     """
     u = np.asarray(u, np.int64)
-    check_words("u", u, width)
     channels = u.shape[-1] if u.ndim else 1
-    s0 = _scalars("s0", s0, channels, SCALAR_WIDTH)
-    s1 = _scalars("s1", s1, channels, SCALAR_WIDTH)
-    s2 = _scalars("s2", s2, channels, acc_width)
+    scalars = np.stack(
+        [
+            _scalars(name, given, channels, bits)
+            for name, given, bits in (("s0", s0, SCALAR_WIDTH), ("s1", s1, SCALAR_WIDTH), ("s2", s2, acc_width))
+        ]
+    )
     extent = 1 << (width - 1)
-    worst = max((int(a) + int(b)) * extent + int(c) for a, b, c in zip(np.abs(s0), np.abs(s1), np.abs(s2), strict=True))
+    worst = int((np.array([extent, extent, 1]) @ np.abs(scalars)).max())
     if worst >= 1 << (acc_width - 1):
         bound = (1 << (acc_width - 1)) - 1
         raise OverflowRefused(f"affine: |s0*u| + |s1*v| + |s2| must be at most {bound}, but can reach {worst}")
+    if v is None:
+        v, scalars[1] = u, 0
+    v = np.asarray(v, np.int64)
+    if v.shape != u.shape:
+        raise ValueError(f"affine: v must have u's shape {u.shape}, not {v.shape}")
+    if mask is not None and np.shape(mask) != u.shape:
+        raise ValueError(f"affine: mask must have u's shape {u.shape}, not {np.shape(mask)}")
 
-    acc = s0 * u + s2
-    if v is not None:
-        v = np.asarray(v, np.int64)
-        if v.shape != u.shape:
-            raise ValueError(f"affine: v must have u's shape {u.shape}, not {v.shape}")
-        check_words("v", v, width)
-        acc += s1 * v
-    if mask is not None:
-        mask = np.asarray(mask)
-        if mask.shape != u.shape:
-            raise ValueError(f"affine: mask must have u's shape {u.shape}, not {mask.shape}")
-        acc[mask == 0] = 0
-    words, saturations = convert(acc, shift, rounding, key, linear_index(u.shape, index_base), width, acc_width)
+    how = rounder(shift, rounding, key, width)
+    tiles = -(-fused.BLOCK // channels)
+    tiled = np.tile(scalars, tiles)
+    flat_u, flat_v = np.ascontiguousarray(u).reshape(-1), np.ascontiguousarray(v).reshape(-1)
+    where = np.zeros(0, bool) if mask is None else np.ascontiguousarray(mask, bool).reshape(-1)
+    words = np.empty(u.shape, np.int64)
+    flat = words.reshape(-1)
+
+    def part(some: slice) -> tuple[int, int, int]:
+        first = (index_base + some.start) % (1 << 32)
+        return fused.affine(flat_u[some], flat_v[some], *tiled, where[some], flat[some], first, how)
+
+    length = tiles * channels
+    found = each(part, blocks(u.size, length * -(-SHARE // length)))
+    if any(smallest < -extent or largest >= extent for _, smallest, largest in found):
+        for name, operand in (("u", u), ("v", v)):
+            check_words(name, operand, width)
+    saturations = sum(count for count, _, _ in found)
     if not relu:
         return Scaled(words, saturations, None)
     words = np.maximum(words, 0)
@@ -92,17 +108,20 @@ def reduce(u: np.ndarray, v: np.ndarray, *, width: int = 16, acc_width: int = 48
     u, v = np.asarray(u, np.int64), np.asarray(v, np.int64)
     if u.shape != v.shape or not u.ndim:
         raise ValueError(f"reduce: u and v must have one shape with channels last, not {u.shape} and {v.shape}")
-    for name, operand in (("u", u), ("v", v)):
-        check_words(name, operand, width)
     u, v = u.reshape(-1, u.shape[-1]), v.reshape(-1, v.shape[-1])
-    bound = len(u) << (2 * (width - 1))
+    extent, bound = 1 << (width - 1), len(u) << (2 * (width - 1))
     if bound >= EXACT_INT:
         raise OverflowRefused(f"reduce: sums of {len(u)} words can reach {bound}, which must be below {EXACT_INT}")
-    sums = u.sum(axis=0)
-    if bound <= EXACT_FLOAT:  # every partial sum is an integer that float64 holds
-        products = np.einsum("ij,ij->j", u.astype(np.float64), v.astype(np.float64)).astype(np.int64)
-    else:
-        products = np.einsum("ij,ij->j", u, v)
+
+    def part(rows: slice) -> tuple[np.ndarray, tuple[int, int]]:
+        totals = np.zeros((2, u.shape[1]), np.int64)
+        return totals, fused.reduce(u[rows], v[rows], totals[0], totals[1])
+
+    found = each(part, blocks(len(u), -(-SHARE // max(u.shape[1], 1))))
+    if any(smallest < -extent or largest >= extent for _, (smallest, largest) in found):
+        for name, operand in (("u", u), ("v", v)):
+            check_words(name, operand, width)
+    sums, products = sum((totals for totals, _ in found), start=np.zeros((2, u.shape[1]), np.int64))
     limit = 1 << (acc_width - 1)
     for name, sums_of in (("u", sums), ("u*v", products)):
         if sums_of.size and not (-limit <= sums_of.min() and sums_of.max() < limit):
@@ -111,20 +130,6 @@ def reduce(u: np.ndarray, v: np.ndarray, *, width: int = 16, acc_width: int = 48
                 f"not {sums_of.min()} to {sums_of.max()}"
             )
     return sums, products
-
-
-def linear_index(shape: tuple[int, ...], base: int = 0) -> np.ndarray:
-    """The rounding index of every element: its linear index, from ``base`` on."""
-    return np.arange(base, base + int(np.prod(shape)), dtype=np.int64).reshape(shape)
-
-
-def check_words(name: str, operand: np.ndarray, width: int) -> None:
-    """ValueError for a word outside ``width`` bits."""
-    limit = 1 << (width - 1)
-    if operand.size and not (-limit <= operand.min() and operand.max() < limit):
-        raise ValueError(
-            f"words of {name} must be {-limit} to {limit - 1} for width {width}, not {operand.min()} to {operand.max()}"
-        )
 
 
 def _scalars(name: str, given: int | Sequence[int] | np.ndarray, channels: int, width: int) -> np.ndarray:

@@ -172,7 +172,7 @@ def speed(chip: Chip, json_to: str | None) -> None:
 
 
 @main.command()
-@click.option("--unit", type=click.Choice(["group", "engine"]), default="group", show_default=True)
+@click.option("--unit", type=click.Choice(["group", "engine", "machine"]), default="group", show_default=True)
 @click.option("--target", default="ecp5-85k", show_default=True, help="FPGA part.")
 @chip_option("ecp5-64")
 @click.option("--seeds", type=int, default=1, show_default=True, help="Placements to try; the fastest counts.")

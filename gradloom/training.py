@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from golden.checkpoint import Checkpoint
 from golden.float_reference import train_float

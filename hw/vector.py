@@ -64,35 +64,34 @@ class VectorUnit(wiring.Component):
         kind = command.kind
         modes = Signal(vector_modes(), reset_less=True)
         reduces, back = kind == Kind.REDUCE, kind == Kind.MAX_BACK
-        m.d.sync += [
-            modes.scale.eq(kind == Kind.AFFINE),
-            modes.gate.eq(command.gate & (kind == Kind.AFFINE)),
-            modes.relu.eq(command.relu & (kind == Kind.AFFINE)),
-            modes.by_v.eq(reduces),
-            modes.both.eq(reduces & ~command.convert),
-            modes.back.eq(back),
-            modes.records.eq(reduces & ~command.start),
-            modes.ones.eq(back),
-            modes.shift.eq(Mux(back, 0, command.shift)),
-            modes.rounding.eq(command.rounding),
-            modes.key.eq(command.key),
-        ]
-        transposes, masks, finds = (
-            Signal(name=name, reset_less=True) for name in ("is_transpose", "is_mask", "is_max")
+        transposes, masks, finds, multiplies = (
+            Signal(name=name, reset_less=True) for name in ("is_transpose", "is_mask", "is_max", "is_scale")
         )
-        m.d.sync += [
-            transposes.eq(kind == Kind.TRANSPOSE),
-            masks.eq(kind == Kind.MASK),
-            finds.eq(kind == Kind.MAX),
-        ]
-        multiplies = Signal()
-        m.d.sync += multiplies.eq(kind.matches(Kind.AFFINE, Kind.REDUCE, Kind.MAX_BACK, Kind.MEAN))
+        start = Signal()
+        with m.If(start):
+            m.d.sync += [
+                modes.scale.eq(kind == Kind.AFFINE),
+                modes.gate.eq(command.gate & (kind == Kind.AFFINE)),
+                modes.relu.eq(command.relu & (kind == Kind.AFFINE)),
+                modes.by_v.eq(reduces),
+                modes.both.eq(reduces & ~command.convert),
+                modes.back.eq(back),
+                modes.records.eq(reduces & ~command.start),
+                modes.ones.eq(back),
+                modes.shift.eq(Mux(back, 0, command.shift)),
+                modes.rounding.eq(command.rounding),
+                modes.key.eq(command.key),
+                transposes.eq(kind == Kind.TRANSPOSE),
+                masks.eq(kind == Kind.MASK),
+                finds.eq(kind == Kind.MAX),
+                multiplies.eq(kind.matches(Kind.AFFINE, Kind.REDUCE, Kind.MAX_BACK, Kind.MEAN)),
+            ]
 
         # Steps go to both ports, their tags to a queue.
         m.submodules.walk = walk = VectorWalk(chip)
         m.submodules.port_u = port_u = VectorPort(chip)
         m.submodules.port_v = port_v = VectorPort(chip)
-        m.submodules.tags = tags = Fifo(vector_tag(chip), READ_AHEAD)
+        m.submodules.tags = tags = Fifo(vector_tag(chip), READ_AHEAD)  # it bounds what the ports ask for ahead
         step = walk.o
         ready_u, ready_v = port_u.i.ready, port_v.i.ready
         m.d.comb += [
@@ -206,7 +205,6 @@ class VectorUnit(wiring.Component):
 
         # One command at a time.
         timer = Signal(range(SETTLE + 1))
-        start = Signal()
         quiet = Signal()
         m.d.comb += walk.start.eq(start)
         m.d.sync += quiet.eq(~(start | walk.busy | tags.o.valid | here | (ahead != ahead.init)))
@@ -218,9 +216,9 @@ class VectorUnit(wiring.Component):
                     m.next = "IDLE"
             with m.State("IDLE"):
                 m.d.comb += self.command.ready.eq(1)
-                m.d.sync += [command.eq(self.command.p), timer.eq(0)]
+                m.d.sync += timer.eq(0)
                 with m.If(self.command.valid):
-                    m.d.sync += self.running.eq(1)
+                    m.d.sync += [command.eq(self.command.p), self.running.eq(1)]
                     m.next = "BEGIN"
             with m.State("BEGIN"):  # until `quiet` has seen the command
                 m.d.sync += timer.eq(timer + 1)

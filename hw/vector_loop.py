@@ -85,7 +85,9 @@ class VectorLoop(wiring.Component):
                 rowlike.eq(~kind.matches(Kind.TRANSPOSE, Kind.MASK)),
                 loads_first.eq(~kind.matches(Kind.TRANSPOSE, Kind.MASK, Kind.MAX)),
                 loads_again.eq((reduces & ~command.start) | (scaled & ~command.uniform)),
-                load_parts.eq((reduces & ~command.start & (record_bricks(chip) > 1)) | (scaled & (entry_bricks(chip) > 1))),
+                load_parts.eq(
+                    (reduces & ~command.start & (record_bricks(chip) > 1)) | (scaled & (entry_bricks(chip) > 1))
+                ),
                 unloads.eq(reduces & ~command.convert),
             ]
             m.d.sync += blocks.eq((command.count + BRICK - 1)[3:])

@@ -2,15 +2,14 @@
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out, connect
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.fifo import Fifo
 from hw.layouts import brick
-from hw.logic import balance
 from spec.chip import Chip
 from spec.engine import Widths
 
-READ_AHEAD = 16  # bricks asked for and not yet taken; a power of two, enough for one a cycle
+READ_AHEAD = 16  # bricks asked for and not yet taken: enough for one a cycle
 
 
 class Skid(wiring.Component):
@@ -47,9 +46,10 @@ class Skid(wiring.Component):
 
 
 class VectorPort(wiring.Component):
-    """Addresses in, bricks out, in order; at most ``READ_AHEAD`` are asked for ahead, so answers need no ready.
+    """Addresses in, bricks out, in order.
 
-    Stalls: ``request`` and ``o`` freely. Answers may be late by any number of cycles.
+    Contract: at most ``READ_AHEAD`` bricks are asked for and not taken, so answers need no ready. Stalls: ``request``
+    and ``o`` freely. Answers may be late by any number of cycles.
 
     Members
     -------
@@ -75,18 +75,11 @@ class VectorPort(wiring.Component):
         m = Module()
         m.submodules.skid = skid = Skid(Widths(self.chip).brick_address)
         m.submodules.answers = answers = Fifo(brick(self.chip), READ_AHEAD)
-        connect(m, skid.o, wiring.flipped(self.request))
-        connect(m, answers.o, wiring.flipped(self.o))
-        ahead = Signal(range(READ_AHEAD + 1))  # the top bit alone when there is no room
-        asked, taken = Signal(), Signal()
+        connect(m, skid.o, flipped(self.request))
+        connect(m, answers.o, flipped(self.o))
+        connect(m, flipped(self.i), skid.i)
         m.d.comb += [
-            skid.i.p.eq(self.i.p),
-            skid.i.valid.eq(self.i.valid & ~ahead[-1]),
-            self.i.ready.eq(skid.i.ready & ~ahead[-1]),
-            asked.eq(self.i.valid & self.i.ready),
-            taken.eq(self.o.valid & self.o.ready),
             answers.i.p.eq(self.brick),
             answers.i.valid.eq(self.valid & self.open),
         ]
-        m.d.sync += ahead.eq(ahead + balance(asked, taken))
         return m

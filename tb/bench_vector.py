@@ -214,5 +214,6 @@ def paces(chip: Chip) -> Iterator[tuple[str, Kind, int, dict[str, int]]]:
     yield "max", Kind.MAX, rows * 5, at | view
     yield "mean", Kind.MEAN, rows * 4 * every + table, at | view
     back = view | {"in_x": 4, "in_y": 4, "out_x": 8, "out_y": 8, "stride": 1, "dilation": 2, "phase_x": 1, "phase_y": 1}
+    # One tap of four is no hole; three rows of four end with one.
     back |= {"origin_x": -1, "origin_y": -1, "step_y": 4, "step_b": 16, "count": room // 2}
-    yield "max_back", Kind.MAX_BACK, back["count"] * max(4, every) + BRICK, at | back
+    yield "max_back", Kind.MAX_BACK, back["count"] * max(16, 7 * every) // 4 + BRICK, at | back

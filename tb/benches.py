@@ -25,6 +25,7 @@ class Unit:
 CHIP = {"chip": "chip"}
 
 UNITS = {
+    "machine": Unit(component="hw.machine:Machine", arguments=CHIP, bench="bench_machine"),
     "engine": Unit(component="hw.engine:Engine", arguments=CHIP, bench="bench_engine"),
     "sequencer": Unit(component="hw.sequencer:Sequencer", arguments=CHIP, bench="bench_sequencer"),
     "visits": Unit(component="hw.visits:Visits", arguments=CHIP, bench="bench_visits"),

@@ -92,7 +92,8 @@ def failing_bus(rng: np.random.Generator, chip: Chip, count: int = BROKEN) -> Fu
             failing[(case.head + len(case.descriptors)) % case.entries] = (code, (first, end))
             names.append(code.name)
         case.descriptors.append(encode(opcode, wait=ALL, tag=len(case.descriptors), **values))
-        if meets and opcode == Opcode.LOAD:  # what the scratchpad holds now is not defined
-            case.descriptors += beginning(layout)
+        if meets and opcode == Opcode.LOAD:  # what the scratchpad holds there now is not defined
+            zeros = {"fill": 1, "scratch": values["scratch"], "bricks": bricks}
+            case.descriptors.append(encode(Opcode.LOAD, wait=ALL, **zeros))
     case.descriptors += ending(layout)
     return FuzzCase(case, names, failing, (frail, frail)).solve()

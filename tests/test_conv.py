@@ -11,7 +11,6 @@ from golden.convert import convert
 from golden.layers import Formats, GoldenExecute, whole
 from golden.product import OverflowRefused, chained_product, product
 from golden.tally import Tally
-from golden.vector import linear_index
 from spec.number import Fixed, Rounding
 
 FORMATS = Formats()
@@ -64,7 +63,7 @@ def check(conv, x, weights, delta, rng, execute):
     mode, below = Rounding.STOCHASTIC, Fixed(16, 11)
 
     def words(acc, shift, key):
-        return convert(acc, shift, mode, key, linear_index(acc.shape))[0]
+        return convert(acc, shift, mode, key, np.arange(acc.size).reshape(acc.shape))[0]
 
     np.testing.assert_array_equal(conv.forward(execute, x, weights, mode, 5), words(z, 8 + 13 - 10, 5))
     got = conv.input_gradient(execute, delta, weights, x.shape, mask, below, mode, 6)

@@ -10,7 +10,6 @@ from host.tensor import Tensor
 from spec.chip import Chip
 from spec.isa import UNITS, Kind, Opcode, Unit
 from spec.number import Rounding
-from spec.product import ceil_div
 
 RUN_BRICKS = 65535  # of one run of a transfer
 
@@ -78,24 +77,16 @@ class Emitter:
         self._running = {}
 
     def layout(self, label: Label, sizes: Mapping[str, int]) -> dict[str, Span]:
-        """Buffers of the sizes given, each in scratchpad banks of its own if there are enough of them.
+        """Buffers of the sizes given, those of different roles in different scratchpad banks if they fit so.
 
-        Raises :class:`DoesNotFit`.
+        A role is a name without its number: "a0" and "a1" take turns. Raises :class:`DoesNotFit`.
         """
         total = sum(sizes.values())
         if total > self.chip.scratch_bricks:
             largest = max(sizes, key=lambda name: sizes[name])
             what = f"{label.phase} with {largest} of {sizes[largest]} bricks"
             raise DoesNotFit(label.layer, what, total, self.chip.scratch_bricks, "bricks of scratchpad", self.chip.name)
-        spans: dict[str, Span] = {}
-        for unit in (self.chip.scratch_depth, 1):
-            at = 0
-            for name, size in sizes.items():
-                spans[name] = Span(at, size)
-                at += ceil_div(size, unit) * unit
-            if at <= self.chip.scratch_bricks:
-                break
-        return spans
+        return _in_banks(self.chip, sizes) or _packed(sizes)
 
     def issue(
         self,
@@ -156,6 +147,31 @@ class Emitter:
         self, label: Label, kind: Kind, fields: Mapping[str, Value], reads: tuple[Span, ...], writes: tuple[Span, ...]
     ) -> None:
         self.issue(Opcode.VECTOR, label, {"kind": int(kind), **fields}, reads, writes)
+
+
+def _in_banks(chip: Chip, sizes: Mapping[str, int]) -> dict[str, Span] | None:
+    """Each role in the next bank, or where there is most room; None if some buffer has none."""
+    used = [0] * chip.scratch_banks
+    spans: dict[str, Span] = {}
+    roles = list(dict.fromkeys(name.rstrip("0123456789") for name in sizes))
+    for name, size in sizes.items():
+        bank = roles.index(name.rstrip("0123456789")) % chip.scratch_banks
+        if used[bank] + size > chip.scratch_depth:
+            bank = min(range(chip.scratch_banks), key=lambda n: used[n])
+        if used[bank] + size > chip.scratch_depth:
+            return None
+        spans[name] = Span(bank * chip.scratch_depth + used[bank], size)
+        used[bank] += size
+    return spans
+
+
+def _packed(sizes: Mapping[str, int]) -> dict[str, Span]:
+    """One behind the other."""
+    spans, at = {}, 0
+    for name, size in sizes.items():
+        spans[name] = Span(at, size)
+        at += size
+    return spans
 
 
 def _pieces(bricks: int) -> Iterator[tuple[int, int]]:

@@ -24,6 +24,9 @@ from spec.engine import load_cycles_per_brick
 from spec.isa import Kind
 from spec.product import ceil_div
 
+# What groups that do not end together lose, in visits of a row: in each tile, and at the end.
+TILE_VISITS, LAST_VISITS = 0.25, 0.5
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -341,31 +344,28 @@ def _choices(chip: Chip, g: Gradient, kernel: Kernel, y: Side, x: Side) -> Itera
         columns = blocks(g.delta.channels, bricks * BRICK)
         chained = images < batch or lines < y.size
         for in_lane in column_choices(chip, columns[0].count, y.taps * x.taps, whole=chained):
-            all_lines = (images - 1) * y.pitch + lines
-            slab = _slab(chip, y, x, all_lines, in_lane)
-            if not slab:
-                continue
-            parts = ConvParts(chip, g, kernel, y, x, images, lines, columns[0].bricks, in_lane, slab)
             most = g.x.channels
             if chained:
-                most = min(most, row_limit(chip, columns[0].count, parts.segments))
-            for rows, depth in pairs(halved(most), (2, 1)):
-                yield parts, Blocks(blocks(g.x.channels, rows), columns, depth)
+                most = min(most, row_limit(chip, columns[0].count, y.taps * x.taps))
+            for slab in _slabs(chip, y, x, (images - 1) * y.pitch + lines, in_lane):
+                parts = ConvParts(chip, g, kernel, y, x, images, lines, columns[0].bricks, in_lane, slab)
+                for rows, depth in pairs(halved(most), (2, 1)):
+                    yield parts, Blocks(blocks(g.x.channels, rows), columns, depth)
 
 
-def _slab(chip: Chip, y: Side, x: Side, lines: int, in_lane: int) -> int:
-    """Lines of a tile: as many as banks and row lists hold, evenly; 0 if not one."""
+def _slabs(chip: Chip, y: Side, x: Side, lines: int, in_lane: int) -> set[int]:
+    """Lines of a tile, all evenly: as many as banks and row lists hold, and fewer, so that loads of B hide."""
     most = chip.list_depth // BRICK // ceil_div(x.size, BRICK)
     while most and slab_rows(y, x, most) * in_lane > chip.bank_depth // 2:
         most -= 1
-    return ceil_div(lines, ceil_div(lines, most)) if most else 0
+    return {ceil_div(lines, ceil_div(lines, some)) for some in halved(most)[:4]}
 
 
 def _cost(parts: ConvParts, cut: Blocks) -> float:
     """Rough cycles at half of x nonzero."""
     chip = parts.chip
     each = parts.sizes(cut.row_bricks, cut.column_bricks)
-    nonzero = parts.slab * parts.x.size / 2
+    nonzero = parts.images * parts.lines * parts.x.size / 2 / parts.slabs
     work = 0.0  # of all blocks, one part of each
     for columns, times in Counter(block.count for block in cut.columns).items():
         in_lane = min(parts.columns, ceil_div(columns, chip.lanes))
@@ -380,7 +380,8 @@ def _cost(parts: ConvParts, cut: Blocks) -> float:
             slots = row_slots(chip, rows, in_lane * parts.segments, False)
             row_tiles = ceil_div(rows, slots * chip.groups)
             visits = ceil_div(min(rows, slots * chip.groups), chip.groups)
-            product = parts.slabs * tiles * row_tiles * max(visits * visit, bank) + bank + COMMAND_CYCLES
+            product = parts.slabs * tiles * row_tiles * max((visits + TILE_VISITS) * visit, bank)
+            product += bank + LAST_VISITS * visit + COMMAND_CYCLES
             work += times * again * product
     chains = len(cut.rows) * len(cut.columns)
     load = memory_cycles(chip, each["raw"] + each["b"])

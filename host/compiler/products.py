@@ -60,14 +60,15 @@ class WindowedProduct:
     def sizes(self, bricks: int, images: int, lines: int, depth: int) -> dict[str, int]:
         """Buffers for blocks of ``bricks``, tiles of that size and so many tiles at once."""
         rows = images * lines * self.window.x.out
-        sizes = {"b": self.b_rows * bricks, "one": int(self.one is not None)}
+        sizes = {"b": self.b_rows * bricks}
         for i in range(depth):
             operand = self.window.seen_bricks(images, lines)
             sizes[f"a{i}"] = operand if i else max(operand, self.spare(bricks))
             sizes[f"c{i}"] = rows * bricks
             if self.mask is not None:
-                sizes[f"x{i}"] = rows * bricks
                 sizes[f"mask{i}"] = rows * ceil_div(bricks, BRICK)
+                sizes[f"x{i}"] = rows * bricks
+        sizes["one"] = int(self.one is not None)
         return {name: size for name, size in sizes.items() if size}
 
 
@@ -128,13 +129,11 @@ def _cost(chip: Chip, p: WindowedProduct, plan: _Plan, blocks: int) -> float:
     tile = max(plan.tiles, key=p.window.rows)
     rows = p.window.rows(tile)
     tiling = choose(chip, p.label, rows, columns, p.reduction, p.mask is not None)
-    work = estimate(chip, rows, columns, tiling, ceil_div(p.b_rows, tiling.k_tile), 1)
+    work = estimate(chip, rows, columns, tiling, ceil_div(p.b_rows, tiling.k_tile), p.mask is not None)
     store = memory_cycles(chip, rows * plan.bricks)
     load = memory_cycles(chip, p.window.seen_bricks(tile.images, tile.lines)) + (store if p.mask is not None else 0)
     weights = memory_cycles(chip, p.b_rows * plan.bricks)
-    return blocks * (
-        weights + pipelined(len(plan.tiles), load, work / (2 if p.mask is not None else 1), store, plan.depth)
-    )
+    return blocks * (weights + pipelined(len(plan.tiles), load, work, store, plan.depth))
 
 
 def _job(

@@ -10,6 +10,7 @@ from spec.engine import ROW_SLOTS, load_cycles_per_brick
 from spec.product import MASK_COLUMNS, ceil_div
 
 COMMAND_CYCLES = 150  # that a product takes besides its tiles
+MASKED_SHARE = 0.65  # of the cycles that half a mask leaves: lanes wait for each other
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def choose(
             continue
         row_tile = m if tiles == 1 and not chained else min(m, rows * chip.groups)
         tiling = Tiling(k_tile, a_tile, columns, rows, row_tile)
-        cost = estimate(chip, m, n, tiling, tiles, 1)
+        cost = estimate(chip, m, n, tiling, tiles, masked)
         if best is None or cost < best_cost:
             best, best_cost = tiling, cost
     if best is None:
@@ -110,21 +111,25 @@ def _columns(chip: Chip, n: int, masked: bool) -> list[int]:
     return sorted(some | ({whole} if whole <= room else set()))
 
 
-def estimate(chip: Chip, m: int, n: int, tiling: Tiling, tiles: int, segments: int, density: float = 0.5) -> float:
-    """Rough cycles of a product, as :mod:`spec.tiling` has them."""
+def estimate(chip: Chip, m: int, n: int, tiling: Tiling, tiles: int, masked: bool = False) -> float:
+    """Rough cycles of a product of ``tiles`` tiles of the reduction, half of A nonzero, half of the mask ones.
+
+    As :mod:`spec.tiling` has them, and what bench/conv_engine.py shows besides: at the end rows leave all slots of a group
+    empty, under a mask in each tile, since lanes do not end together.
+    """
     n_tiles = ceil_div(n, tiling.columns * chip.lanes)
     row_tile = min(m, tiling.row_tile)
-    used = max(1.0, min(tiling.k_tile, tiling.a_tile * BRICK) * density)
-    columns = tiling.columns * segments
+    used = max(1.0, min(tiling.k_tile, tiling.a_tile * BRICK) / 2)
     visit = max(
-        used * columns,
+        used * tiling.columns * (MASKED_SHARE if masked else 1.0),
         max(used, 1.4 * tiling.a_tile) + 14,
         tiling.a_tile * chip.groups * 1.1,
-        columns * chip.lanes * (1.1 if tiles == 1 else 1.0),
+        tiling.columns * chip.lanes * (1.1 if tiles == 1 else 1.0),
     )
     rows = ceil_div(row_tile, chip.groups) * visit
     load = tiling.k_tile * ceil_div(tiling.columns * chip.lanes, BRICK) * load_cycles_per_brick(chip) + 12
-    return n_tiles * ceil_div(m, row_tile) * tiles * max(rows, load) + load + COMMAND_CYCLES
+    all_tiles = n_tiles * ceil_div(m, row_tile) * tiles
+    return all_tiles * max(rows, load) + load + COMMAND_CYCLES + chip.slots * visit * (all_tiles if masked else 1)
 
 
 def pipelined(jobs: int, load: float, work: float, store: float, depth: int) -> float:
