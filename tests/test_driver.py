@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from golden.checkpoint import Checkpoint
 from golden.config import Samples
-from golden.layers import PHASES, GoldenExecute
+from golden.layers import PHASES, Formats, GoldenExecute
 from golden.presets import preset
 from golden.tally import Tally
 from golden.trainer import train
@@ -17,6 +17,7 @@ from host.machines import EmulatedMachine, MachineError
 from host.program import Run
 from spec.chip import CHIPS
 from spec.isa import ErrorCode, Opcode, encode
+from spec.number import Fixed
 
 CHIP = CHIPS["tiny"]
 CNN = replace(preset("cnn"), epochs=2, batch=16)
@@ -71,6 +72,20 @@ def test_chips_agree(change, blobs):
     chip = replace(CHIP, name="other", **change)
     digests = [train(config, blobs, network=driver(blobs, config, c)).history[0].digest for c in (CHIP, chip)]
     assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize(("width", "acc_width"), [(8, 32), (12, 40), (18, 56)])
+def test_words_of_other_widths(width, acc_width, blobs):
+    def fixed(frac):
+        return Fixed(width, max(1, frac + width - 16))
+
+    fine, sums = fixed(13), fixed(8)
+    formats = Formats(weights=fine, activations=fixed(10), deltas=fine, gradients=sums, velocity=sums)
+    config = replace(CNN, epochs=1, inputs=fixed(8), formats=formats, sgd=replace(CNN.sgd, decay=0))
+    d = driver(blobs, config, replace(CHIP, width=width, acc_width=acc_width), check=True)
+    result = train(config, blobs, network=d, execute=GoldenExecute(width, acc_width))
+    assert (result.differing_words, result.first_difference) == (0, "")
+    assert result.words_compared > 50_000
 
 
 def test_every_tensor_of_a_step_is_compared(blobs):
