@@ -12,7 +12,7 @@ from gradloom.options import chip_option, json_option, seed_option
 from host.profile import Share, convolutions, totals
 from spec.chip import Chip
 
-WIDTH = 120  # of a table where no terminal has one
+WIDTH = 150  # of a table where no terminal has one
 
 
 @click.command()
