@@ -8,7 +8,7 @@ from golden.convert import convert
 from golden.graph import Graph
 from golden.layers import Formats
 from golden.network import Network
-from golden.networks import NETWORKS, build
+from golden.networks import NETWORKS, build, mlp
 from golden.optimizer import Sgd
 from spec.number import Fixed, Rounding
 
@@ -81,6 +81,12 @@ class Config:
         """The network before its first step."""
         if self.net == "mlp":
             return Network(self.sizes(samples), self.inputs, self.layer_formats, self.seed)
+        return self.graph(samples)
+
+    def graph(self, samples: Samples) -> Graph:
+        """The same as a graph of nodes, which machines run; that of "mlp" has keys, and so words, of its own."""
+        if self.net == "mlp":
+            return Graph(mlp(samples.shape, samples.classes, self.hidden), self.inputs, self.formats, self.seed)
         return Graph(build(self.net, samples.shape, samples.classes), self.inputs, self.formats, self.seed)
 
     def with_frac(self, frac: int) -> "Config":

@@ -13,6 +13,12 @@ from spec.axi import ADDRESS_BITS
 from spec.chip import Chip
 from spec.isa import DESCRIPTOR_BYTES, UNITS, ErrorCode, Opcode, Unit, brick_bytes, decode, fault
 
+# What the products of a chain must have in common.
+CHAIN = (
+    "m", "n", "out_x", "out_y", "origin_x", "origin_y", "phase_x", "phase_y", "dilation", "stride", "step_x", "step_y",
+    "step_b", "seg_x", "seg_y", "masked", "mask_base", "mask_stride", "columns", "rows",
+)  # fmt: skip
+
 Outcome = ProductOutcome | VectorOutcome | TransferOutcome | None
 
 
@@ -68,6 +74,7 @@ class Emulator:
             raise TypeError(f"memory must be bytes in one dimension, not {self.memory.dtype} of {self.memory.shape}")
         self.scratch = empty_scratch(self.chip)
         self._sums: np.ndarray | None = None
+        self._chain: dict[str, int] = {}  # of the products whose sums are kept
         self._running: dict[Unit, _Footprint] = {}
 
     def run(self, ring: int, entries: int, index: int = 0, on_event: Callable[[Event], None] | None = None) -> Stop:
@@ -116,8 +123,7 @@ class Emulator:
         runs, length = np.empty(0, np.int64), 0
         store = opcode == Opcode.STORE
         if opcode == Opcode.PRODUCT:
-            outcome = product(self.chip, fields, self.scratch, self._sums, touched)
-            self._sums = outcome.sums
+            outcome = self._product(fields, touched)
         elif opcode == Opcode.VECTOR:
             outcome = vector(self.chip, fields, self.scratch, touched)
         else:
@@ -130,6 +136,15 @@ class Emulator:
             for other in self._running.values():
                 _check_race(mine, other)
             self._running[UNITS[opcode]] = mine
+        return outcome
+
+    def _product(self, fields: dict[str, int], touched: Touched) -> ProductOutcome:
+        common = {name: fields[name] for name in CHAIN}
+        if not fields["start"] and self._sums is not None and common != self._chain:
+            differing = ", ".join(name for name, value in common.items() if value != self._chain[name])
+            raise EmulatorError(f"product: products of a chain differ in {differing}")
+        outcome = product(self.chip, fields, self.scratch, self._sums, touched)
+        self._sums, self._chain = outcome.sums, common
         return outcome
 
 

@@ -22,7 +22,7 @@ class ProductOutcome:
 
     sums: np.ndarray | None  # exact sums a following product goes on with, (m, segments * n); None once finished
     saturations: int
-    outputs: int  # elements computed, masked ones not; counted by each product of a chain
+    outputs: int  # elements computed, masked ones not; counted by the product that finishes them
     words: int  # of A, those outside the operand included
     nonzero: int
     macs: int  # nonzero words of A times the outputs that want them: the ideal work
@@ -91,7 +91,7 @@ def product(
     return ProductOutcome(
         sums=None if f["finish"] else acc,
         saturations=saturations,
-        outputs=int(wanted.sum()),
+        outputs=int(wanted.sum()) if f["finish"] else 0,
         words=words,
         nonzero=nonzero,
         macs=macs,

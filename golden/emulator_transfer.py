@@ -72,5 +72,6 @@ def transfer(
         words[bricks] = scratch[places[:count]]
     else:
         touched.writes[places[:count]] = True
-        scratch[places[:count]] = words[bricks]
+        unused = 32 - chip.width
+        scratch[places[:count]] = words[bricks].astype(np.int32) << unused >> unused
     return TransferOutcome(error, count * length)

@@ -98,14 +98,14 @@ def check(acc: np.ndarray, chip: Chip) -> None:
 def vector(chip: Chip, fields: Fields, scratch: np.ndarray, touched: Touched | None = None) -> VectorOutcome:
     """Carries a vector command out on ``scratch``, integers (scratch_bricks, 8).
 
-    fields : as :func:`spec.isa.decode` gives them. touched : gets the bricks read and written. A result may take the place
-    of an operand where every brick is read before or together with the element that overwrites it.
-    Raises :class:`golden.emulator_scratch.EmulatorError` where it is not, and for a largest word of no tap at all;
+    fields : as :func:`spec.isa.decode` gives them. touched : gets the bricks read and written.
+    Raises :class:`golden.emulator_scratch.EmulatorError` where a result lies on an operand and the contract forbids it, and
+    for a largest word of no tap at all;
     :class:`golden.product.OverflowRefused` when a sum does not fit in ``acc_width`` bits.
     """
     run = _Run(chip, fields, scratch, touched or Touched(chip.scratch_bricks), {}, {})
     outcome = KINDS[Kind(fields["kind"])](run)
-    _check_order(run)
+    _check_places(run)
     return outcome
 
 
@@ -214,25 +214,19 @@ KINDS: dict[Kind, Callable[[_Run], VectorOutcome]] = {
 }
 
 
-def _check_order(run: _Run) -> None:
-    """No brick is written by an element before the one that reads it, and no table or record's brick at all."""
+def _check_places(run: _Run) -> None:
+    """Bricks are worked off in any order: what is written may only be what the very same brick of the result reads."""
     if not (run.touched.reads & run.touched.writes).any():
         return
-    elements = run.f["kind"] != Kind.REDUCE
     for out in run.written.values():
         writer = np.full(run.chip.scratch_bricks + 1, -1)  # the last one is outside
-        writer[out] = np.arange(len(out)).reshape(-1, *[1] * (out.ndim - 1))
+        writer[out] = np.arange(out.size).reshape(out.shape)
         for name, address in run.read.items():
             if name == "record":
                 continue
-            late = writer[address]
-            if name == "table" or not elements:
-                bad = late >= 0
-            else:
-                reader = np.arange(len(address)).reshape(-1, *[1] * (address.ndim - 1))
-                bad = (late >= 0) & (late < reader)
+            bad = writer[address] >= 0
+            if run.f["kind"] == Kind.AFFINE and name != "table":
+                bad &= writer[address] != np.arange(address.size).reshape(address.shape)
             if bad.any():
                 kind = Kind(run.f["kind"]).name.lower()
-                raise EmulatorError(
-                    f"vector {kind} overwrites scratchpad brick {address[bad].flat[0]} before {name} is read"
-                )
+                raise EmulatorError(f"vector {kind} writes scratchpad brick {address[bad].flat[0]}, which {name} needs")

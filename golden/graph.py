@@ -1,7 +1,7 @@
 """Any network of nodes on raw integer words: prediction, training steps, state to keep and restore."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from golden.layers import Execute, Formats, Role
 from golden.loss import cross_entropy
 from golden.network import StepResult, check_state
-from golden.nodes import SAMPLES, Architecture, BatchNormNode
+from golden.nodes import SAMPLES, Architecture, BatchNormNode, MaxPoolNode
 from golden.operators import LOSS_SLOT, OPERATORS, SLOTS, Kept, Operator, Pass
 from golden.optimizer import SgdPlan
 from golden.residual import accumulate
@@ -24,6 +24,10 @@ class Graph:
     weights, velocity : by number, int64 words of the nodes that learn: (rows, channels), a
     convolution's as :class:`golden.conv.Conv` has them, batch norm's gamma over beta.
     running : by number, batch norm's running statistics.
+    observe : None, or called with name and words of every tensor of a step once it is complete: "out.N" what node N gives,
+    "places.N" where max-pool's words came from, "delta.N" the loss's gradient of the last node, "part.N.S.M" that of node
+    M's output as node N, which reads it as its S-th operand, gives it, "delta.M.N" the sum of such parts up to that of N,
+    "gradient.N" of parameters, "velocity.N" and "weights.N" after the update.
     Keys are :func:`golden.layers.tensor_key` of ``(seed, step, SLOTS * node + slot, role)``; a gradient
     has the key of the node that computes it. Raises ValueError for formats that do not fit.
     """
@@ -48,6 +52,7 @@ class Graph:
         self.formats = tuple(op.formats for op in learning)  # of the nodes that learn
         self.weights = {op.number: words for op in learning if (words := op.first(seed)) is not None}
         self.velocity = {number: np.zeros_like(words) for number, words in self.weights.items()}
+        self.observe: Callable[[str, np.ndarray], None] | None = None
         self.running = {
             op.number: op.unit.first_running(op.shape[-1])  # type: ignore[attr-defined]
             for op in learning
@@ -79,6 +84,7 @@ class Graph:
         p.node = last.number
         loss = cross_entropy(tensors[-1], labels, last.out, last.formats.deltas, rounding, p.key(Role.DELTA, LOSS_SLOT))
         p.saturations += loss.saturations
+        self._show(f"delta.{last.number}", loss.delta)
         gradients = self._backward(p, kept, loss.delta)
 
         weights, velocity = {}, {}
@@ -93,6 +99,8 @@ class Graph:
                 layer=SLOTS * number,
             )
             p.saturations += count
+            self._show(f"velocity.{number}", velocity[number])
+            self._show(f"weights.{number}", weights[number])
         running = {}
         for number, old in self.running.items():
             unit = self.operators[number].unit  # type: ignore[attr-defined]
@@ -100,6 +108,10 @@ class Graph:
         # At once, so that an interrupted step leaves the state of the step before.
         self.weights, self.velocity, self.running = weights, velocity, running
         return StepResult(loss.loss, loss.correct, len(labels), p.saturations)
+
+    def _show(self, name: str, words: np.ndarray) -> None:
+        if self.observe is not None:
+            self.observe(name, words)
 
     def _samples(self, x: np.ndarray) -> np.ndarray:
         return x.reshape(-1, *self.architecture.input)
@@ -113,6 +125,9 @@ class Graph:
             p.node = op.number
             reads = [samples if i == SAMPLES else tensors[i] for i in op.node.reads]
             out, saved = op.forward(p, reads, self.weights.get(op.number), self.running.get(op.number))
+            self._show(f"out.{op.number}", out)
+            if isinstance(op.node, MaxPoolNode):
+                self._show(f"places.{op.number}", saved)
             tensors.append(out)
             kept.append(Kept(reads, out, saved))
         return tensors, kept
@@ -128,14 +143,17 @@ class Graph:
             below, gradient = op.backward(p, deltas.pop(op.number), kept[op.number], self.weights.get(op.number))
             if gradient is not None:
                 gradients[op.number] = gradient
-            for source, part in zip(op.node.reads, below, strict=True):
+                self._show(f"gradient.{op.number}", gradient)
+            for side, (source, part) in enumerate(zip(op.node.reads, below, strict=True)):
                 if part is None:
                     continue
+                self._show(f"part.{op.number}.{side}.{source}", part)
                 if source in deltas:
                     above = self.operators[source].above
                     assert above is not None
                     done = accumulate(deltas[source], part, above)
                     part = p.count(done.words, done.saturations)
+                    self._show(f"delta.{source}.{op.number}", part)
                 deltas[source] = part
         return gradients
 
@@ -155,13 +173,21 @@ class Graph:
 
     def digest(self) -> str:
         """SHA-256 over weights and velocity, node by node, then running statistics, little-endian 64-bit words."""
-        digest = hashlib.sha256()
-        for number in self.weights:
-            for tensors in (self.weights, self.velocity):
-                digest.update(np.ascontiguousarray(tensors[number], dtype="<i8").tobytes())
-        for words in self.running.values():
-            digest.update(np.ascontiguousarray(words, dtype="<i8").tobytes())
-        return digest.hexdigest()
+        return digest(self.weights, self.velocity, self.running)
+
+
+Tensors = Mapping[int, np.ndarray]  # by node
+
+
+def digest(weights: Tensors, velocity: Tensors, running: Tensors) -> str:
+    """What :meth:`Graph.digest` is made of."""
+    content = hashlib.sha256()
+    for number in weights:
+        for tensors in (weights, velocity):
+            content.update(np.ascontiguousarray(tensors[number], dtype="<i8").tobytes())
+    for words in running.values():
+        content.update(np.ascontiguousarray(words, dtype="<i8").tobytes())
+    return content.hexdigest()
 
 
 def _operators(architecture: Architecture, inputs: Fixed, formats: Sequence[Formats]) -> list[Operator]:

@@ -24,6 +24,10 @@ class PhaseTally:
     macs_done: int = 0
     saturations: int = 0
 
+    def plus(self, other: "PhaseTally") -> "PhaseTally":
+        """Both together."""
+        return PhaseTally(**{name: value + getattr(other, name) for name, value in vars(self).items()})
+
     @property
     def density(self) -> float:
         """Share of A's words that are not zero; 0 without products."""

@@ -25,7 +25,8 @@ TEST_BATCH = 256  # samples predicted at once
 class Learner(Protocol):
     """What :func:`train` trains: a network on golden words, or one in a machine's memory."""
 
-    inputs: Fixed
+    @property
+    def inputs(self) -> Fixed: ...
 
     @property
     def formats(self) -> tuple[Formats, ...]: ...

@@ -7,6 +7,7 @@ import click
 
 from gradloom.console import RefusingGroup, bars, err, talk, write_folder, write_json
 from gradloom.options import INTERRUPTED, chip_option, json_option, seed_option
+from gradloom.trace import trace
 from gradloom.train import train
 from spec.chip import Chip
 from spec.version import VERSION
@@ -71,7 +72,7 @@ def demo(epochs: int | None, chip: Chip, seed: int, folder: Path, json_to: str |
     console.print(f"kept: {picture}, {folder / 'result.json'}")
     console.print(
         "next: gradloom measure product 512x512x512 --density 0.25\n"
-        "      gradloom train --backend rtl --rounding nearest --epochs 2 --check\n"
+        "      gradloom train --net cnn --backend rtl --steps 3 --check\n"
         "      gradloom generate --chip ecp5-64 -o build/rtl"
     )
     write_json(result, json_to)
@@ -83,21 +84,26 @@ def demo(epochs: int | None, chip: Chip, seed: int, folder: Path, json_to: str |
 
 
 @main.command()
+@click.option("--unit", type=click.Choice(["engine", "machine"]), default="engine", show_default=True)
 @chip_option("ecp5-64")
-@click.option("-o", "--out", "folder", type=Path, help="Folder to write.  [default: build/rtl-CHIP]")
-def generate(chip: Chip, folder: Path | None) -> None:
+@click.option(
+    "-o", "--out", "folder", type=Path, help="Folder to write.  [default: build/rtl-CHIP, build/machine-CHIP]"
+)
+def generate(unit: str, chip: Chip, folder: Path | None) -> None:
     """Write a chip's Verilog, its spec.json and a C header.
 
-    engine.v stands alone: plain Verilog, one module per distinct unit. A folder that holds files
-    of other origin is left untouched.
+    The engine computes matrix products; the machine is the whole accelerator, with its buses, that carries out commands in
+    memory. The Verilog stands alone: one module per distinct unit. A folder that holds files of other origin is
+    left untouched.
     """
     from gradloom.generate import generate as write
 
-    for path in write(chip, folder or BUILD / f"rtl-{chip.name}"):
+    for path in write(chip, folder or BUILD / f"{'rtl' if unit == 'engine' else unit}-{chip.name}", unit):
         click.echo(path)
 
 
 main.add_command(train)
+main.add_command(trace)
 
 
 @main.command()
@@ -166,7 +172,7 @@ def speed(chip: Chip, json_to: str | None) -> None:
 
 
 @main.command()
-@click.option("--unit", type=click.Choice(["group", "engine"]), default="group", show_default=True)
+@click.option("--unit", type=click.Choice(["group", "engine", "machine"]), default="group", show_default=True)
 @click.option("--target", default="ecp5-85k", show_default=True, help="FPGA part.")
 @chip_option("ecp5-64")
 @click.option("--seeds", type=int, default=1, show_default=True, help="Placements to try; the fastest counts.")

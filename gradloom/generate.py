@@ -3,24 +3,31 @@
 from pathlib import Path
 
 from gradloom.console import Refusal, write_folder
-from gradloom.header import header
+from gradloom.header import header, machine_header
 from hw.emit import emit
 from hw.engine import Engine
+from hw.machine import Machine
 from spec.chip import Chip
 
-FILES = ("engine.v", "spec.json", "ports.json", "engine.h")
+HEADERS = {"engine": (Engine, header), "machine": (Machine, machine_header)}
 
 
-def generate(chip: Chip, folder: Path) -> list[Path]:
-    """Write :data:`FILES` of ``chip`` to ``folder`` and return their paths.
+def files(unit: str) -> tuple[str, ...]:
+    """What there is of a unit in its folder."""
+    return (f"{unit}.v", "spec.json", "ports.json", f"{unit}.h")
+
+
+def generate(chip: Chip, folder: Path, unit: str = "engine") -> list[Path]:
+    """Write :func:`files` of a unit of ``chip`` to ``folder`` and return their paths.
 
     Raises :class:`gradloom.console.Refusal` when the folder cannot be written or holds anything else.
     """
     if folder.is_dir():
-        foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in FILES)
+        foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in files(unit))
         if foreign:
             raise Refusal(f"{folder} holds files that generate did not write: {', '.join(foreign[:3])}")
     write_folder(folder)
-    emit(Engine(chip), "engine", spec=chip, folder=folder)
-    (folder / "engine.h").write_text(header(chip))
-    return [folder / name for name in FILES]
+    component, text = HEADERS[unit]
+    emit(component(chip), unit, spec=chip, folder=folder)
+    (folder / f"{unit}.h").write_text(text(chip))
+    return [folder / name for name in files(unit)]

@@ -1,4 +1,4 @@
-"""From a chip to its Verilog, and to an engine that runs."""
+"""From a chip to its Verilog, and to an engine or a machine that runs."""
 
 import hashlib
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from hw.emit import emit
 from hw.engine import Engine
 from hw.group import Group
+from hw.machine import Machine
 from spec.chip import Chip
 from spec.netlist import Netlist
 from spec.version import VERSION
@@ -13,7 +14,7 @@ from tb import toolchain
 from tb.native.engine import NativeEngine
 from tb.native.machine import build_engine
 
-UNITS = {"engine": Engine, "group": Group}
+UNITS = {"engine": Engine, "group": Group, "machine": Machine}
 SOURCES = ("hw", "spec")  # packages that decide what is emitted
 
 

@@ -2,12 +2,15 @@
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from golden.trainer import Config, Result
 from gradloom.console import bars, err, talk, write_folder, write_json
 from gradloom.options import INTERRUPTED, chip_option, json_option, seed_option
+from gradloom.trace import print_trace
+from host.profile import Share
 from spec.chip import Chip
 from spec.number import Rounding
 
@@ -21,7 +24,13 @@ from spec.number import Rounding
     show_default=True,
     help="mlp, cnn (small, for digits), lenet5, gupta-cnn, gupta-cifar, resnet20 or vgg11.",
 )
-@click.option("--backend", type=click.Choice(["golden", "rtl"]), default="golden", show_default=True)
+@click.option(
+    "--backend",
+    type=click.Choice(["golden", "rtl", "emulator"]),
+    default="golden",
+    show_default=True,
+    help="NumPy on tensors, generated hardware, or its commands in NumPy.",
+)
 @chip_option("sim64")
 @click.option("--epochs", type=int, help="[default: the network's; mlp 12, cnn 8]")
 @click.option("--steps", type=click.IntRange(1), help="Stop after so many steps in all.")
@@ -33,7 +42,8 @@ from spec.number import Rounding
     show_default=True,
 )
 @click.option("--frac", type=int, help="One format with so many fraction bits for every tensor.")
-@click.option("--check", is_flag=True, help="Compare every word of the engine with golden.")
+@click.option("--check", is_flag=True, help="Compare every tensor of every step in the machine's memory with golden.")
+@click.option("--trace", "with_trace", is_flag=True, help="Print where the last step's cycles went.")
 @click.option("--checkpoint", type=Path, help="Keep the run in this file: at Ctrl-C, at the end, and every so often.")
 @click.option("--every", type=click.IntRange(1), default=100, show_default=True, help="Steps between two checkpoints.")
 @click.option("--resume", type=Path, help="Go on from this checkpoint, to the same bits; it is kept up to date.")
@@ -51,21 +61,21 @@ def train(
     rounding: str,
     frac: int | None,
     check: bool,
+    with_trace: bool,
     checkpoint: Path | None,
     every: int,
     resume: Path | None,
     seed: int,
     json_to: str | None,
 ) -> None:
-    """Train a network on 16-bit words, on the golden model or on the generated engine.
+    """Train a network on 16-bit words, on the golden model or on the generated machine.
 
-    Equal seeds give equal words on both. Ctrl-C keeps the epochs that are complete; with a checkpoint the run goes on
+    Equal seeds give equal words everywhere. Ctrl-C keeps the epochs that are complete; with a checkpoint the run goes on
     later as if it had never stopped, whatever ended it.
     """
-    from golden.layers import GoldenExecute
-    from gradloom.training import Keeping, phases_dict, run_golden, run_rtl
+    from gradloom.backend import opened
+    from gradloom.training import Keeping, run_golden, run_machine
     from host.datasets import load
-    from host.rtl import RtlExecute
 
     config = _config(net, seed, rounding, epochs, batch, frac)
     kept = checkpoint or resume
@@ -73,21 +83,20 @@ def train(
         write_folder(kept.parent)
     keeping = Keeping.of(kept, every, resume, steps)
     samples = load(data, download=download)
-    execute = None
+    title = "golden"
+    told: dict[str, Any] = {"data": data, "net": net, "backend": backend}
+    shares: list[Share] = []
     if backend == "golden":
         with bars() as shown:
-            result = run_golden(config, samples, shown, "golden", keeping=keeping)
+            result = run_golden(config, samples, shown, title, keeping=keeping, network=config.graph(samples))
     else:
-        from gradloom.machine import native_engine
-
-        with native_engine(chip) as machine, bars() as shown:
-            execute = RtlExecute(machine)
-            reference = GoldenExecute(width=chip.width, acc_width=chip.acc_width) if check else None
-            result = run_rtl(config, samples, shown, f"RTL, chip {chip.name}", execute, reference, keeping)
-    told: dict = {"data": data, "net": net, "backend": backend}
-    if execute:
-        told |= {"chip": chip.name, "lanes": chip.total_lanes, **phases_dict(execute)}
-    _tell(result, told, check and execute is not None, json_to)
+        title = f"{backend}, chip {chip.name}"
+        told |= {"chip": chip.name, "lanes": chip.total_lanes}
+        with opened(backend, chip) as machine, bars() as shown:
+            result, shares = run_machine(config, samples, shown, title, machine, check, keeping)
+    _tell(result, told, check and backend != "golden", json_to)
+    if with_trace and shares:
+        print_trace(talk(json_to), f"last step on {title}", shares)
     if kept is not None and result.interrupted:
         err.print(f"kept: {kept}; go on with --resume {kept}")
     if result.differing_words:
@@ -107,14 +116,25 @@ def _config(net: str, seed: int, rounding: str, epochs: int | None, batch: int |
     return config if frac is None else config.with_frac(frac)
 
 
-def _tell(result: Result, told: dict, checked: bool, json_to: str | None) -> None:
+def _tell(result: Result, told: dict[str, Any], checked: bool, json_to: str | None) -> None:
     """A line for each epoch, and the same as JSON: a list of epochs."""
+    from gradloom.training import utilisation
+
     console = talk(json_to)
     for log in result.history:
         console.print(
             f"epoch {log.epoch + 1:2}  loss {log.loss:.4f}  test accuracy {log.accuracy:.4f}  {log.digest[:12]}"
         )
     if checked:
-        console.print(f"differing words: {result.differing_words} of {result.words_compared:,} compared")
+        first = f"; first: {result.first_difference}" if result.first_difference else ""
+        console.print(f"differing words: {result.differing_words} of {result.words_compared:,} compared{first}")
     settings = asdict(result.config)
-    write_json([{**told, **asdict(log), "config": settings} for log in result.history], json_to)
+    epochs = []
+    for log in result.history:
+        own = asdict(log)
+        if log.cycles:
+            own["utilisation"] = utilisation(log, told["lanes"])
+        else:
+            del own["cycles"]
+        epochs.append({**told, **own, "config": settings})
+    write_json(epochs, json_to)

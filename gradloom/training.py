@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from golden.checkpoint import Checkpoint
 from golden.float_reference import train_float
@@ -15,10 +15,14 @@ from golden.layers import PHASES, GoldenExecute
 from golden.trainer import Config, EpochLog, Learner, Result, Samples, train
 from gradloom.console import err
 from host.backends import Machine
+from host.driver import Driver
+from host.machines import Backend
+from host.profile import Share, profile
 from host.rtl import PhaseCounters, RtlExecute
 from host.trace import Recorder, Replay
 from spec.number import Rounding
 
+LINE = 50  # steps between two lines where no bar moves
 COARSE_FRAC = 3  # golden.trainer.COARSE: stochastic rounding still learns here, nearest does not
 
 
@@ -55,6 +59,7 @@ def run_golden(
     title: str,
     recorder: Recorder | None = None,
     keeping: Keeping = Keeping(),
+    network: Learner | None = None,
 ) -> Result:
     """Golden training with a progress bar."""
     task = shown.add_task(title, total=config.epochs * steps(config, samples), note="")
@@ -63,7 +68,7 @@ def run_golden(
         shown.update(task, total=total, completed=done, note=f"loss {loss:.3f}")
 
     with threadpool_limits(1):
-        return train(config, samples, execute=recorder, progress=progress, **keeping.options())
+        return train(config, samples, execute=recorder, network=network, progress=progress, **keeping.options())
 
 
 def run_rtl(
@@ -73,7 +78,6 @@ def run_rtl(
     title: str,
     execute: RtlExecute,
     reference: Replay | GoldenExecute | None,
-    keeping: Keeping = Keeping(),
 ) -> Result:
     """Training with every product on the engine; evaluations are counted apart from the phases."""
     per_epoch = steps(config, samples)
@@ -100,8 +104,41 @@ def run_rtl(
             reference=reference,
             progress=progress,
             on_epoch=after_epoch,
-            **keeping.options(),
         )
+
+
+def run_machine(
+    config: Config, samples: Samples, shown: Progress, title: str, backend: Backend, check: bool, keeping: Keeping
+) -> tuple[Result, list[Share]]:
+    """Training on a whole machine, and where its last step's cycles went; with ``check`` golden takes every step beside it."""
+    driver = Driver(config.graph(samples), backend, check)
+    task = shown.add_task(title, total=config.epochs * steps(config, samples), note="")
+
+    latest = ""
+
+    def progress(done: int, total: int, loss: float) -> None:
+        nonlocal latest
+        latest = f"loss {loss:.3f}" + (f", {driver.first_difference}" if driver.first_difference else "")
+        shown.update(task, total=total, completed=done, note=f"{latest}{clock(0)}")
+        if not err.is_terminal and done % LINE == 0:  # where no bar moves
+            err.print(f"{title}: step {done} of {total}, {latest}")
+
+    def clock(under_way: int) -> str:
+        cycles = driver.counters.get("run_cycles", 0) + under_way
+        return f", {cycles / 1e6:.1f} M cycles" if cycles else ""
+
+    backend.progress = lambda cycles: shown.update(task, note=f"{latest}{clock(cycles)}")
+    execute = GoldenExecute(backend.chip.width, backend.chip.acc_width)
+    with threadpool_limits(1):
+        result = train(config, samples, network=driver, execute=execute, progress=progress, **keeping.options())
+    return result, profile(backend.chip, driver.graph, driver.trace()) if driver.stepped else []
+
+
+def utilisation(log: EpochLog, lanes: int) -> dict[str, float]:
+    """By phase: share of the lanes' cycles, those of vector commands and transfers included, that multiplied."""
+    return {
+        phase: round(log.macs_done[phase] / (lanes * log.cycles[phase]), 4) for phase in PHASES if log.cycles.get(phase)
+    }
 
 
 def phases_dict(execute: RtlExecute) -> dict:

@@ -121,6 +121,7 @@ class Context:
     inputs: Mapping[str, Any]
     running: dict[int, np.ndarray]
     values: dict[str, int] = field(default_factory=dict)
+    saved: dict[int, Any] = field(default_factory=dict)  # by node, what its backward pass needs
     results: dict[str, Any] = field(default_factory=dict)
 
     def key(self, layer: int, role: Role) -> int:

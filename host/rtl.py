@@ -153,7 +153,8 @@ class RtlExecute:
                 raise
         chip, counts = self.machine.chip, self.phases[EVALUATION if self.evaluating else phase]
         rows, columns, piece = chain_size(chip, m, max(k for _, k, _ in shapes), n)
-        base = Product(m=rows, k=piece, n=columns, skip=self.skip, finish=False, index_stride=n)
+        along = ceil_div(piece, BRICK)  # the same for all: rows of A lie alike in a chain's products
+        base = Product(m=rows, k=piece, n=columns, a_stride=along, skip=self.skip, finish=False, index_stride=n)
         tiling = choose_tiling(chip, base)
         c = np.empty((m, n), np.int64)
         for block in (
@@ -225,8 +226,9 @@ class RtlExecute:
         Raises RuntimeError when the engine wrote something past the end of a row.
         """
         machine = self.machine
-        where = place(machine.chip, command.m, command.k, command.n, mask is not None)
-        a_bricks, b_bricks = to_bricks(a), to_bricks(b)
+        room = max(command.k, BRICK * command.a_stride)
+        where = place(machine.chip, command.m, room, command.n, mask is not None)
+        a_bricks, b_bricks = to_bricks(np.pad(a, ((0, 0), (0, room - command.k)))), to_bricks(b)
         machine.write(where.a, a_bricks.reshape(-1, a_bricks.shape[2]))
         machine.write(where.b, b_bricks.reshape(-1, b_bricks.shape[2]))
         if mask is not None:
@@ -260,7 +262,7 @@ def placed(command: Product, where: Placement) -> Product:
     return replace(
         command,
         a_base=where.a,
-        a_stride=ceil_div(command.k, BRICK),
+        a_stride=command.a_stride or ceil_div(command.k, BRICK),
         b_base=where.b,
         b_stride=ceil_div(command.n, BRICK),
         c_base=where.c,

@@ -4,9 +4,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.axi import ERROR_BITS, axi_address, axi_brick, axi_burst, axi_job, axi_read, bursts_of
+from hw.axi import RESP_BITS, axi_address, axi_brick, axi_burst, axi_job, axi_read, bursts_of
 from hw.fifo import Fifo
-from spec.axi import ADDRESS_BITS, Axi, JobError
+from spec.axi import Axi
 from spec.chip import BRICK
 
 
@@ -16,21 +16,20 @@ class AxiReader(wiring.Component):
     One ID, so answers come in order; up to ``spec.outstanding`` bursts are asked for and not complete. A beat a cycle,
     from job to job too, when memory answers in time and ``o`` takes.
 
-    Errors: a refused job touches no bus and gives no brick. One that the bus fails gives all its bricks, some of which
-    hold anything. The first failure in a job is the one reported.
+    Errors: jobs are trusted: aligned, of at least one brick, inside the address space. One that the bus fails gives all
+    its bricks, some of which hold anything. The first failure in a job is the one reported.
 
-    Latency: one job to AR, four cycles; one beat that completes a brick to ``o``, two.
+    Latency: one job to AR, two cycles; one beat that completes a brick to ``o``, two.
 
     Members
     -------
     i : :py:`In(stream.Signature(axi_job))`
     o : :py:`Out(stream.Signature(axi_brick))`
-    window_base, window_limit : see :class:`hw.axi.Bursts`
-    done, error : a pulse for each job, in order, behind the transfer of its last brick; its :class:`spec.axi.JobError`
+    done, error : a pulse for each job, in order, behind the transfer of its last brick; the RRESP that failed it, or zero
     ar, r : the bus
     """
 
-    LATENCY = 4  # cycles from a job to its first address
+    LATENCY = 2  # cycles from a job to its first address
 
     def __init__(self, spec: Axi):
         self.spec = spec
@@ -38,10 +37,8 @@ class AxiReader(wiring.Component):
             {
                 "i": In(stream.Signature(axi_job)),
                 "o": Out(stream.Signature(axi_brick(spec))),
-                "window_base": In(ADDRESS_BITS),
-                "window_limit": In(ADDRESS_BITS + 1),
                 "done": Out(1),
-                "error": Out(ERROR_BITS),
+                "error": Out(RESP_BITS),
                 "ar": Out(stream.Signature(axi_address)),
                 "r": In(stream.Signature(axi_read(spec))),
             }
@@ -50,7 +47,7 @@ class AxiReader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spec = self.spec
-        cut = bursts_of(m, self, self.ar, whole=False)
+        cut = bursts_of(m, self, self.ar)
         m.submodules.due = due = Fifo(axi_burst(spec), spec.outstanding)
         m.submodules.beats = beats = Fifo(axi_read(spec), 2)  # so that no path leads from `o` to the bus
         wiring.connect(m, cut.burst, due.i)
@@ -67,23 +64,20 @@ class AxiReader(wiring.Component):
             bits = Cat(earlier, beat.data)
             with m.If(take):
                 m.d.sync += earlier.eq(bits >> spec.data_bits)
-        silent = Signal()
         free = Signal()
         m.d.comb += [
             complete.eq(number == spec.brick_beats - 1),
-            silent.eq(burst.refused | burst.none),
             free.eq(~self.o.valid | self.o.ready),
-            beats.o.ready.eq(due.o.valid & ~silent & (free | ~complete)),
+            beats.o.ready.eq(due.o.valid & (free | ~complete)),
             take.eq(beats.o.valid & beats.o.ready),
+            due.o.ready.eq(take & beat.last),
         ]
-        # A burst without beats only ends its job, behind the bricks of the one before.
-        m.d.comb += due.o.ready.eq(Mux(silent, ~self.o.valid, take & beat.last))
 
-        found = Signal(ERROR_BITS)  # in the job under way
-        now = Signal(ERROR_BITS)
+        found = Signal(RESP_BITS)  # in the job under way
+        now = Signal(RESP_BITS)
         m.d.comb += now.eq(Mux((found == 0) & beat.resp[1], beat.resp, found))
         last = Signal()  # the brick at the output ends its job
-        failed = Signal(ERROR_BITS)
+        failed = Signal(RESP_BITS)
         m.d.sync += self.done.eq(self.o.valid & self.o.ready & last)
         m.d.sync += self.error.eq(failed)
         with m.If(free):
@@ -99,7 +93,5 @@ class AxiReader(wiring.Component):
                     failed.eq(now),
                 ]
             with m.If(beat.last & burst.end):
-                m.d.sync += found.eq(JobError.NONE)
-        with m.If(due.o.valid & silent & ~self.o.valid):
-            m.d.sync += [self.done.eq(1), self.error.eq(burst.error)]
+                m.d.sync += found.eq(0)
         return m

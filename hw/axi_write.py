@@ -4,9 +4,9 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.axi import ERROR_BITS, axi_address, axi_answer, axi_brick, axi_burst, axi_job, axi_write, bursts_of
+from hw.axi import RESP_BITS, axi_address, axi_answer, axi_brick, axi_burst, axi_job, axi_write, bursts_of
 from hw.fifo import Fifo
-from spec.axi import ADDRESS_BITS, Axi
+from spec.axi import Axi
 from spec.chip import BRICK
 
 
@@ -16,21 +16,19 @@ class AxiWriter(wiring.Component):
     Every byte of every beat is written. Up to ``spec.outstanding`` bursts are announced and not answered. A beat a
     cycle, from job to job too, when memory takes and bricks come in time.
 
-    Errors: a refused job touches no bus; its bricks are taken and dropped, so that those of the next job meet
-    their own addresses, and ``done`` does not wait for them. The first failure in a job is the one reported.
+    Errors: jobs are trusted as by the reader. The first failure in a job is the one reported.
 
-    Latency: one job to AW, four cycles; one brick to its first beat, one cycle.
+    Latency: one job to AW, two cycles; one brick to its first beat, one cycle.
 
     Members
     -------
     i : :py:`In(stream.Signature(axi_job))`
     bricks : :py:`In(stream.Signature(axi_brick))`, of all jobs in order
-    window_base, window_limit : see :class:`hw.axi.Bursts`
-    done, error : a pulse for each job, in order, after its last answer; its :class:`spec.axi.JobError`
+    done, error : a pulse for each job, in order, after its last answer; the BRESP that failed it, or zero
     aw, w, b : the bus
     """
 
-    LATENCY = 4  # cycles from a job to its first address
+    LATENCY = 2  # cycles from a job to its first address
 
     def __init__(self, spec: Axi):
         self.spec = spec
@@ -38,10 +36,8 @@ class AxiWriter(wiring.Component):
             {
                 "i": In(stream.Signature(axi_job)),
                 "bricks": In(stream.Signature(axi_brick(spec))),
-                "window_base": In(ADDRESS_BITS),
-                "window_limit": In(ADDRESS_BITS + 1),
                 "done": Out(1),
-                "error": Out(ERROR_BITS),
+                "error": Out(RESP_BITS),
                 "aw": Out(stream.Signature(axi_address)),
                 "w": Out(stream.Signature(axi_write(spec))),
                 "b": In(stream.Signature(axi_answer)),
@@ -51,16 +47,15 @@ class AxiWriter(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spec = self.spec
-        cut = bursts_of(m, self, self.aw, whole=True)
+        cut = bursts_of(m, self, self.aw)
         m.submodules.unsent = unsent = Fifo(axi_burst(spec), spec.outstanding)
         m.submodules.due = due = Fifo(axi_burst(spec), spec.outstanding)
         burst = cut.burst
         m.d.comb += [
             burst.ready.eq(unsent.i.ready & due.i.ready),
-            unsent.i.valid.eq(burst.valid & burst.ready & ~burst.p.none),
+            unsent.i.valid.eq(burst.valid & burst.ready),
             unsent.i.p.eq(burst.p),
-            # Of a refused job only the end matters here; its bricks may be long in coming.
-            due.i.valid.eq(burst.valid & burst.ready & (burst.p.end | ~burst.p.refused)),
+            due.i.valid.eq(burst.valid & burst.ready),
             due.i.p.eq(burst.p),
         ]
 
@@ -90,20 +85,18 @@ class AxiWriter(wiring.Component):
             size = 8 * spec.word_bytes
             m.d.sync += [
                 *(held.word_select(n, size).eq(self.bricks.p[n].as_signed()) for n in range(BRICK)),
-                self.w.valid.eq(~unsent.o.p.refused),
+                self.w.valid.eq(1),
                 ends.eq(ends_burst),
                 sent.eq(Mux(ends_burst, 0, sent + 1)),
             ]
 
         # Answers.
-        found = Signal(ERROR_BITS)
-        now = Signal(ERROR_BITS)
-        silent = Signal()
+        found = Signal(RESP_BITS)
+        now = Signal(RESP_BITS)
         m.d.comb += [
-            silent.eq(due.o.p.refused | due.o.p.none),
-            self.b.ready.eq(due.o.valid & ~silent),
-            due.o.ready.eq(silent | self.b.valid),
-            now.eq(Mux(silent, due.o.p.error, Mux((found == 0) & self.b.p.resp[1], self.b.p.resp, found))),
+            self.b.ready.eq(due.o.valid),
+            due.o.ready.eq(self.b.valid),
+            now.eq(Mux((found == 0) & self.b.p.resp[1], self.b.p.resp, found)),
         ]
         m.d.sync += [self.done.eq(0), self.error.eq(now)]
         with m.If(due.o.valid & due.o.ready):

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from amaranth.back import rtlil as amaranth_rtlil
-from amaranth.hdl import Cat, ClockSignal, Fragment, Instance, ResetSignal, Signal, Value
+from amaranth.hdl import Cat, ClockSignal, Fragment, Instance, ResetInserter, ResetSignal, Signal, Value
 from amaranth.hdl._ast import SignalDict
 from amaranth.hdl._ir import PortDirection
 from amaranth.hdl._mem import MemoryInstance
@@ -29,7 +29,7 @@ from hw import rtlil
 from spec.netlist import Netlist
 from spec.version import VERSION
 
-CLOCK = {"clk": ClockSignal, "rst": ResetSignal}
+CLOCK = ("clk", "rst")
 TRIGGER = re.compile(r"\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+ ")
 START = "_start_"
 MODULE = re.compile(r"^module .*?^endmodule$", re.DOTALL | re.MULTILINE)
@@ -92,8 +92,12 @@ class _Units:
         """Turn components into instances; take in what is not a component and could not stand alone."""
         kept = []
         for child, label, location in fragment.subfragments:
-            component = child.origins[0] if child.origins else None
-            if isinstance(component, wiring.Component) and not isinstance(component, Memory):
+            component, resets = _under_reset(child)
+            if resets:
+                # Its own reset is the or of both, which is what ResetInserter means, and it stays one module.
+                child = Fragment.get(component, None)
+                kept.append((self._instance(component, child, label, shared, resets), label, location))
+            elif isinstance(component, wiring.Component) and not isinstance(component, Memory):
                 kept.append((self._instance(component, child, label, shared), label, location))
             elif type(child) is Fragment and not child.domains and not _is_transformed(child):
                 self._replace_children(child, shared)
@@ -106,16 +110,18 @@ class _Units:
                 kept.append((child, label, location))
         fragment.subfragments[:] = kept
 
-    def _instance(self, component: wiring.Component, fragment: Fragment, label: str, shared: SignalDict) -> Instance:
+    def _instance(
+        self, component: wiring.Component, fragment: Fragment, label: str, shared: SignalDict, resets: tuple = ()
+    ) -> Instance:
         members = _interface(component)
         parameters = _parameters(component)
         unit = self._by_parameters.get(parameters)
         if unit is None:
             unit = self.add(component, fragment, _snake(type(component).__name__))
             self._by_parameters[parameters] = unit
-        connections = [
-            ("i", port, domain("sync")) for port, domain in CLOCK.items() if port in rtlil.ports(self.bodies[unit])
-        ]
+        reset = Cat(ResetSignal("sync"), *resets).any() if resets else ResetSignal("sync")
+        clock = {"clk": ClockSignal("sync"), "rst": reset}
+        connections = [("i", port, clock[port]) for port in CLOCK if port in rtlil.ports(self.bodies[unit])]
         for path, value, direction in members:
             for signal in Value.cast(value)._rhs_signals():
                 # The parent writes `lane_3__o__valid` where the child says `o__valid`; the dot
@@ -180,6 +186,16 @@ def _skip_zeros(memory: MemoryInstance) -> None:
 def _is_transformed(fragment: Fragment) -> bool:
     """A fragment under DomainRenamer and the like: left inside its parent, clocks and all."""
     return bool(fragment.origins) and type(fragment.origins[0]).__name__ == "TransformedElaboratable"
+
+
+def _under_reset(fragment: Fragment) -> tuple[object, tuple]:
+    """The component of a fragment, and the signals that reset it besides ``rst`` if it stands under ResetInserter alone."""
+    origin = fragment.origins[0] if fragment.origins else None
+    if _is_transformed(fragment) and isinstance(origin._elaboratable_, wiring.Component):
+        transforms = origin._transforms_
+        if all(isinstance(t, ResetInserter) and list(t.controls) == ["sync"] for t in transforms):
+            return origin._elaboratable_, tuple(t.controls["sync"] for t in transforms)
+    return origin, ()
 
 
 def _parameters(component: wiring.Component) -> tuple:

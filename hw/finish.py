@@ -20,7 +20,7 @@ from spec.product import MASK_COLUMNS
 
 JOBS = 3  # rows whose sums are complete and that wait
 BRICKS_AHEAD = 4  # bricks begun and not yet written: one being filled, the others waiting; a power of two
-ROWS_AHEAD = 2  # rows with words in Convert
+ROWS_AHEAD = 4  # segments with words in Convert
 
 
 def write_request(chip: Chip):
@@ -28,7 +28,7 @@ def write_request(chip: Chip):
 
 
 class Finish(wiring.Component):
-    """One row at a time, one word a cycle, through the group's Convert.
+    """One row at a time, one word a cycle, through the group's Convert; segment by segment.
 
     Columns the mask drops are written as zero, and so are the words past the last column. Reading
     starts a brick only when ``BRICKS_AHEAD`` leaves room for it, so nothing downstream ever stalls.
@@ -124,6 +124,19 @@ class Finish(wiring.Component):
         free = Signal()  # the partial sums are, from the drain
         read = Signal()
         lane_bits = ceil_log2(chip.lanes)
+
+        # Where the next segment begins settles while this one is read.
+        segment = Signal(widths.column)  # address of its first sum, less the lane
+        x_left, y_left = Signal.like(command.seg_x), Signal.like(command.seg_y)
+        last_x, last_segment = Signal(), Signal()
+        next_segment, next_index, next_c = Signal.like(segment), Signal.like(row_index), Signal.like(c_address)
+        m.d.sync += [
+            last_x.eq(x_left == 1),
+            last_segment.eq((x_left == 1) & (y_left == 1)),
+            next_segment.eq(segment + command.columns),
+            next_index.eq(row_index + Mux(last_x, command.seg_index_y, command.seg_index_x)),
+            next_c.eq(c_address + Mux(last_x, command.seg_c_y, command.seg_c_x)),
+        ]
         m.d.comb += [
             read.eq(reading & free & ~(turn & ahead[-1])),  # `ahead` has its top bit alone when there is no room
             self.read_enable.eq(read),
@@ -145,11 +158,11 @@ class Finish(wiring.Component):
                 m.d.comb += jobs.o.ready.eq(1)
                 m.d.sync += [job.eq(jobs.o.p), product.eq(0b110), wait.eq(0)]
                 m.d.sync += [column.eq(0), ended.eq(0), first.eq(1), turn.eq(1), brick_end.eq(0), lane_end.eq(0)]
-                m.d.sync += away.eq(away.init)
+                m.d.sync += [away.eq(away.init), x_left.eq(command.seg_x), y_left.eq(command.seg_y)]
                 with m.If(jobs.o.valid):
                     m.next = "MULTIPLY"
             with m.State("MULTIPLY"):
-                m.d.sync += [wait.eq(wait + 1), above.eq(job.base)]
+                m.d.sync += [wait.eq(wait + 1), above.eq(job.base), segment.eq(job.base)]
                 with m.If(wait == Multiplier.LATENCY + 1):
                     m.d.sync += [wait.eq(0), product.eq(product.rotate_left(1))]
                     with m.If(~product[0]):
@@ -176,11 +189,28 @@ class Finish(wiring.Component):
             with m.State("READ"):
                 with m.If(read & brick_end):
                     with m.If(last_brick):
-                        m.d.sync += [reading.eq(0), self.finished.eq(1)]
-                        m.next = "IDLE"
+                        m.d.sync += reading.eq(0)
+                        m.next = "NEXT"
+                        with m.If(last_segment):
+                            m.d.sync += self.finished.eq(1)
+                            m.next = "IDLE"
                     with m.Elif(last_masked):
                         m.d.sync += reading.eq(0)
                         m.next = "TURN"
+            with m.State("NEXT"):
+                m.d.sync += [
+                    column.eq(0),
+                    ended.eq(0),
+                    first.eq(1),
+                    above.eq(next_segment),
+                    segment.eq(next_segment),
+                    row_index.eq(next_index),
+                    c_address.eq(next_c),
+                    x_left.eq(Mux(last_x, command.seg_x, x_left - 1)),
+                    y_left.eq(y_left - last_x),
+                    reading.eq(1),
+                ]
+                m.next = "READ"
         with m.If(waiting):
             m.d.sync += bits.eq(Cat(word[:8] for word in self.brick))
         with m.If(read):
@@ -216,7 +246,10 @@ class Finish(wiring.Component):
         m.submodules.converter = converter = Converter(widths.convert)
         late = SUM_LATENCY + 1
         index = Signal(32, reset_less=True)
-        m.d.sync += index.eq(row_index + delayed(m, column, SUM_LATENCY, "column"))
+        segment_index = Signal(32, reset_less=True)  # `row_index` of the segment whose sums arrive
+        with m.If(delayed(m, read & first, SUM_LATENCY - 1, "begun", control=True)):
+            m.d.sync += segment_index.eq(row_index)
+        m.d.sync += index.eq(segment_index + delayed(m, column, SUM_LATENCY, "column"))
         m.d.comb += [
             converter.shift.eq(command.shift),
             converter.rounding.eq(command.rounding),

@@ -8,13 +8,13 @@ from hw.drain import Drain
 from hw.fetch import Fetch
 from hw.finish import Finish, write_request
 from hw.lanes import Lanes
-from hw.layouts import brick, command, load_bus, tile
+from hw.layouts import brick, command, load_bus, row, tile
 from hw.logic import counted, join
 from hw.rowlist import RowLists
 from hw.scan import Scan
 from hw.visits import Visits
 from spec.chip import Chip
-from spec.engine import DIMENSION_BITS, Widths
+from spec.engine import Widths
 
 
 class Group(wiring.Component):
@@ -22,7 +22,7 @@ class Group(wiring.Component):
 
     Members
     -------
-    command, restart, tiles, tile_done, left, queue_* : see :class:`hw.visits.Visits`
+    command, span, restart, tiles, tile_done, left, queue_* : see :class:`hw.visits.Visits`
     load : words of B for the banks
     a_request, a_valid, a_brick : bricks of A, answered in order
     scan_request, finish_request, scan_valid, finish_valid, mask_brick : bricks of the mask
@@ -39,6 +39,7 @@ class Group(wiring.Component):
         super().__init__(
             {
                 "command": In(command(chip)),
+                "span": In(Widths(chip).column + 1),
                 "restart": In(1),
                 "tiles": In(tile(chip)).array(2),
                 "tile_done": Out(2),
@@ -47,7 +48,7 @@ class Group(wiring.Component):
                 "queue_half": Out(1),
                 "queue_grant": In(1),
                 "queue_none": In(1),
-                "queue_row": In(DIMENSION_BITS),
+                "queue_row": In(row(chip)),
                 "load": In(load_bus(chip)),
                 "a_request": Out(stream.Signature(address)),
                 "a_valid": In(1),
@@ -81,6 +82,7 @@ class Group(wiring.Component):
 
         m.d.comb += [
             visits.command.eq(self.command),
+            visits.span.eq(self.span),
             visits.restart.eq(self.restart),
             drain.restart.eq(self.restart),
             *join(visits.tiles, self.tiles),
@@ -99,12 +101,11 @@ class Group(wiring.Component):
         connect(m, finish.request, flipped(self.finish_request))
         connect(m, finish.o, flipped(self.c))
         m.d.comb += [
-            fetch.skip.eq(self.command.skip),
-            fetch.columns.eq(self.command.columns),
+            fetch.command.eq(self.command),
             fetch.brick_valid.eq(self.a_valid),
             fetch.brick.eq(self.a_brick),
             visits.fetch_done.eq(fetch.done),
-            visits.fetch_slot.eq(fetch.w_slot),
+            visits.fetch_slot.eq(fetch.done_slot),
             visits.fetch_last.eq(fetch.done_last),
             lists.w_enable.eq(fetch.w_enable << fetch.w_slot),
             lists.w_address.eq(fetch.w_address),
@@ -112,7 +113,7 @@ class Group(wiring.Component):
             lists.w_a.eq(fetch.w_a),
             *join(lists.ends, visits.ends),
             lists.filled.eq(visits.filled),
-            scan.masked.eq(self.command.masked),
+            scan.command.eq(self.command),
             *join(scan.tiles, self.tiles),
             scan.unscanned.eq(visits.unscanned),
             *join(scan.visits, visits.visits),

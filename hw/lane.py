@@ -18,7 +18,7 @@ class Lane(wiring.Component):
     """What words pass through in a lane; :class:`hw.lanes.Lanes` decides for all lanes of a group at once.
 
     All row lists circulate past the lane. It picks the pair of its column's list, reads its own word of
-    B at the pair's offset plus the column, multiplies and adds. Finished sums wait in ``RESULTS`` places, and so do
+    B at the pair's offset plus the column's, multiplies and adds. Finished sums wait in ``RESULTS`` places, and so do
     the tags that name their elements; a tag begins to wait when its column starts.
 
     Latency: ``LATENCY`` cycles from a pair on ``pairs`` to the cycle in which its product is added.
@@ -111,7 +111,7 @@ class Lane(wiring.Component):
         # Address the bank; multiply.
         k = Signal(widths.half_address, reset_less=True)
         address = Signal(widths.half_address + 1, reset_less=True)
-        m.d.sync += [k.eq(passing.k), address.eq(Cat((k + current.column)[: widths.half_address], half))]
+        m.d.sync += [k.eq(passing.k), address.eq(Cat((k + current.offset)[: widths.half_address], half))]
         m.submodules.bank = bank = Bram(width=chip.width, depth=chip.bank_depth, target=self.target)
         m.submodules.multiplier = multiplier = Multiplier(chip.width, target=self.target)
         m.d.comb += [
@@ -135,9 +135,9 @@ class Lane(wiring.Component):
         with m.Elif(self.add):
             m.d.sync += total.eq(added)
 
-        tag, finished = head.as_value(), added
+        tag, finished = Cat(head.slot, head.column), added
         for n in range(RESULTS):
-            tag_place = Signal(item(chip).size, name=f"tag_{n}", reset_less=True)
+            tag_place = Signal(len(tag), name=f"tag_{n}", reset_less=True)
             sum_place = Signal(widths.lane_sum, name=f"sum_{n}", reset_less=True)
             with m.If(self.tag_moves[n]):
                 m.d.sync += tag_place.eq(tag)

@@ -1,10 +1,11 @@
 """Payloads that travel between the engine's units, and the widths they derive from the chip."""
 
+from amaranth.hdl import signed
 from amaranth.lib import data
 from amaranth.utils import ceil_log2
 
 from spec.chip import BRICK, Chip
-from spec.engine import DIMENSION_BITS, Widths
+from spec.engine import DIMENSION_BITS, POSITION_BITS, Widths
 
 
 def brick(chip: Chip):
@@ -19,14 +20,29 @@ def pair(chip: Chip):
 
 
 def item(chip: Chip):
-    """One column of one row for a lane to compute."""
-    return data.StructLayout({"slot": ceil_log2(chip.slots), "column": Widths(chip).column})
+    """One column of one row for a lane to compute: where its sum goes, and where in the bank half its words of B begin."""
+    widths = Widths(chip)
+    return data.StructLayout({"slot": ceil_log2(chip.slots), "column": widths.column, "offset": widths.half_address})
 
 
 def result(chip: Chip):
     """A lane's exact sum over one row list and one column."""
     return data.StructLayout(
         {"sum": Widths(chip).lane_sum, "slot": ceil_log2(chip.slots), "column": Widths(chip).column}
+    )
+
+
+def row(chip: Chip):
+    """A row of C and where its window begins: the first tap's position, whether it lies in the operand or not."""
+    return data.StructLayout(
+        {
+            "row": DIMENSION_BITS,
+            "address": Widths(chip).brick_address,  # of that position, less `a_base`
+            "y": signed(POSITION_BITS),
+            "x": signed(POSITION_BITS),
+            "phase_y": 2,  # holes between that position and the first tap
+            "phase_x": 2,
+        }
     )
 
 
@@ -40,14 +56,13 @@ def tile(chip: Chip):
     widths = Widths(chip)
     return data.StructLayout(
         {
-            "a_base": widths.brick_address,  # where the tile begins in the first row of A, C and the mask
-            "c_base": widths.brick_address,
+            "a_base": widths.brick_address,  # of the command, or of the slab
+            "a_skip": DIMENSION_BITS,  # bricks of a row of A before the tile
+            "c_base": widths.brick_address,  # where the tile begins in the first row of C and the mask
             "mask_base": widths.brick_address,
             "index_base": 32,  # index of the tile's first element in the first row of C
-            "k_length": widths.list_address + 1,
-            "k_bricks": widths.list_bricks,
-            "k_tail": BRICK,  # which words of the last brick belong to the tile
-            "n_length": widths.psum_address + 1,
+            "k_length": widths.half_address + 1,
+            "n_length": widths.psum_address + 1,  # of each segment
             "n_steps": widths.column + 1,  # columns of the lane that has most
             "n_tail": chip.lanes,  # lanes that have that many
             "first": 1,  # rows are pulled from the queue and their sums start at zero

@@ -1,16 +1,35 @@
 """The machine: everything between the host's bus and the memory's."""
 
+from amaranth.hdl import Cat, Module, ResetInserter, Signal
 from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.axi import memory_bus
-from hw.registers import control_bus
-from spec.axi import axi
+from hw.commands import give
+from hw.control import LOAD, PRODUCT, STORE, VECTOR, Control, events
+from hw.descriptors import SLOTS, Descriptors
+from hw.load import Load
+from hw.product import ProductUnit
+from hw.read_share import ReadShare
+from hw.registers import Registers, control_bus
+from hw.scratchpad import Scratchpad
+from hw.store import Store
+from hw.tallies import Tallies
+from hw.vector import VectorUnit
+from spec.axi import Axi, axi
 from spec.chip import Chip
 from spec.engine import COUNTER_BITS, COUNTERS
-from spec.isa import TAG_BITS, Unit
+from spec.isa import Opcode
+from spec.registers import Control as Bits
 
-events = data.StructLayout({"issued": len(Unit), "done": len(Unit), "tag": TAG_BITS})
+# Who goes first to a bank. A store reads at most as fast as the bus takes, and C must be in place when its product is done.
+READERS = {"store": 0, "product": 1, "u": 1 + ProductUnit.READERS, "v": 2 + ProductUnit.READERS}
+WRITERS = {"product": 0, "load": 1, "vector": 2}
+
+
+def reads_under_way(spec: Axi) -> int:
+    """Bursts that loads and descriptors may have on the read channel, addresses that are offered among them."""
+    return spec.outstanding + SLOTS + 2
 
 
 class Machine(wiring.Component):
@@ -36,3 +55,120 @@ class Machine(wiring.Component):
             "events": Out(events),
             "counters": Out(data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS))),
         })
+
+    def elaborate(self, platform):
+        m = Module()
+        chip, spec, target = self.chip, axi(self.chip), self.target
+        m.submodules.registers = registers = Registers(chip)
+        m.submodules.control = control = Control()
+        m.submodules.descriptors = descriptors = Descriptors(chip, spec, target)
+        m.submodules.load = load = Load(chip, spec)
+        m.submodules.store = store = Store(chip, spec)
+        m.submodules.share = share = ReadShare(spec, reads_under_way(spec))
+        m.submodules.scratchpad = scratchpad = Scratchpad(
+            chip, readers=len(READERS) + ProductUnit.READERS - 1, writers=len(WRITERS), target=target
+        )
+        m.submodules.tallies = tallies = Tallies(chip)
+        # Both touch nothing but the scratchpad, so that they can be dropped at any time.
+        product, vector = ProductUnit(chip, target), VectorUnit(chip, target)
+        m.submodules.product = ResetInserter(control.unit_reset)(product)
+        m.submodules.vector = ResetInserter(control.unit_reset)(vector)
+
+        connect(m, flipped(self.ctl), registers.ctl)
+        connect(m, descriptors.o, control.i)
+        connect(m, descriptors.ar, share.masters_ar[0])
+        connect(m, share.masters_r[0], descriptors.r)
+        connect(m, load.ar, share.masters_ar[1])
+        connect(m, share.masters_r[1], load.r)
+        bus = flipped(self.mem)
+        for unit, channels in ((share, ("ar", "r")), (store, ("aw", "w", "b"))):
+            for name in channels:
+                connect(m, getattr(unit, name), getattr(bus, name))
+
+        # Settings. The windows are held in whole cycles before anything uses them.
+        settings = registers.settings
+        m.d.comb += [
+            descriptors.start.eq(control.fetch_start),
+            descriptors.stop.eq(control.fetch_stop),
+            control.fetch_idle.eq(descriptors.idle),
+            descriptors.head.eq(settings.ring_head),
+            descriptors.base.eq(settings.ring_base),
+            descriptors.size.eq(settings.ring_size),
+            *(self._window(unit.window, settings, "read") for unit in (descriptors, load)),
+            self._window(store.window, settings, "write"),
+            control.watchdog.eq(settings.watchdog),
+            control.start.eq(registers.control[Bits.START.bit_length() - 1]),
+            control.cancel.eq(registers.control[Bits.ABORT.bit_length() - 1]),
+            tallies.clear.eq(registers.control[Bits.CLEAR.bit_length() - 1]),
+        ]
+
+        # Commands.
+        opcodes = ((LOAD, Opcode.LOAD, load), (STORE, Opcode.STORE, store))
+        opcodes += ((PRODUCT, Opcode.PRODUCT, product), (VECTOR, Opcode.VECTOR, vector))
+        for n, opcode, unit in opcodes:
+            m.d.comb += [
+                unit.command.valid.eq(control.offer[n]),
+                control.accept[n].eq(unit.command.ready),
+                control.done[n].eq(unit.done),
+                *give(unit.command.p, descriptors.words, opcode),
+            ]
+        m.d.comb += [
+            load.stop.eq(control.stop),
+            store.stop.eq(control.stop),
+            control.load_error.eq(load.error),
+            control.store_error.eq(store.error),
+        ]
+
+        # The scratchpad.
+        reads = [store.request, *product.read, vector.request_u, vector.request_v]
+        for port, request in zip(scratchpad.read, reads, strict=True):
+            connect(m, request, port)
+        for port, write in zip(scratchpad.write, (product.write, load.write, vector.o), strict=True):
+            connect(m, write, port)
+        first = READERS["product"]
+        for n in range(ProductUnit.READERS):
+            m.d.comb += [
+                product.valid[n].eq(scratchpad.valid[first + n]),
+                product.bricks[n].eq(scratchpad.bricks[first + n]),
+            ]
+        m.d.comb += [
+            store.valid.eq(scratchpad.valid[READERS["store"]]),
+            store.brick.eq(scratchpad.bricks[READERS["store"]]),
+            vector.valid_u.eq(scratchpad.valid[READERS["u"]]),
+            vector.brick_u.eq(scratchpad.bricks[READERS["u"]]),
+            vector.valid_v.eq(scratchpad.valid[READERS["v"]]),
+            vector.brick_v.eq(scratchpad.bricks[READERS["v"]]),
+        ]
+
+        # What the host and the tracer see.
+        moves = [getattr(self.mem, name) for name in ("ar", "r", "aw", "w", "b")]
+        moves += [*scratchpad.read, *scratchpad.write]
+        moved = Signal(len(moves))
+        m.d.sync += [moved.eq(Cat(move.valid & move.ready for move in moves)), control.moved.eq(moved.any())]
+        m.d.comb += [
+            registers.status.running.eq(control.running),
+            registers.status.busy.eq(control.busy),
+            registers.status.bus.eq(~descriptors.idle | control.busy[LOAD] | control.busy[STORE]),
+            registers.reached.eq(control.reached),
+            registers.error.eq(control.error),
+            registers.error_index.eq(control.error_index),
+            registers.advance.eq(control.advance),
+            registers.head.eq(control.head),
+            registers.counters.eq(tallies.values),
+            self.irq.eq(registers.irq),
+            self.events.eq(control.events),
+            self.counters.eq(product.counters),
+            tallies.running.eq(control.running),
+            tallies.busy.eq(control.busy),
+            tallies.commands.eq(control.commands),
+            tallies.brick_read.eq(load.brick),
+            tallies.brick_written.eq(store.moved),
+            tallies.vector_saturated.eq(vector.saturated),
+            tallies.product_done.eq(product.done),
+            tallies.engine.eq(Cat(product.counters[name] for name in COUNTERS)),
+        ]
+        return m
+
+    @staticmethod
+    def _window(target, settings, kind):
+        return target.eq(Cat(settings[f"{kind}_base"], settings[f"{kind}_limit"]))

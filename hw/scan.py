@@ -8,7 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.layouts import brick, item, tile, visit
+from hw.layouts import brick, command, item, tile, visit
 from hw.logic import cleared, delayed, popcount, select
 from spec.chip import Chip
 from spec.engine import Widths
@@ -18,13 +18,14 @@ from spec.product import MASK_COLUMNS
 class Scan(wiring.Component):
     """Walks a filled slot's columns, one per lane every second cycle, and queues those the mask keeps.
 
-    Column ``c * lanes + n`` of a tile is column ``c`` of lane ``n``. The drain is slower still: it takes
+    Column ``c * lanes + n`` of a segment is column ``c`` of lane ``n``; the partial sums of a segment lie behind those of
+    the segments before, and its words of B as far from those of the first as its offset says. The drain is slower still: it takes
     a lane's sum every ``lanes`` cycles. A lane whose queue is full holds
     back the next step only. With a mask, each 64 columns first wait for their brick.
 
     Members
     -------
-    masked, tiles, unscanned, visits, mask_address : what to walk
+    command, tiles, unscanned, visits, mask_address : what to walk
     request, brick_valid, brick : mask bricks
     o : one :py:`Out(stream.Signature(item))` per lane
     pushed, pushed_slot : columns that are on their way to the lanes, to be counted
@@ -39,7 +40,7 @@ class Scan(wiring.Component):
         address = Widths(chip).brick_address
         super().__init__(
             {
-                "masked": In(1),
+                "command": In(command(chip)),
                 "tiles": In(tile(chip)).array(2),
                 "unscanned": In(chip.slots),
                 "visits": In(visit(chip)).array(chip.slots),
@@ -59,11 +60,25 @@ class Scan(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        chip, widths = self.chip, Widths(self.chip)
+        chip, widths, command = self.chip, Widths(self.chip), self.command
         slot = Signal(range(chip.slots))
         column = Signal(widths.column)
+        offset = Signal(widths.half_address)
         left = Signal(widths.column + 1)  # columns of the lane that has most
-        final = Signal()  # this is the last one
+        length = Signal.like(left)  # of a segment
+        final = Signal()  # this is the segment's last one
+
+        # Where the next segment begins settles while this one is walked.
+        segment_column, segment_offset = Signal.like(column), Signal.like(offset)
+        next_column, next_offset = Signal.like(column), Signal.like(offset)
+        x_left, y_left = Signal.like(command.seg_x), Signal.like(command.seg_y)
+        last_x, last_segment = Signal(), Signal()
+        m.d.comb += last_x.eq(x_left == 1)
+        m.d.sync += [
+            last_segment.eq(last_x & (y_left == 1)),
+            next_column.eq(segment_column + command.columns),
+            next_offset.eq(segment_offset + Mux(last_x, command.seg_bank_y, command.seg_bank_x)),
+        ]
         bits = Signal(MASK_COLUMNS, reset_less=True)
         steps = MASK_COLUMNS // chip.lanes  # of one brick
         away = Signal(steps, init=(1 << steps) - 2)  # all ones but for this step's `bits`
@@ -89,7 +104,7 @@ class Scan(wiring.Component):
         ]
         tails = [cleared(m, half if h == 0 else ~half, self.tiles[h].n_tail, f"tail_{h}") for h in range(2)]
         wanted = Signal(chip.lanes)
-        every = (~self.masked).replicate(chip.lanes)
+        every = (~command.masked).replicate(chip.lanes)
         inside = tails[0] | tails[1] | (~final).replicate(chip.lanes)
         m.d.comb += wanted.eq((reduce(or_, parts) | every) & inside)
         stepped = Signal()  # `pending` is new: count it
@@ -99,6 +114,7 @@ class Scan(wiring.Component):
                 pending.eq(wanted),
                 pending_item.slot.eq(slot),
                 pending_item.column.eq(column),
+                pending_item.offset.eq(offset),
                 pending_last.eq(last),
             ]
 
@@ -135,18 +151,24 @@ class Scan(wiring.Component):
                     m.next = "TILE"
             with m.State("TILE"):
                 loaded = Mux(half, self.tiles[1].loaded, self.tiles[0].loaded)
-                length = Mux(half, self.tiles[1].n_steps, self.tiles[0].n_steps)
+                steps_here = Mux(half, self.tiles[1].n_steps, self.tiles[0].n_steps)
                 m.d.comb += self.load_wait.eq(~loaded)
                 m.d.sync += [
                     column.eq(0),
-                    left.eq(length),
-                    final.eq(length == 1),
+                    segment_column.eq(0),
+                    offset.eq(command.seg_start),
+                    segment_offset.eq(command.seg_start),
+                    x_left.eq(command.seg_x),
+                    y_left.eq(command.seg_y),
+                    left.eq(steps_here),
+                    length.eq(steps_here),
+                    final.eq(steps_here == 1),
                     address.eq(reduce(or_, addresses)),
                     away.eq(away.init),
                 ]
                 with m.If(loaded):
                     m.next = "SETTLE"
-                    with m.If(self.masked):
+                    with m.If(command.masked):
                         m.next = "ASK"
             with m.State("ASK"):
                 m.d.comb += self.request.valid.eq(1)
@@ -164,13 +186,25 @@ class Scan(wiring.Component):
                 with m.If(accept):
                     m.d.sync += [
                         column.eq(column + 1),
+                        offset.eq(offset + 1),
                         left.eq(left - 1),
                         final.eq(left == 2),
                         away.eq(away.rotate_left(1)),
                     ]
                     with m.If(final):
-                        m.next = "DONE"
-                    with m.Elif(self.masked & ~away[-1]):
+                        m.d.sync += [
+                            column.eq(next_column),
+                            segment_column.eq(next_column),
+                            offset.eq(next_offset),
+                            segment_offset.eq(next_offset),
+                            x_left.eq(Mux(last_x, command.seg_x, x_left - 1)),
+                            y_left.eq(y_left - last_x),
+                            left.eq(length),
+                            final.eq(length == 1),
+                        ]
+                        with m.If(last_segment):
+                            m.next = "DONE"
+                    with m.Elif(command.masked & ~away[-1]):
                         m.next = "ASK"
             with m.State("DONE"):
                 m.d.comb += through.eq(1)

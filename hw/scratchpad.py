@@ -1,4 +1,7 @@
-"""The scratchpad: banks of bricks with several readers and one writer."""
+"""The scratchpad: banks of bricks with several readers and writers."""
+
+from functools import reduce
+from operator import or_
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
@@ -16,7 +19,7 @@ from spec.engine import Widths
 class Scratchpad(wiring.Component):
     """Every bank serves one read and one write a cycle; readers of different banks never wait.
 
-    Two readers of one bank: the one with the smaller number goes first. The top address bits choose
+    Two readers of one bank, or two writers: the one with the smaller number goes first. The top address bits choose
     the bank. A brick written is readable from the next cycle on.
 
     Latency: ``LATENCY`` cycles from a read's transfer to ``valid``. Answers cannot stall.
@@ -25,21 +28,22 @@ class Scratchpad(wiring.Component):
     -------
     read : addresses, one stream per reader
     valid, bricks : the answers
-    write : :py:`In(stream.Signature(write_request))`, always ready
+    write : :py:`In(stream.Signature(write_request))`, one stream per writer; a single one is always ready
     """
 
     LATENCY = 2 + Bram.LATENCY
 
-    def __init__(self, chip: Chip, readers: int, target: str | None = None):
+    def __init__(self, chip: Chip, readers: int, writers: int = 1, target: str | None = None):
         self.chip = chip
         self.readers = readers
+        self.writers = writers
         self.target = target
         super().__init__(
             {
                 "read": In(stream.Signature(Widths(chip).brick_address)).array(readers),
                 "valid": Out(readers),
                 "bricks": Out(data.ArrayLayout(brick(chip), readers)),
-                "write": In(stream.Signature(write_request(chip))),
+                "write": In(stream.Signature(write_request(chip))).array(writers),
             }
         )
 
@@ -49,15 +53,11 @@ class Scratchpad(wiring.Component):
         bits = ceil_log2(chip.scratch_depth)
         banks = range(chip.scratch_banks)
 
-        wants = [[self.read[p].valid & (self.read[p].p >> bits == b) for b in banks] for p in range(self.readers)]
-        for p in range(self.readers):
-            beaten = [wants[p][b] & Cat(wants[q][b] for q in range(p)).any() for b in banks]
-            m.d.comb += self.read[p].ready.eq(~Cat(beaten).any())
+        wants = self._arbitrate(m, self.read, [read.p for read in self.read], bits)
+        stores = self._arbitrate(m, self.write, [write.p.address for write in self.write], bits)
 
-        m.d.comb += self.write.ready.eq(1)
-        write = Signal(write_request(chip))
-        write_valid = Signal()
-        m.d.sync += [write.eq(self.write.p), write_valid.eq(self.write.valid)]
+        writes = [Signal(write_request(chip), name=f"write_{w}", reset_less=True) for w in range(self.writers)]
+        m.d.sync += [held.eq(write.p) for held, write in zip(writes, self.write, strict=True)]
         answers = []
         for b in banks:
             bank = Bram(width=chip.width * BRICK, depth=chip.scratch_depth, target=self.target)
@@ -67,9 +67,15 @@ class Scratchpad(wiring.Component):
             for p in reversed(range(self.readers)):
                 with m.If(wants[p][b]):
                     m.d.sync += address.eq(self.read[p].p)
+            # At most one writer is granted, so that an or of what is granted is that one's brick.
+            granted = Signal(self.writers, name=f"granted_{b}")
+            m.d.sync += granted.eq(Cat(stores[w][b] & port.ready for w, port in enumerate(self.write)))
+            write = Signal(write_request(chip), name=f"write_to_{b}")
+            bits_of = [held.as_value() for held in writes]
             m.d.comb += [
+                write.eq(reduce(or_, (held & granted[w].replicate(len(held)) for w, held in enumerate(bits_of)))),
                 bank.r_addr.eq(address),
-                bank.w_en.eq(write_valid & (write.address >> bits == b)),
+                bank.w_en.eq(granted.any()),
                 bank.w_addr.eq(write.address),
                 bank.w_data.eq(write.words),
             ]
@@ -83,3 +89,12 @@ class Scratchpad(wiring.Component):
                 self.valid[p].eq(delayed(m, valid, Bram.LATENCY, f"valid_{p}")),
             ]
         return m
+
+    def _arbitrate(self, m, ports, addresses, bits):
+        """Ready of each port, by its number; and for each port which bank it wants, a value for each bank."""
+        banks = range(self.chip.scratch_banks)
+        wants = [[port.valid & (at >> bits == b) for b in banks] for port, at in zip(ports, addresses, strict=True)]
+        for n, port in enumerate(ports):
+            beaten = [wants[n][b] & Cat(wants[k][b] for k in range(n)).any() for b in banks]
+            m.d.comb += port.ready.eq(~Cat(beaten).any())
+        return wants

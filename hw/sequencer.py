@@ -20,10 +20,13 @@ class Sequencer(wiring.Component):
     While the groups work on the tile in one half of the banks, the next one is loaded into the other.
     A half is loaded again when every group is done with it.
 
+    Tile t of B begins ``t * b_tile`` further on; of A it is the bricks behind the first ``t * a_tile``, or, with slabs, all bricks
+    ``t * a_slab`` further on.
+
     Members
     -------
     i : :py:`In(stream.Signature(command))`, accepted when the machine is idle
-    command, tiles : what is computed; restart : a pulse before the first tile of a new reduction
+    command, tiles : what is computed; span : columns of all segments of a row, in one lane; restart : a pulse before the first tile of a new reduction
     tile_done : two bits per group; left : two bits per group, nothing more to start in this half
     idle : one bit per group
     queue_* : rows of a new tile
@@ -39,6 +42,7 @@ class Sequencer(wiring.Component):
             {
                 "i": In(stream.Signature(command(chip))),
                 "command": Out(command(chip)),
+                "span": Out(Widths(chip).column + 1),
                 "restart": Out(1),
                 "tiles": Out(tile(chip)).array(2),
                 "tile_done": In(data.ArrayLayout(2, chip.groups)),
@@ -46,6 +50,7 @@ class Sequencer(wiring.Component):
                 "idle": In(chip.groups),
                 "queue_set": Out(1),
                 "queue_half": Out(1),
+                "queue_over": Out(1),
                 "queue_next": Out(DIMENSION_BITS),
                 "queue_limit": Out(DIMENSION_BITS),
                 "request": Out(stream.Signature(Widths(chip).brick_address)),
@@ -69,6 +74,10 @@ class Sequencer(wiring.Component):
             n_next.eq(n_base + (command.columns << ceil_log2(chip.lanes))),
             row_next.eq(row_base + command.row_tile),
         ]
+        a_skip = Signal(DIMENSION_BITS)
+        a_base = Signal(widths.brick_address)
+        b_tile = Signal(widths.brick_address)  # how far on the tile of B lies
+        segments = Signal(len(command.seg_x)), Signal(len(command.seg_y))  # left to count
         opens = Cat(self.tiles[h].open for h in range(2))
         all_done = Signal(2)
         any_done = Signal(2)
@@ -87,7 +96,7 @@ class Sequencer(wiring.Component):
         asking = Signal()
         row_address = Signal(widths.brick_address)
         address = Signal(widths.brick_address)
-        rows_left = Signal(widths.list_address + 1)
+        rows_left = Signal(widths.half_address + 1)
         bricks_left = Signal(widths.psum_address)
         bricks = Signal(widths.psum_address)  # of one row of the tile
         pace = Signal(range(load_cycles_per_brick(chip) + 1))
@@ -116,18 +125,16 @@ class Sequencer(wiring.Component):
             n_length.eq(Mux(n_next > command.n, n_rest, command.columns << ceil_log2(chip.lanes))),
         ]
         n_spare = n_length[: ceil_log2(chip.lanes)]
-        k_length = Signal(widths.list_address + 1)
-        k_spare = k_length[: ceil_log2(BRICK)]  # words in a last brick that is not full
+        k_length = Signal(widths.half_address + 1)
         m.d.sync += k_length.eq(Mux(k_next > command.k, k_rest, command.k_tile))
         fresh = Signal(tile(chip))  # the tile at the present bases
         m.d.comb += [
-            fresh.a_base.eq(command.a_base + (k_base >> ceil_log2(BRICK))),
+            fresh.a_base.eq(a_base),
+            fresh.a_skip.eq(a_skip),
             fresh.c_base.eq(command.c_base + (n_base >> ceil_log2(BRICK))),
             fresh.mask_base.eq(command.mask_base + (n_base >> ceil_log2(MASK_COLUMNS))),
             fresh.index_base.eq(command.index_base + n_base),
             fresh.k_length.eq(k_length),
-            fresh.k_bricks.eq((k_length + BRICK - 1) >> ceil_log2(BRICK)),
-            fresh.k_tail.eq(Mux(k_spare == 0, -1, (1 << k_spare) - 1)),
             fresh.n_length.eq(n_length),
             fresh.n_steps.eq((n_length + chip.lanes - 1) >> ceil_log2(chip.lanes)),
             fresh.n_tail.eq(Mux(n_spare == 0, -1, (1 << n_spare) - 1)),
@@ -135,6 +142,13 @@ class Sequencer(wiring.Component):
             fresh.last.eq(command.finish & (k_next >= command.k)),
             fresh.open.eq(1),
             fresh.loaded.eq(0),
+        ]
+        first_row, second_row = Signal(widths.brick_address), Signal(widths.brick_address)  # of the tile of B
+        b_column = Signal(widths.brick_address)
+        m.d.sync += [
+            b_column.eq(command.b_base + (n_base >> ceil_log2(BRICK))),
+            first_row.eq(b_column + b_tile),
+            second_row.eq(first_row + command.b_stride),
         ]
         settle = Signal(2)
         flush = Signal(range(FLUSH + 1))
@@ -152,9 +166,17 @@ class Sequencer(wiring.Component):
                     settle.eq(0),
                     flush.eq(0),
                 ]
+                m.d.sync += [a_skip.eq(0), a_base.eq(self.i.p.a_base), b_tile.eq(0), self.span.eq(0)]
+                m.d.sync += [left.eq(count) for left, count in zip(segments, (self.i.p.seg_x, self.i.p.seg_y), strict=True)]
                 with m.If(self.i.valid & self.i.ready):
                     m.d.sync += [command.eq(self.i.p), self.running.eq(1), self.restart.eq(self.i.p.start)]
-                    m.next = "SETTLE"
+                    m.next = "SPAN"
+            with m.State("SPAN"):
+                m.d.sync += [self.span.eq(self.span + command.columns), segments[0].eq(segments[0] - 1)]
+                with m.If(segments[0] == 1):
+                    m.d.sync += [segments[0].eq(command.seg_x), segments[1].eq(segments[1] - 1)]
+                    with m.If(segments[1] == 1):
+                        m.next = "SETTLE"
             with m.State("SETTLE"):  # sums of the new bases settle
                 m.d.sync += settle.eq(settle + 1)
                 with m.If(settle == 3):
@@ -169,11 +191,8 @@ class Sequencer(wiring.Component):
                         bricks.eq((n_length + BRICK - 1) >> ceil_log2(BRICK)),
                         bricks_left.eq((n_length + BRICK - 1) >> ceil_log2(BRICK)),
                     ]
-                    with m.If(k_base == 0):
-                        first_row = (command.b_base + (n_base >> ceil_log2(BRICK)))[: widths.brick_address]
-                        m.d.comb += self.queue_set.eq(1)
-                        m.d.sync += [address.eq(first_row), row_address.eq(first_row + command.b_stride)]
-                    m.d.sync += asking.eq(1)
+                    m.d.comb += self.queue_set.eq(k_base == 0)
+                    m.d.sync += [address.eq(first_row), row_address.eq(second_row), asking.eq(1)]
                     m.next = "LOAD"
             with m.State("LOAD"):
                 with m.If(loading_done):
@@ -181,9 +200,14 @@ class Sequencer(wiring.Component):
                     for h in range(2):
                         with m.If(half == h):
                             m.d.sync += self.tiles[h].loaded.eq(1)
+                    m.d.sync += b_tile.eq(b_tile + command.b_tile)
+                    with m.If(command.slabs):
+                        m.d.sync += a_base.eq(a_base + command.a_slab)
+                    with m.Else():
+                        m.d.sync += a_skip.eq(a_skip + command.a_tile)
                     m.next = "SETTLE"
                     with m.If(k_next >= command.k):
-                        m.d.sync += [k_base.eq(0), row_base.eq(row_next)]
+                        m.d.sync += [k_base.eq(0), row_base.eq(row_next), a_skip.eq(0), a_base.eq(command.a_base), b_tile.eq(0)]
                         with m.If(row_next >= command.m):
                             m.d.sync += [row_base.eq(0), n_base.eq(n_next)]
                             with m.If(n_next >= command.n):
@@ -199,6 +223,7 @@ class Sequencer(wiring.Component):
                         m.next = "IDLE"
         m.d.comb += [
             self.queue_next.eq(row_base),
+            self.queue_over.eq(row_base == 0),
             self.queue_limit.eq(Mux(row_next > command.m, command.m, row_next)),
         ]
 
@@ -217,7 +242,7 @@ class Sequencer(wiring.Component):
         column = Signal(widths.column + 1)
         k_offset = Signal(widths.half_address + 1)
         brick_number = Signal(widths.psum_address)
-        rows_left = Signal(widths.list_address + 1)
+        rows_left = Signal(widths.half_address + 1)
         writing = Signal()
         row_ends = Signal()
         brick_ends = Signal()

@@ -6,10 +6,10 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from hw.bricks import fetch_job
 from hw.chain import Chain
-from hw.fetch import fetch_job
 from hw.lanes import Lanes
-from hw.layouts import command, tile, visit
+from hw.layouts import command, row, tile, visit
 from hw.logic import balance, cleared, delayed, select
 from hw.multiplier import Multiplier
 from hw.rowlist import RowLists
@@ -40,6 +40,7 @@ class Visits(wiring.Component):
     command, tiles : what is computed; ``tiles[h].open`` invites the group, ``tile_done[h]`` answers
         when nothing of it is left here, and falls after ``open`` has fallen
     left : nothing more will be started in this half
+    span : columns of all segments of a row, in one lane
     restart : a new reduction begins; rows kept from an earlier one are forgotten
     queue_* : asks for a row; the answer is a grant with a row or with ``queue_none``
     fetch : :py:`Out(stream.Signature(fetch_job))`; fetch_done, fetch_slot, fetch_last : its answer
@@ -58,6 +59,7 @@ class Visits(wiring.Component):
         super().__init__(
             {
                 "command": In(command(chip)),
+                "span": In(widths.column + 1),
                 "restart": In(1),
                 "tiles": In(tile(chip)).array(2),
                 "tile_done": Out(2),
@@ -66,7 +68,7 @@ class Visits(wiring.Component):
                 "queue_half": Out(1),
                 "queue_grant": In(1),
                 "queue_none": In(1),
-                "queue_row": In(DIMENSION_BITS),
+                "queue_row": In(row(chip)),
                 "fetch": Out(stream.Signature(fetch_job(chip))),
                 "fetch_done": In(1),
                 "fetch_slot": In(slot),
@@ -108,7 +110,7 @@ class Visits(wiring.Component):
             base = Signal(widths.column, name=f"{name}_base")
             wraps = Signal(name=f"{name}_wraps")
             m.d.sync += wraps.eq(number + 1 == command.rows)
-            after = cleared(m, wraps, Cat((number + 1)[: len(number)], (base + command.columns)[: len(base)]), f"{name}_after")
+            after = cleared(m, wraps, Cat((number + 1)[: len(number)], (base + self.span)[: len(base)]), f"{name}_after")
             return number, base, after
 
         def step(pointer):
@@ -135,27 +137,25 @@ class Visits(wiring.Component):
             free.eq(~busy.bit_select(alloc, 1)),
         ]
 
-        row = Signal(DIMENSION_BITS)
+        now_row = Signal(row(chip))
         base = Signal(widths.column)
-        m.submodules.rows = rows = Memory(shape=DIMENSION_BITS, depth=ROW_SLOTS, init=[])
+        m.submodules.rows = rows = Memory(shape=row(chip), depth=ROW_SLOTS, init=[])
         table_w, table_r = rows.write_port(), rows.read_port(domain="comb")
-        kept_row = Signal(DIMENSION_BITS)
-        m.d.comb += [table_w.addr.eq(head[0]), table_w.data.eq(row), table_r.addr.eq(again[0])]
+        kept_row = Signal(row(chip))
+        m.d.comb += [table_w.addr.eq(head[0]), table_w.data.eq(now_row), table_r.addr.eq(again[0])]
         m.d.sync += kept_row.eq(table_r.data)
 
         m.submodules.multiplier = multiplier = Multiplier(FACTOR_BITS, target=self.target)
-        for_mask = Signal()
-        wait = Signal(range(Multiplier.LATENCY))
-        a_address = Signal(widths.brick_address)
-        mask_address = Signal(widths.brick_address)
-        address = Signal(widths.brick_address)
-        m.d.comb += [
-            multiplier.a.eq(row),
-            multiplier.b.eq(Mux(for_mask, command.mask_stride, command.a_stride)),
-        ]
+        wait = Signal(range(Multiplier.LATENCY + 1))
         start = Signal(widths.brick_address)
-        m.d.sync += start.eq(Mux(for_mask, now.mask_base, now.a_base))
-        m.d.comb += address.eq(start + multiplier.p)
+        address = Signal(widths.brick_address)
+        mask_address = Signal(widths.brick_address)
+        m.d.comb += [multiplier.a.eq(now_row.row), multiplier.b.eq(command.mask_stride)]
+        m.d.sync += [
+            start.eq(now.mask_base),
+            mask_address.eq(start + multiplier.p),
+            address.eq(now_row.address + now.a_base),
+        ]
 
         with m.FSM():
             with m.State("TILE"):
@@ -182,11 +182,11 @@ class Visits(wiring.Component):
                 with m.Elif(free):
                     m.next = "AGAIN"
             with m.State("AGAIN"):
-                m.d.sync += [row.eq(kept_row), base.eq(again[1]), coming.eq(coming - 1), *step(again)]
-                m.next = "MULTIPLY"
+                m.d.sync += [now_row.eq(kept_row), base.eq(again[1]), coming.eq(coming - 1), *step(again)]
+                m.next = "ADDRESS"
             with m.State("PULL"):
                 m.d.comb += [self.queue_request.eq(~self.queue_grant), self.queue_half.eq(half)]
-                m.d.sync += [row.eq(self.queue_row), base.eq(head[1])]
+                m.d.sync += [now_row.eq(self.queue_row), base.eq(head[1])]
                 with m.If(self.queue_grant):
                     m.next = "PULLED"
                     with m.If(self.queue_none):
@@ -194,20 +194,12 @@ class Visits(wiring.Component):
             with m.State("PULLED"):
                 m.d.comb += [pulled.eq(1), table_w.en.eq(1)]
                 m.d.sync += [kept.eq(kept + 1), *step(head)]
-                m.next = "MULTIPLY"
-            with m.State("MULTIPLY"):
+                m.next = "ADDRESS"
+            with m.State("ADDRESS"):  # they settle
                 m.d.sync += wait.eq(wait + 1)
-                with m.If(wait == Multiplier.LATENCY - 1):
-                    m.next = "MULTIPLIED"
-            with m.State("MULTIPLIED"):
-                m.d.sync += [wait.eq(0), for_mask.eq(command.masked & ~for_mask)]
-                m.next = "FETCH"
-                with m.If(for_mask):
-                    m.d.sync += mask_address.eq(address)
-                with m.Else():
-                    m.d.sync += a_address.eq(address)
-                    with m.If(command.masked):
-                        m.next = "MULTIPLY"
+                with m.If(~command.masked | (wait == Multiplier.LATENCY)):
+                    m.d.sync += wait.eq(0)
+                    m.next = "FETCH"
             with m.State("FETCH"):
                 m.d.comb += self.fetch.valid.eq(1)
                 with m.If(self.fetch.ready):
@@ -221,9 +213,9 @@ class Visits(wiring.Component):
         m.d.comb += [
             self.left.eq(past),
             self.fetch.p.slot.eq(alloc),
-            self.fetch.p.address.eq(a_address),
-            self.fetch.p.bricks.eq(now.k_bricks),
-            self.fetch.p.tail.eq(now.k_tail),
+            self.fetch.p.skip.eq(now.a_skip),
+            self.fetch.p.row.eq(now_row),
+            self.fetch.p.row.address.eq(address),
         ]
         with m.If(self.restart):
             m.d.sync += [head[0].eq(0), head[1].eq(0), used.eq(0)]
@@ -264,7 +256,7 @@ class Visits(wiring.Component):
                 m.d.sync += [
                     busy[s].eq(1),
                     scanned[s].eq(0),
-                    kept_visit.eq(Cat(row, half, base, now.first, now.last)),
+                    kept_visit.eq(Cat(now_row.row, half, base, now.first, now.last)),
                     kept_mask.eq(mask_address),
                 ]
             with m.If(self.fetch_done & (self.fetch_slot == s)):
@@ -292,7 +284,7 @@ class Visits(wiring.Component):
         complete = Signal()  # of the oldest slot
         m.d.comb += [
             leaving.i.valid.eq(Cat(begun).any()),
-            leaving.i.p.job.eq(Cat(row, half, base)),
+            leaving.i.p.job.eq(Cat(now_row.row, half, base)),
             leaving.i.p.last.eq(now.last),
             leaving.o.ready.eq(retire),
             retire.eq(complete & (~leaving.o.p.last | self.finish.ready)),

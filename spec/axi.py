@@ -7,7 +7,7 @@ from spec.chip import BRICK, Chip
 from spec.number import MAX_WIDTH, MIN_WIDTH
 
 ADDRESS_BITS = 32
-COUNT_BITS = 24  # of the bricks of one job
+COUNT_BITS = 16  # of the bricks of one job
 PAGE = 4096  # bytes; no burst crosses a multiple of it
 MAX_BEATS = 256  # AXI4's longest burst
 INCR = 1  # AxBURST: the address grows from beat to beat
@@ -17,14 +17,13 @@ class AxiError(ValueError):
     """A master that cannot be built; names field, value and bound."""
 
 
-class JobError(IntEnum):
-    """How a job ended. The two from the bus are numbered as RRESP and BRESP number them."""
+class Resp(IntEnum):
+    """RRESP and BRESP."""
 
-    NONE = 0
-    OUTSIDE = 1  # refused: some byte lies outside the window
-    SLAVE = 2  # SLVERR in some beat or burst
+    OKAY = 0
+    EXOKAY = 1  # no failure
+    SLAVE = 2  # SLVERR
     DECODE = 3  # DECERR
-    MISALIGNED = 4  # refused: the address is no multiple of a brick's bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +33,7 @@ class Axi:
     width: int = 16  # bits of a word on the chip
     data_bits: int = 64  # of the bus
     burst_beats: int = 16  # of the longest burst
-    outstanding: int = 4  # bursts asked for and not answered
+    outstanding: int = 16  # bursts asked for and not answered
 
     def __post_init__(self) -> None:
         self._within("width", MIN_WIDTH, MAX_WIDTH)
@@ -78,15 +77,6 @@ class Axi:
 def axi(chip: Chip) -> Axi:
     """The usual master of a chip."""
     return Axi(width=chip.width)
-
-
-def refusal(spec: Axi, address: int, bricks: int, window_base: int, window_limit: int) -> JobError:
-    """Why a job never comes to the bus; NONE if it does. The window ends before ``window_limit``."""
-    if address % spec.brick_bytes:
-        return JobError.MISALIGNED
-    if address < window_base or address + bricks * spec.brick_bytes > window_limit:
-        return JobError.OUTSIDE
-    return JobError.NONE
 
 
 def bursts(spec: Axi, address: int, bricks: int) -> list[tuple[int, int]]:

@@ -34,6 +34,7 @@ class Chip:
     queue_depth: int = 16  # columns waiting in front of one lane
     scratch_banks: int = 4  # independent scratchpad memories
     scratch_depth: int = 1024  # bricks in one scratchpad bank
+    vector_words: int = 4  # words the vector unit multiplies and rounds in a cycle, of a brick's eight
 
     def __post_init__(self) -> None:
         self._within("groups", 1, 64)
@@ -47,6 +48,7 @@ class Chip:
         self._within("queue_depth", 4, 256, power_of_two=True)
         self._within("scratch_banks", 1, 16, power_of_two=True)
         self._within("scratch_depth", 16, 1 << 20, power_of_two=True)
+        self._within("vector_words", 1, BRICK, power_of_two=True)
 
     def _within(self, field: str, low: int, high: int, power_of_two: bool = False) -> None:
         value = getattr(self, field)

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from spec.bram import Storage
 from spec.chip import BRICK, Chip
 from spec.convert import Convert
+from spec.isa import PRODUCT, SCRATCH_BITS
 
 DIMENSION_BITS = 16  # m, k, n, strides: 1 to 65535
+POSITION_BITS = 20  # of a window along one side, signed: 65535 steps of 4 and 65535 taps from any origin
 ROW_SLOTS = 32  # rows of C whose partial sums one group can hold
 RESULTS = 3  # finished sums that wait in a lane for the drain
 SUM_LATENCY = 1 + Storage.LATENCY  # cycles from the address of a partial sum to the sum
@@ -76,33 +78,19 @@ class Widths:
         return Convert(acc_width=self.chip.acc_width, width=self.chip.width)
 
     def command_fields(self) -> tuple[tuple[str, int], ...]:
-        """Names of :class:`spec.product.Product` fields and their widths, least significant first."""
-        address, dimension = self.brick_address, DIMENSION_BITS
-        return (
-            ("m", dimension),
-            ("k", dimension),
-            ("n", dimension),
-            ("a_base", address),
-            ("a_stride", dimension),
-            ("b_base", address),
-            ("b_stride", dimension),
-            ("c_base", address),
-            ("c_stride", dimension),
-            ("mask_base", address),
-            ("mask_stride", dimension),
-            ("masked", 1),
-            ("skip", 1),
-            ("start", 1),
-            ("finish", 1),
-            ("shift", 6),
-            ("rounding", 2),
-            ("key", 32),
-            ("index_base", 32),
-            ("index_stride", dimension),
-            ("k_tile", self.list_address + 1),
-            ("columns", self.column + 1),
-            ("rows", bits_for(ROW_SLOTS + 1)),
-            ("row_tile", dimension),
+        """Names of a product's fields, :data:`spec.isa.PRODUCT`, and the bits of each that this chip looks at.
+
+        Addresses and steps need those of its scratchpad and of its banks only; signed fields are two's complement.
+        """
+        special = {
+            "k_tile": self.half_address + 1,
+            "columns": self.column + 1,
+            "rows": bits_for(ROW_SLOTS + 1),
+            **dict.fromkeys(("seg_start", "seg_bank_x", "seg_bank_y"), self.half_address),
+        }
+        return tuple(
+            (field.name, self.brick_address if field.bits == SCRATCH_BITS else special.get(field.name, field.bits))
+            for field in PRODUCT
         )
 
 

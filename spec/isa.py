@@ -77,6 +77,9 @@ class ErrorCode(IntEnum):
     WATCHDOG = 8  # nothing moved for as long as the watchdog allows
 
 
+ERROR_BITS = max(ErrorCode).bit_length()
+
+
 @dataclass(frozen=True)
 class Field:
     """``bits`` bits of a descriptor; ``high`` None means that every value is legal."""

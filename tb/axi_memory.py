@@ -201,19 +201,14 @@ class Ends:
         assert len(self.all) == count
 
 
-def open_window(dut: Any, base: int = 0, limit: int = LIMIT) -> None:
-    dut.window_base.value = base
-    dut.window_limit.value = limit
-
-
 def jobs_around_pages(spec: Axi, rng, origin: int, longest: int = 40) -> list[tuple[int, int]]:
-    """Jobs from every brick up to a burst before a page, or 40, and as many behind it; sizes random, one and zero too."""
+    """Jobs from every brick up to a burst before a page, or 40, and as many behind it; sizes random, one too."""
     jobs = []
     reach = min(spec.burst_bricks + 2, 40)
     for offset in range(-reach, reach + 1):
         page = int(rng.integers(1, PAGES - 1)) * PAGE
-        jobs.append((origin + page + offset * spec.brick_bytes, int(rng.integers(0, longest + 1))))
-    jobs += [(origin, 1), (origin + PAGES * PAGE - spec.brick_bytes, 1), (origin + PAGE, 0)]
+        jobs.append((origin + page + offset * spec.brick_bytes, int(rng.integers(1, longest + 1))))
+    jobs += [(origin, 1), (origin + PAGES * PAGE - spec.brick_bytes, 1)]
     return [jobs[n] for n in rng.permutation(len(jobs))]
 
 

@@ -63,7 +63,12 @@ def draw_mask(rng, chip, memory, address, length, density):
     return bits[:length]
 
 
-async def check(dut, chip, rng, masked, rounding, stall, sink):
+def walk(count_y, count_x, start, x, y):
+    """A value for each segment: ``x`` more from one to the next, ``y`` at the end of a line."""
+    return [start + line * ((count_x - 1) * x + y) + place * x for line in range(count_y) for place in range(count_x)]
+
+
+async def check(dut, chip, rng, masked, rounding, stall, sink, segments=(1, 1)):
     """Finish a dozen rows of two tiles under one command."""
     widths = Widths(chip)
     wrap = (1 << widths.brick_address) - 1
@@ -73,7 +78,13 @@ async def check(dut, chip, rng, masked, rounding, stall, sink):
     strides = {name: int(rng.integers(1, 20)) for name in ("c_stride", "mask_stride")}
     index_stride = int(rng.integers(1 << 16))
     put(dut, "command", masked=masked, shift=shift, rounding=rounding, key=key, index_stride=index_stride, **strides)
-    lengths = [int(rng.integers(1, chip.psum_depth // 2)), int(rng.choice([1, BRICK, BRICK + 1, MASK_COLUMNS]))]
+    count_y, count_x = segments
+    room = chip.psum_depth // 2 // (count_y * count_x)
+    lengths = [int(rng.integers(1, room)), min(room, int(rng.choice([1, BRICK, BRICK + 1, MASK_COLUMNS])))]
+    columns = ceil_div(max(lengths), chip.lanes)
+    steps = {f"seg_{name}": int(rng.integers(1 << 32)) for name in ("index_x", "index_y")}
+    steps |= {f"seg_{name}": int(rng.integers(wrap)) for name in ("c_x", "c_y")}
+    put(dut, "command", columns=columns, seg_x=count_x, seg_y=count_y, **steps)
     told = []
     for half, length in enumerate(lengths):
         fields = {"c_base": int(rng.integers(wrap)), "mask_base": 0, "index_base": int(rng.integers(1 << 32))}
@@ -89,16 +100,19 @@ async def check(dut, chip, rng, masked, rounding, stall, sink):
         length, base = lengths[half], int(rng.integers(0, chip.psum_depth // 2 // chip.lanes))
         for field, value in (("row", row), ("half", half), ("base", base)):
             jobs[field].append(value)
-        acc = sums.words[base * chip.lanes :][:length].copy()
-        if masked:
-            acc[draw_mask(rng, chip, memory, row * strides["mask_stride"], length, density) == 0] = 0
-        index = (told[half]["index_base"] + row * index_stride + np.arange(length)) % (1 << 32)
-        words, saturations = convert(acc, shift, rounding, key, index, chip.width, chip.acc_width)
-        clipped += saturations
-        padded = np.zeros(ceil_div(length, BRICK) * BRICK, int)
-        padded[:length] = words
-        address = told[half]["c_base"] + row * strides["c_stride"]
-        expected += [((address + n) & wrap, brick.tolist()) for n, brick in enumerate(padded.reshape(-1, BRICK))]
+        starts = walk(count_y, count_x, told[half]["index_base"], steps["seg_index_x"], steps["seg_index_y"])
+        places = walk(count_y, count_x, told[half]["c_base"], steps["seg_c_x"], steps["seg_c_y"])
+        for segment, (first, place) in enumerate(zip(starts, places, strict=True)):
+            acc = sums.words[(base + segment * columns) * chip.lanes :][:length].copy()
+            if masked:
+                acc[draw_mask(rng, chip, memory, row * strides["mask_stride"], length, density) == 0] = 0
+            index = (first + row * index_stride + np.arange(length)) % (1 << 32)
+            words, saturations = convert(acc, shift, rounding, key, index, chip.width, chip.acc_width)
+            clipped += saturations
+            padded = np.zeros(ceil_div(length, BRICK) * BRICK, int)
+            padded[:length] = words
+            address = place + row * strides["c_stride"]
+            expected += [((address + n) & wrap, brick.tolist()) for n, brick in enumerate(padded.reshape(-1, BRICK))]
     _, got = await gather(
         send(Stream(dut, "i"), jobs, rng, stall), collect(Stream(dut, "o"), len(expected), rng, sink, after=40)
     )
@@ -121,6 +135,16 @@ async def writes_rows_as_golden(dut, masked, stall, sink):
         await check(dut, chip, rng, masked, rounding, stall, sink)
 
 
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+@cocotb.parametrize(stall=[0.0, 0.5], sink=[0.0, 0.5])
+async def writes_every_segment_of_a_row(dut, stall, sink):
+    rng, chip = generator(), load_spec(Chip)
+    await start(dut)
+    cocotb.start_soon(guard(Stream(dut, "o")))
+    for segments in ((1, 2), (3, 1), (2, 3)):
+        await check(dut, chip, rng, 0, Rounding.STOCHASTIC, stall, sink, segments)
+
+
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def reads_a_sum_in_every_cycle(dut):
     """Between a row's first and last read lies no other cycle while C does not stall."""
@@ -128,6 +152,7 @@ async def reads_a_sum_in_every_cycle(dut):
     await start(dut)
     length = min(chip.psum_depth, 128)
     put(dut, "tiles__0", n_length=length)
+    put(dut, "command", seg_x=1, seg_y=1)
     dut.read_ready.value = dut.o__ready.value = 1
     dut.i__valid.value = 1
     await cycles(dut, 1)

@@ -94,8 +94,17 @@ def draw_bank(chip, rng):
     return bank
 
 
+def offset_of(column):
+    """Where a column's words of B lie: not where its sum goes."""
+    return (column + 2) % COLUMNS
+
+
+def an_item(slot, column):
+    return {"slot": [slot], "column": [column], "offset": [offset_of(column)]}
+
+
 def expected(lists, bank, lane, slot, column):
-    words = bank[lists.half[slot], (lists.k[slot] + column) % bank.shape[1], lane]
+    words = bank[lists.half[slot], (lists.k[slot] + offset_of(column)) % bank.shape[1], lane]
     return int(exact_product(lists.a[slot][None, :], words[:, None])[0, 0])
 
 
@@ -155,7 +164,7 @@ class World:
             while not self.todo[lane]:
                 await edge
             slot, column = self.todo[lane].popleft()
-            await send(stream, {"slot": [slot], "column": [column]}, self.rng, self.source)
+            await send(stream, an_item(slot, column), self.rng, self.source)
             self.sent[lane] += 1
 
     async def _take(self):
@@ -299,7 +308,7 @@ async def has_its_latency(dut):
         lists.since = clock()
         await cycles(dut, 1 + int(rng.integers(0, length)))
         i.valid.value = 1
-        i.drive(i.to_rows({"slot": [0], "column": [3]})[0])
+        i.drive(i.to_rows(an_item(0, 3))[0])
         o.ready.value = 1
         taken = clock() - lists.since
         await cycles(dut, 1)
@@ -333,7 +342,7 @@ async def forgets_columns_that_reset_ends(dut):
         await lists.fill(0, 7)
         for lane in range(chip.lanes):
             stream = Stream(dut, f"i__{lane}")
-            stream.drive(stream.to_rows({"slot": [0], "column": [lane % COLUMNS]})[0])
+            stream.drive(stream.to_rows(an_item(0, lane % COLUMNS))[0])
             stream.valid.value = 1
         await cycles(dut, spent)
         dut.rst.value = 1
@@ -344,6 +353,6 @@ async def forgets_columns_that_reset_ends(dut):
         await cycles(dut, 1)
         for lane in range(chip.lanes):
             i, o = Stream(dut, f"i__{lane}"), Stream(dut, f"o__{lane}")
-            await send(i, {"slot": [0], "column": [3]}, rng)
+            await send(i, an_item(0, 3), rng)
             got = await collect(o, 1, rng, after=10)
             assert to_signed(int(got["sum"][0]), o.widths["sum"]) == expected(lists, bank, lane, 0, 3), f"lane {lane}"

@@ -6,6 +6,7 @@ from cocotb.triggers import RisingEdge
 
 from golden.scan import lane_columns
 from spec.chip import Chip
+from spec.engine import Widths
 from spec.product import MASK_COLUMNS, ceil_div
 from tb.kit import Stream, collect, cycles, generator, guard, load_spec, start
 from tb.models import pack, put, serve
@@ -63,10 +64,30 @@ def steps(length, lanes):
     return {"n_steps": -(-length // lanes), "n_tail": (1 << (spare or lanes)) - 1}
 
 
-async def scan(dut, rng, chip, masked, density, stall, lengths, count):
+class Segments:
+    """The segments of a row: where the sums of each go and where its words of B begin."""
+
+    def __init__(self, rng, chip, count_y=1, count_x=1, columns=1):
+        half = 1 << Widths(chip).half_address
+        start, x, y = (int(step) for step in rng.integers(half, size=3))
+        self.fields = {"columns": columns, "seg_x": count_x, "seg_y": count_y}
+        self.fields |= {"seg_start": start, "seg_bank_x": x, "seg_bank_y": y}
+        self.places = [
+            (number * columns, (start + line * ((count_x - 1) * x + y) + place * x) % half)
+            for number, (line, place) in enumerate((line, place) for line in range(count_y) for place in range(count_x))
+        ]
+        self.half = half
+
+    def items(self, slot, columns):
+        """What a lane gets that holds ``columns`` of every segment."""
+        return [(slot, first + c, (offset + c) % self.half) for first, offset in self.places for c in map(int, columns)]
+
+
+async def scan(dut, rng, chip, masked, density, stall, lengths, count, segments=None):
     """Scan ``count`` rows; compare every lane's items and the books."""
+    segments = segments or Segments(rng, chip)
     memory = {}
-    dut.masked.value = int(masked)
+    put(dut, "command", masked=masked, **segments.fields)
     for half in range(2):
         put(dut, f"tiles__{half}", **steps(lengths[half], chip.lanes), loaded=1)
     servant = cocotb.start_soon(serve(Stream(dut, "request"), dut.brick_valid, dut.brick, memory, rng, stall))
@@ -80,9 +101,9 @@ async def scan(dut, rng, chip, masked, density, stall, lengths, count):
             while rows.unscanned >> rows.slot & 1 or rng.random() < stall / 2:
                 await cycles(dut, 1)
             slot, last, columns = rows.offer(lengths, density)
-            plan.append((slot, last, sum(map(len, columns))))
+            plan.append((slot, last, len(segments.places) * sum(map(len, columns))))
             for lane, mine in enumerate(columns):
-                expected[lane] += [(slot, int(column)) for column in mine]
+                expected[lane] += segments.items(slot, mine)
 
     got = [[] for _ in range(chip.lanes)]
 
@@ -92,7 +113,7 @@ async def scan(dut, rng, chip, masked, density, stall, lengths, count):
             o.ready.value = int(rng.random() >= stall)
             await edge
             if o.valid.value and o.ready.value:
-                got[lane].append((int(o.fields["slot"].value), int(o.fields["column"].value)))
+                got[lane].append(tuple(int(o.fields[name].value) for name in ("slot", "column", "offset")))
 
     for lane in range(chip.lanes):
         sinks.append(cocotb.start_soon(sink(lane)))
@@ -125,10 +146,25 @@ async def walks_columns_as_golden(dut, stall, masked):
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.parametrize(stall=[0.0, 0.5])
+async def walks_every_segment_of_a_row(dut, stall):
+    """Segments of one step and of more, with a last step that not all lanes take part in."""
+    rng, chip = generator(), load_spec(Chip)
+    await start(dut)
+    room = chip.psum_depth // chip.lanes
+    for count_y, count_x in ((1, 2), (3, 1), (2, 3)):
+        for columns in (1, min(5, room // (count_y * count_x))):
+            lengths = tuple(int(length) for length in rng.integers(1, columns * chip.lanes + 1, 2))
+            segments = Segments(rng, chip, count_y, count_x, columns)
+            await scan(dut, rng, chip, False, 1.0, stall, lengths, chip.slots * 2, segments)
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def a_full_queue_holds_back_one_step_only(dut):
     """A lane that takes nothing: the others get what is due in that step, and nothing of the next."""
     rng, chip = generator(), load_spec(Chip)
     await start(dut)
+    put(dut, "command", **Segments(generator(), chip).fields)
     put(dut, "tiles__0", **steps(3 * chip.lanes, chip.lanes), loaded=1)
     dut.unscanned.value = 1
     for lane in range(1, chip.lanes):
@@ -143,6 +179,7 @@ async def a_full_queue_holds_back_one_step_only(dut):
 async def waits_for_its_tile(dut):
     chip = load_spec(Chip)
     await start(dut)
+    put(dut, "command", **Segments(generator(), chip).fields)
     put(dut, "visits__0", half=1)
     put(dut, "tiles__1", **steps(1, chip.lanes))
     dut.unscanned.value = 1
@@ -161,6 +198,7 @@ async def waits_for_its_tile(dut):
 async def hands_out_a_column_per_lane_every_second_cycle(dut):
     chip = load_spec(Chip)
     await start(dut)
+    put(dut, "command", **Segments(generator(), chip).fields)
     most = chip.psum_depth // chip.lanes
     put(dut, "tiles__0", **steps(most * chip.lanes, chip.lanes), loaded=1)
     for lane in range(chip.lanes):

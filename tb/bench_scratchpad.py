@@ -1,4 +1,4 @@
-"""Scratchpad against a dictionary: conflicts, priority, writes that are read a cycle later; its latency measured."""
+"""Scratchpad against a dictionary: conflicts, priority of readers and writers, writes that are read a cycle later; its latency measured."""
 
 import cocotb
 from cocotb.triggers import RisingEdge
@@ -11,13 +11,14 @@ from tb.models import setting
 class Model:
     """Watches the ports: who may read, and what every reader gets ``LATENCY`` edges later."""
 
-    def __init__(self, dut, chip, readers):
+    def __init__(self, dut, chip):
         self.dut, self.chip = dut, chip
+        readers = setting("readers")
         self.reads = [Stream(dut, f"read__{n}") for n in range(readers)]
-        self.write = Stream(dut, "write")
+        self.writes = [Stream(dut, f"write__{n}") for n in range(setting("writers"))]
         self.memory = {}
         self.answers = [[None] * setting("latency") for _ in range(readers)]
-        self.compared = self.waited = 0
+        self.compared = self.waited = self.held_up = 0
         self.width = chip.width * 8
         cocotb.start_soon(self._watch())
 
@@ -25,11 +26,8 @@ class Model:
         edge = RisingEdge(self.dut.clk)
         while True:
             await edge
+            written = self._take()
             busy = set()
-            written = None
-            assert self.write.ready.value
-            if self.write.valid.value:
-                written, words = self.write.raw()
             for n, read in enumerate(self.reads):
                 expected = None
                 if read.valid.value:
@@ -39,14 +37,28 @@ class Model:
                     assert bool(read.ready.value) == (bank not in busy), f"reader {n} of bank {bank}, {busy} taken"
                     if bank not in busy:
                         # A brick read in the very cycle that writes it is nothing one may rely on.
-                        expected = "any" if address == written else self.memory.get(address, "any")
+                        expected = "any" if address in written else self.memory.get(address, "any")
                     else:
                         self.waited += 1
                     busy.add(bank)
                 self.answers[n].append(expected)
                 self._compare(n, self.answers[n].pop(0))
-            if written is not None:
-                self.memory[written] = words
+            self.memory |= written
+
+    def _take(self):
+        """What is written in this cycle: of two writers of one bank the smaller number goes first."""
+        written, busy = {}, set()
+        for n, write in enumerate(self.writes):
+            if write.valid.value:
+                address, words = write.raw()
+                bank = address // self.chip.scratch_depth
+                assert bool(write.ready.value) == (bank not in busy), f"writer {n} of bank {bank}, {busy} taken"
+                if bank not in busy:
+                    written[address] = words
+                else:
+                    self.held_up += 1
+                busy.add(bank)
+        return written
 
     def _compare(self, n, expected):
         valid = int(self.dut.valid.value) >> n & 1
@@ -61,28 +73,23 @@ class Model:
 @cocotb.parametrize(stall=[0.0, 0.5])
 async def answers_what_was_written(dut, stall):
     rng, chip = generator(), load_spec(Chip)
-    readers = setting("readers")
     await start(dut)
-    model = Model(dut, chip, readers)
+    model = Model(dut, chip)
     # Few addresses, so that readers meet in banks and bricks are rewritten; the ends of the banks among them.
     depth = chip.scratch_depth
     some = [b * depth + n for b in range(chip.scratch_banks) for n in (0, 1, depth // 2, depth - 1)]
-    waiting = [None] * readers
+    waiting = {stream: None for stream in (*model.reads, *model.writes)}
     for _ in range(3000):
-        if rng.random() >= stall:
-            words = int.from_bytes(rng.bytes(model.width // 8 + 1)) & (1 << model.width) - 1
-            model.write.valid.value = 1
-            model.write.drive((int(rng.choice(some)), words))
-        else:
-            model.write.valid.value = 0
-        for n, read in enumerate(model.reads):
-            if waiting[n] is None and rng.random() >= stall:
-                waiting[n] = int(rng.choice(some))
-            read.valid.value = int(waiting[n] is not None)
-            read.drive((waiting[n] if waiting[n] is not None else int(rng.integers(chip.scratch_bricks)),))
+        for stream, item in waiting.items():
+            if item is None and rng.random() >= stall:
+                words = int.from_bytes(rng.bytes(model.width // 8 + 1)) & (1 << model.width) - 1
+                waiting[stream] = item = (int(rng.choice(some)), words)[: len(stream.fields)]
+            stream.valid.value = int(item is not None)
+            stream.drive(item or tuple(int(rng.integers(chip.scratch_bricks)) for _ in stream.fields))
         await RisingEdge(dut.clk)
-        for n, read in enumerate(model.reads):
-            if read.ready.value:
-                waiting[n] = None
+        for stream in waiting:
+            if stream.ready.value:
+                waiting[stream] = None
     assert model.compared > 1000
     assert model.waited > 300
+    assert model.held_up > 300

@@ -1,7 +1,6 @@
 """Sequencer against its golden twin: order and books of the tiles, the banks they leave, and its handshakes."""
 
 import cocotb
-import numpy as np
 from cocotb.triggers import RisingEdge
 
 from golden.sequencer import tiles
@@ -12,7 +11,7 @@ from spec.tiling import command_words, planned
 from tb.kit import Stream, cycles, generator, guard, load_spec, send, start
 from tb.models import pack, serve, unpack
 
-TOLD = ("a_base", "c_base", "mask_base", "index_base", "k_length", "n_length", "first", "last")
+TOLD = ("a_base", "a_skip", "c_base", "mask_base", "index_base", "k_length", "n_length", "first", "last")
 
 
 class Groups:
@@ -24,6 +23,7 @@ class Groups:
         self.bank = {}
         self.opened, self.loaded, self.rows = [], [], []  # halves, in order
         self.told = []
+        self.spans = set()
         self.restarts = self.final = 0
         self.task = cocotb.start_soon(self._watch())
 
@@ -38,7 +38,7 @@ class Groups:
             await edge
             self._write(was_loaded)
             if dut.queue_set.value:
-                self.rows.append((int(dut.queue_half.value), int(dut.queue_next.value), int(dut.queue_limit.value)))
+                self.rows.append(tuple(int(getattr(dut, f"queue_{n}").value) for n in ("half", "next", "limit", "over")))
             self.restarts += int(dut.restart.value)
             self.final += int(dut.final_left.value)
             for half in range(2):
@@ -47,7 +47,8 @@ class Groups:
                     assert remaining[half] is None, f"half {half} opens again before its groups have left"
                     remaining[half] = [int(time) for time in rng.integers(0, 1 + self.pause, groups)]
                     self.opened.append(half)
-                    self.told.append({field: self.tile(half, field) for field in (*TOLD, "k_bricks", "k_tail")})
+                    self.spans.add(int(dut.span.value))
+                    self.told.append({field: self.tile(half, field) for field in TOLD})
                 if is_open and is_loaded and not was_loaded[half]:
                     self.loaded.append((half, self._words(half)))
                 if was_open[half] and not is_open:
@@ -80,7 +81,7 @@ class Groups:
 
 
 def draw(rng, chip, kind):
-    """A product and its tiling: any, one with tiles in all directions, masked, or a part of a chain."""
+    """A product and its tiling: any, one with tiles in all directions, masked, a part of a chain, or with slabs and segments."""
     fields = {
         name: int(rng.integers(0, 100)) for name in ("a_base", "b_base", "c_base", "mask_base", "key", "index_stride")
     }
@@ -95,6 +96,12 @@ def draw(rng, chip, kind):
     if kind == "chain":
         m = min(m, chip.groups)
         fields |= {"start": bool(rng.integers(2)), "finish": False}
+    if kind == "slabs":
+        # Of A and C nothing is read or written here; so they may lie anywhere.
+        k_tile, n = int(rng.integers(2, 20)), int(rng.integers(1, BRICK * 2))
+        fields |= {"slabs": True, "k_tile": k_tile, "b_tile": int(rng.integers(1, 40)), "a_slab": int(rng.integers(1, 20)), "seg_x": 2, "seg_y": 3}
+        fields |= {"tap_k": k_tile, "a_bricks": 1, "a_tail": 2}
+        m, k = int(rng.integers(1, 6)), 3 * k_tile
     m = min(m, (chip.scratch_bricks - 100) // ceil_div(n, BRICK))  # C ends inside the scratchpad
     strides = {"a_stride": ceil_div(k, BRICK), "c_stride": ceil_div(n, BRICK), "mask_stride": ceil_div(n, MASK_COLUMNS)}
     b_stride = ceil_div(n, BRICK) + int(rng.integers(2))
@@ -103,12 +110,7 @@ def draw(rng, chip, kind):
 
 async def run(dut, chip, rng, product, b, stall, pause):
     """One command to its end; return what the groups saw."""
-    memory = {}
-    padded = np.zeros((product.k, ceil_div(product.n, BRICK) * BRICK), int)
-    padded[:, : product.n] = b
-    for row, bricks in enumerate(padded.reshape(product.k, -1, BRICK)):
-        for n, brick in enumerate(bricks):
-            memory[product.b_base + row * product.b_stride + n] = pack(brick, chip.width)
+    memory = {address: pack(brick, chip.width) for address, brick in enumerate(b)}
     servant = cocotb.start_soon(
         serve(Stream(dut, "request"), dut.brick_valid, dut.brick, memory, rng, stall, late=False)
     )
@@ -139,10 +141,10 @@ async def opens_tiles_as_golden(dut, stall, pause):
     await start(dut)
     cocotb.start_soon(guard(Stream(dut, "request")))
     half = 0
-    for kind in ("any", "tiles", "masked", "chain"):
+    for kind in ("any", "tiles", "masked", "chain", "slabs"):
         product = draw(rng, chip, kind)
         limit = 1 << chip.width - 1
-        b = rng.integers(-limit, limit, (product.k, product.n))
+        b = rng.integers(-limit, limit, (chip.scratch_bricks, BRICK))
         groups = await run(dut, chip, rng, product, b, stall, pause)
 
         expected = list(tiles(chip, product))
@@ -151,12 +153,12 @@ async def opens_tiles_as_golden(dut, stall, pause):
         assert groups.opened == halves
         for told, tile in zip(groups.told, expected, strict=True):
             assert {field: told[field] for field in TOLD} == {field: int(getattr(tile, field)) for field in TOLD}
-            assert told["k_bricks"] == ceil_div(tile.k_length, BRICK)
-            spare = tile.k_length % BRICK
-            assert told["k_tail"] == ((1 << spare) - 1 if spare else 0xFF)
         assert groups.rows == [
-            (h, tile.rows.start, tile.rows.stop) for h, tile in zip(halves, expected, strict=True) if tile.k == 0
+            (h, tile.rows.start, tile.rows.stop, int(tile.rows.start == 0))
+            for h, tile in zip(halves, expected, strict=True)
+            if tile.k == 0
         ]
+        assert groups.spans == {product.columns * product.segments}
         assert groups.restarts == int(product.start)
         assert groups.final or pause == 0
         for (where, bank), wanted, tile in zip(groups.loaded, halves, expected, strict=True):
@@ -167,7 +169,8 @@ async def opens_tiles_as_golden(dut, stall, pause):
                     bank[column % chip.lanes, base + k * product.columns + column // chip.lanes]
                     for column in range(tile.n_length)
                 ]
-                assert got == b[tile.k + k, tile.n : tile.n + tile.n_length].tolist(), f"{tile}, row {k}"
+                row = tile.b_base + k * product.b_stride
+                assert got == b[row:].ravel()[: tile.n_length].tolist(), f"{tile}, row {k}"
 
 
 @cocotb.test(timeout_time=2, timeout_unit="ms")

@@ -8,7 +8,7 @@ from cocotb.triggers import RisingEdge
 from golden.sequencer import tiles
 from spec.bram import Storage
 from spec.chip import BRICK, Chip
-from spec.engine import Widths
+from spec.engine import POSITION_BITS, Widths
 from spec.product import MASK_COLUMNS, Product, ceil_div
 from spec.tiling import planned
 from tb.kit import Stream, cycles, generator, guard, load_spec, start
@@ -103,11 +103,9 @@ class World:
                     tile = books.plan[following]
                     if not tile.first:  # rows come back in the order they were pulled
                         books.rows[following] = books.rows.setdefault(following - 1, [])
-                    spare = tile.k_length % BRICK
                     put(
-                        dut, f"tiles__{half}", a_base=tile.a_base, mask_base=tile.mask_base, first=tile.first, last=tile.last,
-                        k_bricks=ceil_div(tile.k_length, BRICK), k_tail=(1 << spare) - 1 if spare else 0xFF,
-                        open=1, loaded=0,
+                        dut, f"tiles__{half}", a_base=tile.a_base, a_skip=tile.a_skip, mask_base=tile.mask_base, first=tile.first,
+                        last=tile.last, open=1, loaded=0,
                     )  # fmt: skip
                     current[half] = following
                     wait[half] = int(self.rng.integers(1, 40))
@@ -132,17 +130,23 @@ class World:
             following[number] = row + 1
             dut.queue_grant.value = 1
             dut.queue_none.value = int(row >= tile.rows.stop)
-            dut.queue_row.value = min(row, tile.rows.stop)
+            put(dut, "queue_row", **self.place_of(min(row, tile.rows.stop)))
             if row >= tile.rows.stop:
                 books.ended.add(number)
             else:
                 p = self.product
                 assert books.pulled - books.read < p.rows, "a row without a place for its sums"
-                base = books.pulled % p.rows * p.columns
+                base = books.pulled % p.rows * p.columns * p.segments
                 books.rows.setdefault(number, []).append((row, base))
                 books.pulled += 1
             await edge
             dut.queue_grant.value = 0
+
+    def place_of(self, row):
+        """Where a row's window begins: numbers that no two rows share."""
+        wrap = (1 << Widths(self.chip).brick_address) - 1
+        mask = (1 << POSITION_BITS) - 1
+        return {"row": row, "address": 7 * row & wrap, "y": (row - 3) & mask, "x": (5 - 2 * row) & mask, "phase_y": row & 3, "phase_x": ~row & 3}
 
     async def fetch(self):
         """Takes a job, checks it, and answers some time later."""
@@ -155,15 +159,14 @@ class World:
             if not (dut.fetch__valid.value and ready.value):
                 continue
             ready.value = 0
-            slot, address, bricks, tail = (
-                int(getattr(dut, f"fetch__payload__{name}").value) for name in ("slot", "address", "bricks", "tail")
-            )
+            slot, skip = (int(getattr(dut, f"fetch__payload__{name}").value) for name in ("slot", "skip"))
             number = next(n for n in range(len(books.plan)) if self._pending(n))
             tile = books.plan[number]
             row, base = books.rows[number][sum(visit.tile == number for visit in books.visits)]
-            spare = tile.k_length % BRICK
-            assert address == (tile.a_base + row * p.a_stride) & wrap
-            assert (bricks, tail) == (ceil_div(tile.k_length, BRICK), (1 << spare) - 1 if spare else 0xFF)
+            place = self.place_of(row)
+            wanted = place | {"address": (tile.a_base + place["address"]) & wrap}
+            assert {name: int(getattr(dut, f"fetch__payload__row__{name}").value) for name in place} == wanted
+            assert skip == tile.a_skip
             assert self.turn in {None, slot}, f"slot {slot} out of turn"
             self.turn = (slot + 1) % self.chip.slots
             assert self.slots[slot] is None or self.slots[slot].complete, "a slot is used again too early"
@@ -270,9 +273,9 @@ class World:
 
 async def run(dut, chip, rng, product, stall, half):
     put(
-        dut, "command", masked=product.masked, a_stride=product.a_stride, mask_stride=product.mask_stride,
-        rows=product.rows, columns=product.columns,
+        dut, "command", masked=product.masked, mask_stride=product.mask_stride, rows=product.rows, columns=product.columns,
     )  # fmt: skip
+    dut.span.value = product.columns * product.segments
     dut.restart.value = 1
     await RisingEdge(dut.clk)
     dut.restart.value = 0

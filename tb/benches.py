@@ -25,6 +25,7 @@ class Unit:
 CHIP = {"chip": "chip"}
 
 UNITS = {
+    "machine": Unit(component="hw.machine:Machine", arguments=CHIP, bench="bench_machine"),
     "engine": Unit(component="hw.engine:Engine", arguments=CHIP, bench="bench_engine"),
     "sequencer": Unit(component="hw.sequencer:Sequencer", arguments=CHIP, bench="bench_sequencer"),
     "visits": Unit(component="hw.visits:Visits", arguments=CHIP, bench="bench_visits"),
@@ -34,9 +35,9 @@ UNITS = {
     "lanes": Unit(component="hw.lanes:Lanes", arguments=CHIP, bench="bench_lanes"),
     "drain": Unit(component="hw.drain:Drain", arguments=CHIP, bench="bench_drain"),
     "finish": Unit(component="hw.finish:Finish", arguments=CHIP, bench="bench_finish"),
-    "rowqueue": Unit(component="hw.rowqueue:RowQueue", arguments={"groups": "chip.groups"}, bench="bench_rowqueue"),
+    "rowqueue": Unit(component="hw.rowqueue:RowQueue", arguments=CHIP, bench="bench_rowqueue"),
     "scratchpad": Unit(
-        component="hw.scratchpad:Scratchpad", arguments=CHIP | {"readers": 3}, bench="bench_scratchpad"
+        component="hw.scratchpad:Scratchpad", arguments=CHIP | {"readers": 3, "writers": 3}, bench="bench_scratchpad"
     ),
     "counters": Unit(component="hw.counters:Counters", arguments=CHIP, bench="bench_counters"),
     "arbiter": Unit(
@@ -58,6 +59,19 @@ UNITS = {
     "convert": Unit(component="hw.convert:Converter", arguments={"spec": "widths.convert"}, bench="bench_convert"),
     "axi_read": Unit(component="hw.axi_read:AxiReader", arguments={"spec": "spec.axi:axi"}, bench="bench_axi_read"),
     "axi_write": Unit(component="hw.axi_write:AxiWriter", arguments={"spec": "spec.axi:axi"}, bench="bench_axi_write"),
+    "load": Unit(component="hw.load:Load", arguments=CHIP | {"spec": "spec.axi:axi"}, bench="bench_load"),
+    "store": Unit(component="hw.store:Store", arguments=CHIP | {"spec": "spec.axi:axi"}, bench="bench_store"),
+    "vector": Unit(component="hw.vector:VectorUnit", arguments=CHIP, bench="bench_vector"),
+    "check": Unit(component="hw.check:Check", arguments=CHIP, bench="bench_check"),
+    "registers": Unit(component="hw.registers:Registers", arguments=CHIP, bench="bench_registers"),
+    "control": Unit(component="hw.control:Control", bench="bench_control"),
+    "descriptors": Unit(
+        component="hw.descriptors:Descriptors", arguments=CHIP | {"spec": "spec.axi:axi"}, bench="bench_descriptors"
+    ),
+    "read_share": Unit(
+        component="hw.read_share:ReadShare", arguments={"spec": "spec.axi:axi", "depth": 12}, bench="bench_read_share"
+    ),
+    "tallies": Unit(component="hw.tallies:Tallies", arguments=CHIP, bench="bench_tallies"),
     "keyed": Unit(component="hw.keyed:Keyed", bench="bench_keyed"),
 }
 

@@ -138,7 +138,7 @@ def _tiling(rng: np.random.Generator, chip: Chip, p: Product) -> dict[str, int]:
 
 def _bricks(case: Case) -> int:
     (m, k), n = case.a.shape, case.b.shape[1]
-    return m * ceil_div(k, BRICK) + (k + m) * ceil_div(n, BRICK) + m * ceil_div(n, MASK_COLUMNS) + 4
+    return m * (ceil_div(k, BRICK) + 1) + (k + m) * ceil_div(n, BRICK) + m * ceil_div(n, MASK_COLUMNS) + 4
 
 
 def products_issued(a: np.ndarray, mask: np.ndarray | None, n: int, k_tile: int, skip: bool) -> int:

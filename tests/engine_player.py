@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 from engine_cases import CASE_CHIPS, Case, draw, generator, products_issued
+from product_oracle import carry_out
+from window_cases import WindowCase, draw_window
 
 from golden.product import product as golden_product
 from gradloom.machine import netlist
@@ -92,10 +94,35 @@ class Player:
         return self.tally
 
     def play_one(self, number: int) -> None:
+        """Every second case has a window."""
         self.rng = generator(self.chip, self.seed, number)
-        case = draw(self.rng, self.chip)
-        self._title = f"chip {self.chip.name}, seed {self.seed}, case {number} ({case.kind})"
-        self.run_case(case)
+        if number % 2:
+            case = draw_window(self.rng, self.chip)
+            self._title = f"chip {self.chip.name}, seed {self.seed}, case {number} ({case.style})"
+            self.run_window(case)
+        else:
+            case = draw(self.rng, self.chip)
+            self._title = f"chip {self.chip.name}, seed {self.seed}, case {number} ({case.kind})"
+            self.run_case(case)
+
+    def run_window(self, case: WindowCase) -> None:
+        """Play one case with a window. Raises :class:`CaseFailed` at any difference."""
+        sums = None
+        self._free = ~case.used
+        for p, fills in zip(case.products, case.fills, strict=True):
+            for address, bricks in fills:
+                self._store(address, bricks)
+            counters = self._run(p, case.traffic)
+            outcome = carry_out(self.chip, self.memory, p, sums)
+            sums = outcome.sums
+            for address, words in outcome.writes.items():
+                self.memory[address] = words
+            self._compare(p)
+            self._check("busy_lane_cycles", counters["busy_lane_cycles"], outcome.issued, p)
+            self._check("outputs_computed", counters["outputs_computed"], outcome.wanted if p.finish else 0, p)
+            self._check("saturations", counters["saturations"], outcome.saturations, p)
+            self.tally.saturations += outcome.saturations
+        self.tally.cases += 1
 
     def run_case(self, case: Case) -> np.ndarray:
         """Play one case; its words of C. Raises :class:`CaseFailed` at any difference."""
@@ -122,9 +149,10 @@ class Player:
         count = min(k, int(self.rng.integers(2, 5)))
         cuts = [0, *sorted(self.rng.choice(np.arange(1, k), count - 1, replace=False).tolist()), k]
         saturations = 0
+        along = ceil_div(max(last - first for first, last in pairwise(cuts)), BRICK) + int(self.rng.integers(2))
         for first, last in pairwise(cuts):
             piece = replace(case, a=case.a[:, first:last], b=case.b[first:last])
-            p = replace(case.command, k=last - first, start=first == 0, finish=last == k)
+            p = replace(case.command, k=last - first, a_stride=along, start=first == 0, finish=last == k)
             if p.k_tile % BRICK:
                 p = replace(p, k_tile=min(p.k_tile, p.k))
             saturations += self._command(piece, p, want)
@@ -176,18 +204,33 @@ class Player:
     def _execute(self, case: Case, p: Product, want: np.ndarray) -> int:
         """One command; its saturations. ``want`` is looked at when it finishes."""
         p = planned(self.chip, p)
+        counters = self._run(p, case.traffic)
+        if p.finish:
+            for row, brick in enumerate(self._bricked(want)):
+                self.memory[p.c_base + row * p.c_stride :][: len(brick)] = brick
+        self._compare(p)
+        issued = products_issued(case.a, case.mask, p.n, p.k_tile, p.skip)
+        self._check("busy_lane_cycles", counters["busy_lane_cycles"], issued, p)
+        asked = p.m * p.n if case.mask is None else int(case.mask.sum())
+        self._check("outputs_computed", counters["outputs_computed"], asked if p.finish else 0, p)
+        return counters["saturations"]
+
+    def _run(self, p: Product, traffic: bool) -> dict[str, int]:
+        """Counters of a planned command, at its end."""
         begin = self.engine.cycles
         self.engine.start(p)
-        if case.traffic:
+        if traffic:
             self._traffic(p)
         try:
             counters = self.engine.wait(self._limit(p))
         except EngineStuck as error:
             raise CaseFailed(f"{self._title}: {error}; {p}") from error
-        elapsed = self.engine.cycles - begin
-        if p.finish:
-            for row, brick in enumerate(self._bricked(want)):
-                self.memory[p.c_base + row * p.c_stride :][: len(brick)] = brick
+        if not traffic:
+            self._check("cycles", counters["cycles"], self.engine.cycles - begin - START_TO_DONE, p)
+        return counters
+
+    def _compare(self, p: Product) -> None:
+        """Every brick of the scratchpad with the model's."""
         got = self.engine.read(0, len(self.memory))
         different = np.argwhere(got != self.memory)
         self.tally.commands += 1
@@ -199,13 +242,6 @@ class Player:
                 f"{self._title}: {len(different)} words differ, first word {word} of brick {brick}: "
                 f"{got[brick, word]}, not {self.memory[brick, word]}; {p}"
             )
-        issued = products_issued(case.a, case.mask, p.n, p.k_tile, p.skip)
-        self._check("busy_lane_cycles", counters["busy_lane_cycles"], issued, p)
-        asked = p.m * p.n if case.mask is None else int(case.mask.sum())
-        self._check("outputs_computed", counters["outputs_computed"], asked if p.finish else 0, p)
-        if not case.traffic:
-            self._check("cycles", counters["cycles"], elapsed - START_TO_DONE, p)
-        return counters["saturations"]
 
     def _check(self, name: str, got: int, want: int, p: Product) -> None:
         if got != want:
@@ -214,13 +250,15 @@ class Player:
     def _limit(self, p: Product) -> int:
         """Cycles no command takes: everything one after the other, four times."""
         tiles = ceil_div(p.k, p.k_tile) * ceil_div(p.n, p.columns * self.chip.lanes)
-        work = p.m * p.k * p.n // self.chip.lanes + tiles * (p.m * (200 + p.n + p.k) + p.k * p.n)
+        n = p.n * p.segments
+        work = p.m * p.k * n // self.chip.lanes + tiles * (p.m * (200 + n + p.k + p.taps) + p.k * n)
         return 4_000 + 4 * work
 
     def _traffic(self, p: Product) -> None:
         """The host reads what rests and writes what is free, in bursts of random length."""
         # C is being written, and what lies between its rows with it.
         c_end = p.c_base + (p.m - 1) * p.c_stride + ceil_div(p.n, BRICK) if p.finish else p.c_base
+        c_end += (p.segments - 1) * max(p.seg_c_x, p.seg_c_y)
         for _ in range(int(self.rng.integers(1, 25))):
             self.engine.idle(int(self.rng.integers(0, 40)))
             address, count = int(self.rng.integers(len(self.memory))), int(self.rng.integers(1, 9))
@@ -238,6 +276,7 @@ class Player:
         regions = {"a": case.a, "b": case.b, "c": np.zeros((p.m, p.n), int)}
         mask = None if case.mask is None or not p.masked else self._packed_mask(case.mask)
         lengths = {name: (len(region), ceil_div(region.shape[1], BRICK)) for name, region in regions.items()}
+        lengths["a"] = p.m, max(lengths["a"][1], p.a_stride)
         if mask is not None:
             lengths["mask"] = (len(mask), mask.shape[1])
         sizes = {name: rows * length for name, (rows, length) in lengths.items()}
@@ -245,7 +284,7 @@ class Player:
         strides = {}
         for name, (rows, length) in lengths.items():  # some rows lie apart
             gap = int(self.rng.integers(1, 4)) if self.rng.random() < 0.3 else 0
-            gap *= gap * (rows - 1) <= spare // 2
+            gap *= gap * (rows - 1) <= spare // 2 and not (name == "a" and p.a_stride)  # given where it must not change
             spare -= gap * (rows - 1)
             strides[name] = length + gap
             sizes[name] += gap * (rows - 1)

@@ -1,7 +1,7 @@
-"""Faults planted in the hardware, one at a time, to see that the engine cases catch each.
+"""Faults planted in the hardware, one at a time, to see that the engine cases, or a unit's bench, catch each.
 
 ``python tests/faults.py`` writes a copy of the sources per fault, changes one line of it, emits, builds and
-plays cases until one fails; prints a table and ends with status 1 if a fault survives.
+plays cases until one fails, or runs the bench that the fault names; prints a table and ends with status 1 if a fault survives.
 """
 
 import argparse
@@ -67,9 +67,12 @@ def try_fault(fault: Fault | None, chip: str = "2x4w16", seed: int = 1) -> Outco
         (folder / "build").mkdir()
         (root / "runtime").mkdir(exist_ok=True)
         (folder / "build" / "runtime").symlink_to(root / "runtime")  # Verilator's own objects, the same for all
-        command = [sys.executable, "tests/engine_player.py", "--chip", chip, "--cases", str(CASES)]
+        if fault and fault.bench:
+            command = [sys.executable, "tests/bench_player.py", "--unit", fault.bench]
+        else:
+            command = [sys.executable, "tests/engine_player.py", "--cases", str(CASES), "--optimize=-O0"]
         done = subprocess.run(
-            [*command, "--seed", str(seed), "--optimize=-O0"],
+            [*command, "--chip", chip, "--seed", str(seed)],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"},
             capture_output=True,
@@ -88,8 +91,9 @@ def try_fault(fault: Fault | None, chip: str = "2x4w16", seed: int = 1) -> Outco
 
 
 def _short(output: str) -> str:
-    """`case 3 (tiled): 5 words differ`, of all that the failing case says."""
-    said = output.strip().splitlines()[-1].partition(", seed ")[2].partition(", ")[2]
+    """`case 3 (tiled): 5 words differ`, of all that the failing case says; what a bench says as it is."""
+    line = output.strip().splitlines()[-1]
+    said = line.partition(", seed ")[2].partition(", ")[2] or line
     return said.partition(";")[0].partition(", first word")[0]
 
 

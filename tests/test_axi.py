@@ -8,7 +8,7 @@ import pytest
 from hw.axi_read import AxiReader
 from hw.axi_write import AxiWriter
 from hw.emit import emit
-from spec.axi import PAGE, Axi, AxiError, JobError, axi, bursts, refusal
+from spec.axi import PAGE, Axi, AxiError, axi, bursts
 from spec.chip import CHIPS
 from tb.run import run
 
@@ -57,18 +57,6 @@ def test_bursts_cover_random_jobs(spec, seed):
     for _ in range(300):
         bricks = rng.randrange(3000)
         check(spec, rng.randrange(2**32 // spec.brick_bytes - bricks) * spec.brick_bytes, bricks)
-
-
-def test_refusal_is_exact_at_both_ends_of_the_window():
-    spec = Axi()
-    base, limit = 0x1000, 0x2000
-    assert refusal(spec, base, 256, base, limit) is JobError.NONE
-    assert refusal(spec, base, 257, base, limit) is JobError.OUTSIDE
-    assert refusal(spec, base - 16, 1, base, limit) is JobError.OUTSIDE
-    assert refusal(spec, limit, 0, base, limit) is JobError.NONE
-    assert refusal(spec, limit, 1, base, limit) is JobError.OUTSIDE
-    assert refusal(spec, base + 2, 1, base, limit) is JobError.MISALIGNED
-    assert refusal(spec, 2**32 - 16, 1, 0, 2**32) is JobError.NONE
 
 
 @pytest.mark.parametrize(("width", "bits", "brick_bytes", "brick_beats"), [

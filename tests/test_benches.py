@@ -19,7 +19,7 @@ ELSEWHERE = {"convert", "keyed"}  # tests of their own, over more than a chip's 
 CASES = [
     *((name, TINY) for name in UNITS if name not in ELSEWHERE),
     *((name, chip) for name in ("sequencer", "scan", "lanes", "arbiter", "turns", "rowqueue") for chip in (WIDE, NARROW)),
-    *((name, WIDE) for name in ("visits", "axi_read", "axi_write")),
+    *((name, WIDE) for name in ("visits", "axi_read", "axi_write", "load", "store", "check", "scratchpad")),
     ("engine", NARROW),
 ]
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from gradloom.cli import main
-from gradloom.generate import FILES
+from gradloom.generate import files
 from gradloom.header import header
 from report.learning_curve import learning_curve
 from report.tables import accuracy_table, phase_table, value_table
@@ -43,6 +43,7 @@ CHIP_COMMANDS = (
     ("demo",),
     ("generate",),
     ("train", "--backend", "rtl"),
+    ("trace",),
     ("measure", "product", "8x8x8"),
     ("measure", "speed"),
     ("synth",),
@@ -62,7 +63,7 @@ def test_unknown_key_is_refused(toml):
     refused(
         run("generate", "--chip", toml("lanez = 8\n")),
         "unknown chip key 'lanez'; known keys: name, groups, lanes, width, acc_width, bank_depth, list_depth, slots, "
-        "psum_depth, queue_depth, scratch_banks, scratch_depth",
+        "psum_depth, queue_depth, scratch_banks, scratch_depth, vector_words",
     )
 
 
@@ -152,6 +153,7 @@ COMMANDS = (
     ("demo",),
     ("generate",),
     ("train",),
+    ("trace",),
     ("sim",),
     ("measure",),
     ("measure", "product"),
@@ -190,7 +192,7 @@ def generated(tmp_path_factory):
 
 
 def test_generate_writes_verilog_spec_and_header(generated):
-    assert sorted(path.name for path in generated.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in generated.iterdir()) == sorted(files("engine"))
     assert "module engine(" in (generated / "engine.v").read_text()
     assert json.loads((generated / "spec.json").read_text()) == asdict(CHIPS["tiny"])
     assert (generated / "engine.h").read_text() == header(CHIPS["tiny"])
@@ -262,3 +264,32 @@ def test_train_takes_a_convolutional_network():
     (answer,) = json.loads(run("train", "--net", "cnn", "--epochs", "1", "--json", "-").stdout)
     assert answer["net"] == answer["config"]["net"] == "cnn"
     assert answer["accuracy"] > 0.8
+
+
+def test_train_and_trace_on_the_emulator():
+    options = ("--net", "cnn", "--batch", "64")
+    (golden,) = json.loads(run("train", *options, "--steps", "2", "--json", "-").stdout)
+    result = run("train", *options, "--steps", "2", "--backend", "emulator", "--check", "--trace", "--json", "-")
+    assert result.exit_code == 0
+    (answer,) = json.loads(result.stdout)
+    assert answer["digest"] == golden["digest"]
+    assert answer["differing_words"] == 0
+    assert answer["words_compared"] > 1_000_000
+    assert {"loss", "accuracy", "saturations", "density", "macs_done", "chip", "lanes"} <= set(answer)
+    assert "4 batchnorm" in result.stderr
+    assert "differing words: 0 of" in result.stderr
+
+    result = run("trace", *options, "--backend", "emulator", "--json", "-")
+    assert result.exit_code == 0
+    rows = json.loads(result.stdout)
+    assert [(row["layer"], row["kind"], row["phase"]) for row in rows[:3]] == [
+        (0, "conv", "FP"),
+        (1, "batchnorm", "FP"),
+        (3, "conv", "FP"),
+    ]
+    conv = next(row for row in rows if (row["layer"], row["phase"]) == (3, "BP"))
+    assert (conv["channels_in"], conv["channels_out"], conv["kernel"]) == (16, 16, 3)
+    assert 0 < conv["density"] < 1
+    assert 0 < conv["masked_share"] < 1
+    assert conv["bytes_read"] > 64 * 8 * 8 * 16 * 2
+    assert conv["ideal_cycles"] > 0

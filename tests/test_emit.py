@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 
 import pytest
-from amaranth.hdl import DomainRenamer, Module, Mux, Signal, signed
+from amaranth.hdl import DomainRenamer, Module, Mux, ResetInserter, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -253,6 +253,39 @@ def test_what_cannot_be_written_is_refused(tmp_path, fault, error, text):
         emit(Broken(fault), "top", spec=Row(), folder=tmp_path / "out")
     assert str(caught.value) == text
     assert not (tmp_path / "out").exists()
+
+
+class Counter(wiring.Component):
+    o: Out(8, init=5)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += self.o.eq(self.o + 3)
+        return m
+
+
+class Pair(wiring.Component):
+    """Two counters, of which ``clear`` resets the second."""
+
+    clear: In(1)
+    free: Out(8)
+    cleared: Out(8)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.first = first = Counter()
+        second = Counter()
+        m.submodules.second = ResetInserter(self.clear)(second)
+        m.d.comb += [self.free.eq(first.o), self.cleared.eq(second.o)]
+        return m
+
+
+def test_a_component_under_a_reset_of_its_own_stays_a_module(tmp_path):
+    verilog = emit(Pair(), "pair", spec=Row(), folder=tmp_path).verilog.read_text()
+    assert re.findall(r"^module (\w+)", verilog, re.MULTILINE) == ["counter", "pair"]
+    first, second = re.findall(r"\.rst\((\w+)\)", verilog)
+    assert first == "rst"
+    assert f"assign {second} = | {{ clear, rst }};" in verilog
 
 
 def test_a_dropped_alias_takes_its_attributes_along():

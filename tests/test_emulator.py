@@ -179,6 +179,18 @@ def test_descriptors_outside_the_window_are_fetch_errors():
     assert machine([END]).run(1 << 20, 1).code == ErrorCode.FETCH
 
 
+def test_products_of_a_chain_have_the_same_rows():
+    product = {"m": 2, "step_b": 1, "columns": 2, "rows": 4, "row_tile": 2, "c_stride": 1}
+    first = encode(Opcode.PRODUCT, start=1, **product)
+    for change in ({"step_b": 2}, {"origin_x": 1}, {"rows": 2}):
+        stop = [first, encode(Opcode.PRODUCT, finish=1, **(product | change)), END]
+        with pytest.raises(EmulatorError, match=f"^product: products of a chain differ in {next(iter(change))}\n"):
+            run(stop)
+    text = r"^product: a product that does not start needs sums of \(2, 1\), there are none\n"
+    with pytest.raises(EmulatorError, match=text):
+        run([first, encode(Opcode.PRODUCT, finish=1, c_base=9, **product), encode(Opcode.PRODUCT, **product), END])
+
+
 RELU = {"kind": Kind.AFFINE, "u_base": 8, "out_base": 8, "table_base": 100, "uniform": 1}
 RACES = [
     # (program, text or None where the waits are right)

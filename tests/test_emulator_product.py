@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from emulator_cases import Pad, base, fields, holed, random_conv, tiles, window
 
 from golden.convert import convert
 from golden.emulator_product import product
@@ -16,7 +17,6 @@ from spec.chip import CHIPS
 from spec.isa import Kind, Opcode
 from spec.number import Fixed, Rounding
 from spec.product import ceil_div
-from tests.emulator_cases import Pad, base, fields, holed, random_conv, tiles, window
 
 CHIP = replace(CHIPS["sim64"], scratch_depth=4096)
 MODE = Rounding.STOCHASTIC

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from emulator_cases import Pad, base, fields, holed, window
 
 import golden.vector as tensor
 from golden.convert import convert
@@ -15,7 +16,6 @@ from spec.chip import CHIPS, Chip
 from spec.isa import Kind, Opcode, entry_bricks, record_bricks
 from spec.number import Rounding
 from spec.product import ceil_div
-from tests.emulator_cases import Pad, base, fields, holed, window
 
 CHIPS_TRIED = [
     replace(CHIPS["sim64"], scratch_depth=4096),
@@ -277,26 +277,29 @@ def test_transposition_is_that_of_plain_loops(rng):
         np.testing.assert_array_equal(pad.words, want)
 
 
-def test_results_may_replace_operands_but_not_before_they_are_read(rng):
+def test_results_may_lie_on_their_own_operands_alone(rng):
     pad = Pad(CHIP, rng)
     u, v = words(rng, CHIP, (6, 20)), words(rng, CHIP, (6, 20))
     one = np.ones(1, np.int64)
     f = elementwise(rng, pad, Kind.AFFINE, u, v, uniform=1, shift=1, rounding=0, out_stride=3)
     f["table_base"] = table(rng, pad, 1, one, one, 0 * one)
-    for shift in (0, -1):
-        place = f | {"out_base": (f["u_base"] + 3 * shift) % CHIP.scratch_bricks}
+    for operand in ("u", "v"):
+        place = f | {"out_base": f[f"{operand}_base"]}
         image = pad.words.copy()
         vector(CHIP, place, image)
         got = image[(place["out_base"] + np.arange(18)) % CHIP.scratch_bricks].reshape(6, -1)[:, :20]
         np.testing.assert_array_equal(got, (u + v) >> 1)
-    after = f | {"out_base": (f["u_base"] + 3) % CHIP.scratch_bricks}
-    text = rf"^vector affine overwrites scratchpad brick {after['out_base']} before u is read$"
-    with pytest.raises(EmulatorError, match=text):
-        vector(CHIP, after, pad.words.copy())
-    with pytest.raises(EmulatorError, match=r"before table is read$"):
+    for shift in (1, 3, -3):
+        place = f | {"out_base": (f["u_base"] + shift) % CHIP.scratch_bricks}
+        with pytest.raises(EmulatorError, match=r"^vector affine writes scratchpad brick \d+, which [uv] needs$"):
+            vector(CHIP, place, pad.words.copy())
+    with pytest.raises(EmulatorError, match=r"which table needs$"):
         vector(CHIP, f | {"out_base": f["table_base"]}, pad.words.copy())
     with pytest.raises(EmulatorError, match=r"^vector affine writes a scratchpad brick twice$"):
         vector(CHIP, f | {"out_stride": 1}, pad.words.copy())
+    f = elementwise(rng, pad, Kind.MASK, u)
+    with pytest.raises(EmulatorError, match=r"^vector mask writes scratchpad brick \d+, which u needs$"):
+        vector(CHIP, f | {"out_base": f["u_base"]}, pad.words)
 
 
 def test_empty_windows_and_long_sums_are_refused(rng):

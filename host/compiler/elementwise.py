@@ -105,7 +105,7 @@ def emit_sweep(e: Emitter, s: Sweep) -> None:
         for name, operand in s.writes.items():
             e.store(replace(label, what=f"store {name}"), operand, first * across, mine[name], bricks=count * across)
 
-    pipeline(job(number, first, count) for number, (first, count) in enumerate(tiles))
+    pipeline((job(number, first, count) for number, (first, count) in enumerate(tiles)), depth)
 
 
 def emit_sums(e: Emitter, label: Label, u: Tensor, v: Tensor, records: Tensor) -> None:
@@ -134,7 +134,7 @@ def emit_sums(e: Emitter, label: Label, u: Tensor, v: Tensor, records: Tensor) -
         e.vector(replace(here, what="sums"), Kind.REDUCE, fields, tuple(mine), (spans["records"],))
         yield
 
-    pipeline(job(number, first, count) for number, (first, count) in enumerate(tiles))
+    pipeline((job(number, first, count) for number, (first, count) in enumerate(tiles)), depth)
     e.store(replace(label, what="store sums"), records, 0, spans["records"], bricks=records.bricks)
 
 
@@ -165,3 +165,38 @@ def table_shape(chip: Chip, channels: int) -> tuple[int, int]:
 def record_shape(chip: Chip, bricks: int) -> tuple[int, int]:
     """Of the tensor that holds the sums of ``bricks`` bricks of channels."""
     return bricks * BRICK * record_bricks(chip), BRICK
+
+
+def emit_row_gradient(
+    e: Emitter, label: Label, u: Tensor, ones: Tensor, out: Tensor, row: int, key: Value, shift: int, rounding: Rounding
+) -> None:
+    """Row ``row`` of ``out``: Convert(sum over positions of u times the first word of ``ones``), for every channel."""
+    across = u.row_bricks
+    fixed = {"records": across * BRICK * record_bricks(e.chip), "ones": across}
+    spans, tiles, depth = _spread(e, label, u, fixed, ["u"])
+    records, one = spans["records"], spans["ones"]
+    e.load(replace(label, what="ones"), ones, 0, one, bricks=1, count_1=across, scratch_1=1)
+
+    def job(number: int, first: int, count: int) -> Iterator[None]:
+        here = replace(label, tile=f"rows {first}+{count}")
+        span = spans[f"u{number % depth}"]
+        e.load(replace(here, what="load"), u, first * across, span, bricks=count * across)
+        yield
+        fields = {
+            "count": count,
+            "bricks": across,
+            "u_base": span.base,
+            "u_stride": across,
+            "has_v": 1,
+            "v_base": one.base,
+            "out_base": records.base,
+            "start": int(not number),
+            "convert": int(number + 1 == len(tiles)),
+            "index_base": row * out.channels,
+            **rounding_fields(key, rounding, shift),
+        }
+        e.vector(replace(here, what="sums"), Kind.REDUCE, fields, (span, one), (records,))
+        yield
+
+    pipeline((job(number, first, count) for number, (first, count) in enumerate(tiles)), depth)
+    e.store(replace(label, what="store row"), out, row * across, records, bricks=across)

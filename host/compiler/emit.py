@@ -10,7 +10,6 @@ from host.tensor import Tensor
 from spec.chip import Chip
 from spec.isa import UNITS, Kind, Opcode, Unit
 from spec.number import Rounding
-from spec.product import ceil_div
 
 RUN_BRICKS = 65535  # of one run of a transfer
 
@@ -59,7 +58,11 @@ class Emitter:
     _running: dict[Unit, _Touched] = field(default_factory=dict)
 
     def host(
-        self, label: Label, function: Callable[[Context], None], reads: tuple[str, ...] = (), writes: tuple[str, ...] = ()
+        self,
+        label: Label,
+        function: Callable[[Context], None],
+        reads: tuple[str, ...] = (),
+        writes: tuple[str, ...] = (),
     ) -> None:
         """A step of the host, after all commands so far."""
         self.end()
@@ -74,24 +77,16 @@ class Emitter:
         self._running = {}
 
     def layout(self, label: Label, sizes: Mapping[str, int]) -> dict[str, Span]:
-        """Buffers of the sizes given, each in scratchpad banks of its own if there are enough of them.
+        """Buffers of the sizes given, those of different roles in different scratchpad banks if they fit so.
 
-        Raises :class:`DoesNotFit`.
+        A role is a name without its number: "a0" and "a1" take turns. Raises :class:`DoesNotFit`.
         """
         total = sum(sizes.values())
         if total > self.chip.scratch_bricks:
             largest = max(sizes, key=lambda name: sizes[name])
             what = f"{label.phase} with {largest} of {sizes[largest]} bricks"
             raise DoesNotFit(label.layer, what, total, self.chip.scratch_bricks, "bricks of scratchpad", self.chip.name)
-        spans: dict[str, Span] = {}
-        for unit in (self.chip.scratch_depth, 1):
-            at = 0
-            for name, size in sizes.items():
-                spans[name] = Span(at, size)
-                at += ceil_div(size, unit) * unit
-            if at <= self.chip.scratch_bricks:
-                break
-        return spans
+        return _in_banks(self.chip, sizes) or _packed(sizes)
 
     def issue(
         self,
@@ -103,13 +98,13 @@ class Emitter:
         memory: Bytes = (0, 0),
     ) -> None:
         """One command; ``reads`` and ``writes`` must cover the scratchpad it touches, ``memory`` the bytes."""
-        mine, unit = UNITS[opcode], _Touched(reads, writes, memory, opcode == Opcode.STORE)
+        mine, touches = UNITS[opcode], _Touched(reads, writes, memory, opcode == Opcode.STORE)
         wait = Unit(0)
         for other, touched in list(self._running.items()):
-            if other != mine and unit.disturbs(touched):
+            if other != mine and touches.disturbs(touched):
                 wait |= other
                 del self._running[other]
-        self._running[mine] = unit
+        self._running[mine] = touches
         self._commands.append(Command(opcode, dict(fields), label, wait))
 
     def fill(self, label: Label, span: Span) -> None:
@@ -117,6 +112,10 @@ class Emitter:
         for first, bricks in _pieces(span.bricks):
             fields = {"fill": 1, "scratch": span.base + first, "bricks": bricks, "count_1": 1, "count_2": 1}
             self.issue(Opcode.LOAD, label, fields, writes=(span,))
+
+    def fill_runs(self, label: Label, span: Span, offset: int, **shape: int) -> None:
+        """Zeros to runs in ``span``; ``shape`` as in a transfer."""
+        self.issue(Opcode.LOAD, label, {"fill": 1, "scratch": span.base + offset, **shape}, writes=(span,))
 
     def load(self, label: Label, tensor: Tensor, brick: int, span: Span, offset: int = 0, **shape: int) -> None:
         """Bricks of ``tensor`` from its ``brick`` on to ``offset`` in ``span``; ``shape`` as :func:`_transfer` has it."""
@@ -150,16 +149,47 @@ class Emitter:
         self.issue(Opcode.VECTOR, label, {"kind": int(kind), **fields}, reads, writes)
 
 
+def _in_banks(chip: Chip, sizes: Mapping[str, int]) -> dict[str, Span] | None:
+    """Each role in the next bank, or where there is most room; None if some buffer has none."""
+    used = [0] * chip.scratch_banks
+    spans: dict[str, Span] = {}
+    roles = list(dict.fromkeys(name.rstrip("0123456789") for name in sizes))
+    for name, size in sizes.items():
+        bank = roles.index(name.rstrip("0123456789")) % chip.scratch_banks
+        if used[bank] + size > chip.scratch_depth:
+            bank = min(range(chip.scratch_banks), key=lambda n: used[n])
+        if used[bank] + size > chip.scratch_depth:
+            return None
+        spans[name] = Span(bank * chip.scratch_depth + used[bank], size)
+        used[bank] += size
+    return spans
+
+
+def _packed(sizes: Mapping[str, int]) -> dict[str, Span]:
+    """One behind the other."""
+    spans, at = {}, 0
+    for name, size in sizes.items():
+        spans[name] = Span(at, size)
+        at += size
+    return spans
+
+
 def _pieces(bricks: int) -> Iterator[tuple[int, int]]:
     for first in range(0, bricks, RUN_BRICKS):
         yield first, min(RUN_BRICKS, bricks - first)
 
 
-def pipeline(jobs: Iterable[Iterator[None]]) -> None:
-    """Emits jobs so that each one's loads stand before the work of the one before is done, and its stores behind.
+def pipeline(jobs: Iterable[Iterator[None]], depth: int) -> None:
+    """Emits jobs so that one's loads and another's stores go on beside the work of the one between them.
 
-    A job emits its loads, yields, emits its work, yields, and emits its stores.
+    A job emits its loads, yields, emits its work, yields, and emits its stores. depth : how many jobs have buffers of
+    their own, in turn; with one they follow each other whole.
     """
+    if depth == 1:
+        for job in jobs:
+            for _ in job:
+                pass
+        return
     before: Iterator[None] | None = None
     present: Iterator[None] | None = None
     for following in jobs:

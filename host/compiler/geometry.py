@@ -144,7 +144,7 @@ def cut(window: Window, fits: Callable[[int, int], bool], wanted: int = 1) -> li
         if not lines:
             return None
         images, lines = 1, ceil_div(out_y, ceil_div(out_y, lines))
-    tiles = []
+    tiles: list[Tile] = []
     for image in range(0, batch, images):
         for line in range(0, out_y, lines):
             count = min(lines, out_y - line)

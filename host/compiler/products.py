@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product as pairs
 
 from host.compiler.emit import Emitter, Span, pipeline, rounding_fields
 from host.compiler.errors import DoesNotFit
 from host.compiler.geometry import Tile, Window, cut
-from host.compiler.tiling import choose, taps_reduction
+from host.compiler.tiling import Reduction, choose, estimate, memory_cycles, pipelined, taps_reduction
 from host.program import Label, Value
 from host.tensor import Tensor
-from spec.chip import BRICK
+from spec.chip import BRICK, Chip
 from spec.isa import Kind, Opcode
 from spec.number import Rounding
 from spec.product import ceil_div
 
-ROWS_A_GROUP = 16  # of a tile at least, before it is parted only to let loads overlap
-PARTS = 4  # tiles that are enough for that
+PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # tiles that are tried
 
 
 @dataclass(frozen=True)
@@ -53,17 +53,22 @@ class WindowedProduct:
     def b_rows(self) -> int:
         return self.window.taps * self.tap_k + (self.one is not None)
 
+    @property
+    def reduction(self) -> Reduction:
+        return taps_reduction(self.window.taps, self.window.bricks, self.a_tail, self.tap_k, self.one is not None)
+
     def sizes(self, bricks: int, images: int, lines: int, depth: int) -> dict[str, int]:
         """Buffers for blocks of ``bricks``, tiles of that size and so many tiles at once."""
         rows = images * lines * self.window.x.out
-        sizes = {"b": self.b_rows * bricks, "one": int(self.one is not None)}
+        sizes = {"b": self.b_rows * bricks}
         for i in range(depth):
             operand = self.window.seen_bricks(images, lines)
             sizes[f"a{i}"] = operand if i else max(operand, self.spare(bricks))
             sizes[f"c{i}"] = rows * bricks
             if self.mask is not None:
-                sizes[f"x{i}"] = rows * bricks
                 sizes[f"mask{i}"] = rows * ceil_div(bricks, BRICK)
+                sizes[f"x{i}"] = rows * bricks
+        sizes["one"] = int(self.one is not None)
         return {name: size for name, size in sizes.items() if size}
 
 
@@ -86,32 +91,31 @@ def emit_product(e: Emitter, p: WindowedProduct) -> None:
         bricks = min(plan.bricks, across - first)
         block = Block(first, bricks, min(channels, (first + bricks) * BRICK) - first * BRICK)
         p.load_b(block, spans["b"], spans["a0"])
-        pipeline(_job(e, p, plan, spans, block, tile) for tile in plan.tiles)
+        pipeline((_job(e, p, plan, spans, block, tile) for tile in plan.tiles), plan.depth)
 
 
 def _plan(e: Emitter, p: WindowedProduct) -> _Plan:
-    room = e.chip.scratch_bricks
-    window, across = p.window, p.result.row_bricks
-    total = window.batch * window.y.out * window.x.out
-    wanted = max(1, min(PARTS, total // (ROWS_A_GROUP * e.chip.groups)))
+    """Blocks, tiles and buffers with the fewest estimated cycles."""
+    room, across = e.chip.scratch_bricks, p.result.row_bricks
     best, best_cost = None, 0.0
     for blocks in range(1, across + 1):
         bricks = ceil_div(across, blocks)
         if ceil_div(across, bricks) != blocks:
             continue
-        for depth in (2, 1):
+        for depth, parts in pairs((2, 1), PARTS):
 
             def fits(images: int, lines: int, bricks: int = bricks, depth: int = depth) -> bool:
                 return sum(p.sizes(bricks, images, lines, depth).values()) <= room
 
-            tiles = cut(window, fits, wanted)
+            tiles = cut(p.window, fits, parts)
             if tiles is None:
                 continue
-            loaded = sum(window.seen_bricks(tile.images, tile.lines) for tile in tiles)
-            cost = (blocks * loaded + len(tiles) * p.b_rows * across) * (1.0 if depth == 2 else 1.5)
+            images, lines = max(t.images for t in tiles), max(t.lines for t in tiles)
+            sizes = p.sizes(bricks, images, lines, min(depth, len(tiles)))
+            plan = _Plan(bricks, min(depth, len(tiles)), tiles, sizes)
+            cost = _cost(e.chip, p, plan, blocks)
             if best is None or cost < best_cost:
-                images, lines = max(t.images for t in tiles), max(t.lines for t in tiles)
-                best, best_cost = _Plan(bricks, depth, tiles, p.sizes(bricks, images, lines, depth)), cost
+                best, best_cost = plan, cost
     if best is None:
         needed = sum(p.sizes(1, 1, 1, 1).values())
         what = f"{p.label.phase} of one line with {p.b_rows} rows of weights"
@@ -119,7 +123,22 @@ def _plan(e: Emitter, p: WindowedProduct) -> _Plan:
     return best
 
 
-def _job(e: Emitter, p: WindowedProduct, plan: _Plan, spans: dict[str, Span], block: Block, tile: Tile) -> Iterator[None]:
+def _cost(chip: Chip, p: WindowedProduct, plan: _Plan, blocks: int) -> float:
+    """Rough cycles at half of the operand nonzero; of the mask too, if there is one."""
+    columns = min(plan.bricks * BRICK, p.result.channels)
+    tile = max(plan.tiles, key=p.window.rows)
+    rows = p.window.rows(tile)
+    tiling = choose(chip, p.label, rows, columns, p.reduction, p.mask is not None)
+    work = estimate(chip, rows, columns, tiling, ceil_div(p.b_rows, tiling.k_tile), p.mask is not None)
+    store = memory_cycles(chip, rows * plan.bricks)
+    load = memory_cycles(chip, p.window.seen_bricks(tile.images, tile.lines)) + (store if p.mask is not None else 0)
+    weights = memory_cycles(chip, p.b_rows * plan.bricks)
+    return blocks * (weights + pipelined(len(plan.tiles), load, work, store, plan.depth))
+
+
+def _job(
+    e: Emitter, p: WindowedProduct, plan: _Plan, spans: dict[str, Span], block: Block, tile: Tile
+) -> Iterator[None]:
     parity = tile.number % plan.depth
     operand, result = spans[f"a{parity}"], spans[f"c{parity}"]
     label = replace(p.label, tile=f"{tile} columns {block.brick * BRICK}+{block.columns}")
@@ -153,9 +172,7 @@ def _job(e: Emitter, p: WindowedProduct, plan: _Plan, spans: dict[str, Span], bl
     if p.one is not None:
         one_fields = {"bias": 1, "one_base": spans["one"].base}
         reads.append(spans["one"])
-    a_bricks = p.window.bricks
-    reduction = taps_reduction(p.window.taps, a_bricks, p.a_tail, p.tap_k, p.one is not None)
-    tiling = choose(e.chip, label, rows, block.columns, reduction, p.mask is not None)
+    tiling = choose(e.chip, label, rows, block.columns, p.reduction, p.mask is not None)
     a_base, window = p.window.fields(tile, operand.base)
     e.issue(
         Opcode.PRODUCT,
@@ -166,7 +183,7 @@ def _job(e: Emitter, p: WindowedProduct, plan: _Plan, spans: dict[str, Span], bl
             "k": p.b_rows,
             **window,
             "a_base": a_base,
-            "a_bricks": a_bricks,
+            "a_bricks": p.window.bricks,
             "a_tail": p.a_tail,
             "tap_k": p.tap_k,
             **one_fields,

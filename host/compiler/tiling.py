@@ -4,9 +4,13 @@ from dataclasses import dataclass
 
 from host.compiler.errors import DoesNotFit
 from host.program import Label
+from spec.axi import axi
 from spec.chip import BRICK, Chip
 from spec.engine import ROW_SLOTS, load_cycles_per_brick
 from spec.product import MASK_COLUMNS, ceil_div
+
+COMMAND_CYCLES = 150  # that a product takes besides its tiles
+MASKED_SHARE = 0.65  # of the cycles that half a mask leaves: lanes wait for each other
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,8 @@ def choose(
         if chained and columns * chip.lanes < n:
             continue
         k_room = min(chip.bank_depth // 2 // columns, chip.list_depth)
-        units = min(k_room // reduction.rows, chip.list_depth // BRICK // reduction.bricks)
-        if reduction.all_rows <= k_room and reduction.all_bricks <= chip.list_depth // BRICK:
+        units = k_room // reduction.rows
+        if reduction.all_rows <= k_room:
             k_tile, a_tile, tiles = reduction.all_rows, reduction.all_bricks, 1
         elif units:
             tiles = ceil_div(reduction.units + reduction.bias, units)
@@ -67,12 +71,12 @@ def choose(
             tiles = ceil_div(reduction.all_rows, k_tile)
         else:
             continue
-        rows = min(ROW_SLOTS, chip.psum_depth // chip.lanes // columns)
+        rows = row_slots(chip, m, columns, dynamic=tiles == 1 and not chained)
         if chained and m > rows * chip.groups:
             continue
         row_tile = m if tiles == 1 and not chained else min(m, rows * chip.groups)
         tiling = Tiling(k_tile, a_tile, columns, rows, row_tile)
-        cost = estimate(chip, m, n, tiling, tiles, 1)
+        cost = estimate(chip, m, n, tiling, tiles, masked)
         if best is None or cost < best_cost:
             best, best_cost = tiling, cost
     if best is None:
@@ -82,12 +86,22 @@ def choose(
         raise DoesNotFit(
             label.layer,
             f"{label.phase}: a tile of {reduction.rows} rows and {min(n, BRICK)} columns of B",
-            max(reduction.rows, reduction.bricks * BRICK),
+            reduction.rows,
             min(chip.list_depth, chip.bank_depth // 2),
             "words of a row list or bank",
             chip.name,
         )
     return best
+
+
+def row_slots(chip: Chip, m: int, columns: int, dynamic: bool) -> int:
+    """Rows a group keeps sums of, each of ``columns`` words in a lane.
+
+    dynamic : a row leaves as soon as it is done. Otherwise rows stay with their group for the whole reduction, and no
+    group may take more than its share of them.
+    """
+    most = min(ROW_SLOTS, chip.psum_depth // chip.lanes // columns)
+    return most if dynamic else ceil_div(m, ceil_div(m, most * chip.groups) * chip.groups)
 
 
 def _columns(chip: Chip, n: int, masked: bool) -> list[int]:
@@ -97,18 +111,49 @@ def _columns(chip: Chip, n: int, masked: bool) -> list[int]:
     return sorted(some | ({whole} if whole <= room else set()))
 
 
-def estimate(chip: Chip, m: int, n: int, tiling: Tiling, tiles: int, segments: int, density: float = 0.5) -> float:
-    """Rough cycles of a product, as :mod:`spec.tiling` has them."""
+def estimate(chip: Chip, m: int, n: int, tiling: Tiling, tiles: int, masked: bool = False) -> float:
+    """Rough cycles of a product of ``tiles`` tiles of the reduction, half of A nonzero, half of the mask ones.
+
+    As :mod:`spec.tiling` has them, and what bench/conv_engine.py shows besides: at the end rows leave all slots of a group
+    empty, under a mask in each tile, since lanes do not end together.
+    """
     n_tiles = ceil_div(n, tiling.columns * chip.lanes)
     row_tile = min(m, tiling.row_tile)
-    used = max(1.0, min(tiling.k_tile, tiling.a_tile * BRICK) * density)
-    columns = tiling.columns * segments
+    used = max(1.0, min(tiling.k_tile, tiling.a_tile * BRICK) / 2)
     visit = max(
-        used * columns,
+        used * tiling.columns * (MASKED_SHARE if masked else 1.0),
         max(used, 1.4 * tiling.a_tile) + 14,
         tiling.a_tile * chip.groups * 1.1,
-        columns * chip.lanes * (1.1 if tiles == 1 else 1.0),
+        tiling.columns * chip.lanes * (1.1 if tiles == 1 else 1.0),
     )
     rows = ceil_div(row_tile, chip.groups) * visit
     load = tiling.k_tile * ceil_div(tiling.columns * chip.lanes, BRICK) * load_cycles_per_brick(chip) + 12
-    return n_tiles * ceil_div(m, row_tile) * tiles * max(rows, load) + load
+    all_tiles = n_tiles * ceil_div(m, row_tile) * tiles
+    return all_tiles * max(rows, load) + load + COMMAND_CYCLES + chip.slots * visit * (all_tiles if masked else 1)
+
+
+def pipelined(jobs: int, load: float, work: float, store: float, depth: int) -> float:
+    """Rough cycles of equal jobs: loads and stores beside the work, except the first and the last."""
+    if depth == 1:
+        return jobs * (load + work + store)
+    return load + jobs * max(load, work, store) + store
+
+
+def memory_cycles(chip: Chip, bricks: float) -> float:
+    """Of a transfer, on the usual bus."""
+    bus = axi(chip)
+    return bricks * bus.brick_bytes / bus.beat_bytes
+
+
+def column_choices(chip: Chip, n: int, segments: int, whole: bool) -> list[int]:
+    """Columns of a tile in a lane for products with segments; only all of them if ``whole``."""
+    room = chip.psum_depth // chip.lanes // segments
+    everything = ceil_div(n, chip.lanes)
+    if whole:
+        return [everything] if everything <= room else []
+    return [columns for columns in _columns(chip, n, False) if columns <= room]
+
+
+def row_limit(chip: Chip, n: int, segments: int) -> int:
+    """Rows of C that a chain of products can have."""
+    return chip.groups * min(ROW_SLOTS, chip.psum_depth // chip.lanes // (ceil_div(n, chip.lanes) * segments))

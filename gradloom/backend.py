@@ -1,0 +1,25 @@
+"""Machines by name, ready to run."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from host.driver import MEMORY, RING
+from host.machines import Backend, EmulatedMachine
+from spec.chip import Chip
+
+
+@contextmanager
+def opened(backend: str, chip: Chip, latency: int = 50, bandwidth: float = 8.0) -> Generator[Backend, None, None]:
+    """A machine of ``chip``: "emulator", or "rtl", compiled if that has not been done."""
+    if backend == "emulator":
+        yield EmulatedMachine(chip, MEMORY, RING)
+        return
+    from gradloom.machine import netlist
+    from host.machines import NativeBackend
+    from tb.native.machine import build_machine
+    from tb.native.machine_host import NativeMachine
+    from tb.native.memory import Memory
+
+    library = build_machine(netlist(chip, "machine"), trained=True)
+    with NativeMachine(chip, library, MEMORY, Memory(read_latency=latency, bandwidth=bandwidth)) as machine:
+        yield NativeBackend(machine, RING)

@@ -1,0 +1,94 @@
+"""``gradloom trace``: one training step on a machine, layer by layer and phase by phase."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from gradloom.console import err, talk, write_folder, write_json
+from gradloom.options import chip_option, json_option, seed_option
+from host.profile import Share, convolutions, totals
+from spec.chip import Chip
+
+WIDTH = 120  # of a table where no terminal has one
+
+
+@click.command()
+@click.option("--data", default="digits", show_default=True, help="digits, mnist, fashion-mnist or cifar10.")
+@click.option("--download", is_flag=True, help="Fetch a data set that is missing to build/data.")
+@click.option("--net", default="cnn", show_default=True, help="A network, as `gradloom train` names them.")
+@click.option("--batch", type=click.IntRange(1), help="Samples of the step.  [default: the network's]")
+@click.option("--after", type=click.IntRange(0), default=0, show_default=True, help="Steps that golden takes before.")
+@chip_option("sim64")
+@click.option("--backend", type=click.Choice(["rtl", "emulator"]), default="rtl", show_default=True)
+@click.option(
+    "--latency", type=click.IntRange(1), default=50, show_default=True, help="Of a read of memory, in cycles."
+)
+@click.option("--bandwidth", type=float, default=8.0, show_default=True, help="Of memory, in bytes a cycle.")
+@click.option("--ladder", is_flag=True, help="Take the step also without skipping zeros, without masks, without both.")
+@click.option("--picture", type=Path, help="Draw which unit worked when, as PNG.")
+@seed_option
+@json_option
+def trace(
+    data: str,
+    download: bool,
+    net: str,
+    batch: int | None,
+    after: int,
+    chip: Chip,
+    backend: str,
+    latency: int,
+    bandwidth: float,
+    ladder: bool,
+    picture: Path | None,
+    seed: int,
+    json_to: str | None,
+) -> None:
+    """Time one training step of a network: cycles, stalls by cause, densities and bytes of each layer and phase.
+
+    Every tensor the step writes is compared with golden; a word that differs ends in status 1. The emulator has no clock:
+    with it only counts and bytes are told.
+    """
+    from golden.presets import preset
+    from gradloom.tracing import traced
+    from host.datasets import load
+    from report.trace import timeline
+
+    if ladder and backend == "emulator":
+        raise ValueError("the emulator has no clock: --ladder needs --backend rtl")
+    config = replace(preset(net), seed=seed)
+    if batch is not None:
+        config = replace(config, batch=batch)
+    samples = load(data, download=download)
+    if picture is not None:
+        write_folder(picture.parent)
+    result = traced(config, samples, chip, backend, after, latency, bandwidth, ladder)
+    title = f"{net} on {data}, batch {config.batch}, chip {chip.name} ({chip.total_lanes} lanes)"
+    console = talk(json_to)
+    print_trace(console, title, result.shares)
+    cycles = totals(result.shares)
+    if any(cycles.values()):
+        for phase, values in convolutions(result.shares).items():
+            told = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+            console.print(f"utilisation of 3x3 convolutions but the first, {phase}: {told}")
+        told = ", ".join(f"{phase} {count:,}" for phase, count in cycles.items())
+        console.print(f"cycles of the step: {sum(cycles.values()):,} ({told})")
+    for name, steps in result.ladder.items():
+        console.print(f"{name}: {sum(steps.values()):,} cycles")
+    console.print(f"differing words: {result.differing_words} of {result.words_compared:,} compared")
+    if picture is not None:
+        console.print(f"kept: {timeline(title, result.spans, picture)}")
+    write_json(result.to_json(), json_to)
+    if result.differing_words:
+        err.print(f"first: {result.first_difference}")
+        raise SystemExit(1)
+
+
+def print_trace(console: Console, title: str, shares: Sequence[Share]) -> None:
+    """The table of a step."""
+    from report.trace import trace_table
+
+    wide = console if console.is_terminal else Console(file=console.file, width=WIDTH)
+    wide.print(trace_table(title, [asdict(share) for share in shares]))

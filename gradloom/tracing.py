@@ -1,0 +1,120 @@
+"""One step on a machine, and what it cost."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from golden.graph import Graph
+from golden.layers import GoldenExecute
+from golden.tally import Tally
+from golden.trainer import Config, Samples, batches, train
+from gradloom.backend import opened
+from host.driver import MEMORY, RING, Driver, without_masks
+from host.machines import Backend, EmulatedMachine
+from host.profile import Share, merged, profile
+from host.timeline import Row
+from spec.chip import Chip
+
+LADDER = {"dense": (False, False), "input": (True, False), "output": (False, True), "both": (True, True)}  # skip, masks
+
+
+@dataclass(frozen=True)
+class Traced:
+    """What :func:`traced` found. ladder : for each of :data:`LADDER`, if asked for, cycles by layer and phase."""
+
+    shares: list[Share]
+    ladder: dict[str, dict[tuple[int, str], int]]
+    spans: list[dict]  # of every command, for a picture
+    words_compared: int
+    differing_words: int
+    first_difference: str
+
+    def to_json(self) -> list[dict]:
+        """A row for each layer and phase."""
+        rows = []
+        for share in self.shares:
+            cycles = {name: steps.get((share.layer, share.phase), 0) for name, steps in self.ladder.items()}
+            rows.append(asdict(share) | ({"ladder": cycles} if cycles else {}))
+        return rows
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A step to be taken again and again."""
+
+    config: Config
+    graph: Graph
+    x: np.ndarray
+    labels: np.ndarray
+    number: int
+    epoch: int
+
+    def take(self, graph: Graph, backend: Backend, skip: bool = True) -> tuple[list[Row], Tally]:
+        driver = Driver(graph, backend, check=True, skip=skip)
+        plans = [self.config.sgd_at(self.epoch).plan(formats, self.config.batch) for formats in driver.formats]
+        tally = Tally(GoldenExecute(backend.chip.width, backend.chip.acc_width))
+        driver.step(tally, self.x, self.labels, plans, self.config.rounding, self.number)
+        return driver.trace(), tally
+
+
+def traced(
+    config: Config,
+    samples: Samples,
+    chip: Chip,
+    backend: str,
+    after: int = 0,
+    latency: int = 50,
+    bandwidth: float = 8.0,
+    ladder: bool = False,
+) -> Traced:
+    """One step, with the weights that ``after`` steps of golden leave.
+
+    It is taken twice, by the machine and by the emulator, which counts the multiplications that had to be done; with
+    ``ladder`` also without skipping zeros, without masks, and without both.
+    """
+    with threadpool_limits(1), opened(backend, chip, latency, bandwidth) as machine:
+        step = _step(config, samples, after)
+        counted, tally = step.take(step.graph, EmulatedMachine(chip, MEMORY, RING))
+        timed, steps, tallies = counted, {}, [tally]
+        if backend != "emulator":
+            timed, tally = step.take(step.graph, machine)
+            tallies.append(tally)
+            for name, (skip, masks) in LADDER.items() if ladder else ():
+                if name == "both":
+                    rows = timed
+                else:
+                    rows, tally = step.take(step.graph if masks else without_masks(step.graph), machine, skip)
+                    tallies.append(tally)
+                steps[name] = _cycles(rows)
+    rows = merged(timed, counted)
+    return Traced(
+        shares=profile(chip, step.graph, rows),
+        ladder=steps,
+        spans=[
+            {"unit": (row.unit.name or "").lower(), "phase": row.phase, "begin": row.issued, "end": row.done}
+            for row in rows
+        ],
+        words_compared=sum(tally.words_compared for tally in tallies),
+        differing_words=sum(tally.differing_words for tally in tallies),
+        first_difference=next((tally.first_difference for tally in tallies if tally.first_difference), ""),
+    )
+
+
+def _step(config: Config, samples: Samples, after: int) -> _Step:
+    graph = config.graph(samples)
+    if after:
+        train(config, samples, network=graph, steps=after)
+    epoch, first = divmod(after, -(-len(samples.train_x) // config.batch))
+    chosen = next(rows for number, rows in enumerate(batches(samples, config, epoch)) if number == first)
+    x = samples.words(samples.train_x[chosen], config.inputs)
+    return _Step(config, graph, x, samples.train_y[chosen], after, epoch)
+
+
+def _cycles(rows: Sequence[Row]) -> dict[tuple[int, str], int]:
+    result: dict[tuple[int, str], int] = {}
+    for row in rows:
+        key = row.label.layer, row.phase
+        result[key] = result.get(key, 0) + row.advance
+    return result

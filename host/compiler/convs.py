@@ -1,0 +1,183 @@
+"""The three products of a convolution; a dense layer is one whose kernel is as large as its input."""
+
+from dataclasses import dataclass, replace
+
+from golden.layers import shift_between
+from golden.operators import ConvOperator, DenseOperator
+from host.compiler.elementwise import emit_row_gradient
+from host.compiler.emit import Emitter, Span
+from host.compiler.errors import Unsupported
+from host.compiler.geometry import Window, backward_axis, forward_axis
+from host.compiler.gradient import Gradient
+from host.compiler.gradient_conv import Kernel, emit_conv_gradient
+from host.compiler.gradient_matrix import emit_matrix_gradient
+from host.compiler.memory import Memory, view
+from host.compiler.products import Block, WindowedProduct, emit_product
+from host.program import Label, Value
+from host.tensor import Tensor
+from spec.chip import BRICK
+from spec.isa import MAX_TAPS, Kind
+from spec.number import Fixed, Rounding
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer's shapes and formats. x, z : images (batch, lines, places, channels), as they lie in memory."""
+
+    op: ConvOperator | DenseOperator
+    kernel: Kernel
+    x: Tensor
+    z: Tensor
+    weights: Tensor
+
+    @classmethod
+    def of(cls, op: ConvOperator | DenseOperator, x: Tensor, z: Tensor, weights: Tensor) -> "Layer":
+        """``x`` may be flat or an image. Raises :class:`Unsupported` for a dense layer on too large an image."""
+        if isinstance(op, ConvOperator):
+            return cls(op, Kernel(op.unit.kernel, op.unit.kernel, op.unit.stride, op.unit.padding), x, z, weights)
+        batch = x.shape[0]
+        if len(x.shape) == 2:
+            x = view(x, (batch, 1, 1, x.channels))
+        _, height, width, channels = x.shape
+        if max(height, width) > MAX_TAPS:
+            raise Unsupported(
+                f"node {op.number}: a dense layer on {height} x {width} positions of {channels} channels needs a "
+                f"multiple of {BRICK} channels, or at most {MAX_TAPS} x {MAX_TAPS} positions"
+            )
+        return cls(op, Kernel(height, width, 1, 0), x, view(z, (batch, 1, 1, z.channels)), weights)
+
+    @property
+    def bias(self) -> bool:
+        return self.weights.rows > self.taps * self.x.channels
+
+    @property
+    def taps(self) -> int:
+        return self.kernel.y * self.kernel.x
+
+    @property
+    def matrix(self) -> bool:
+        """Each position of the output sees one of the input."""
+        return self.taps == 1 and self.kernel.stride == 1
+
+    def forward(self, e: Emitter, memory: Memory, key: Value, rounding: Rounding) -> None:
+        """FP to ``z``."""
+        k, op = self.kernel, self.op
+        _, height, width, channels = self.x.shape
+        window = Window(
+            forward_axis(height, self.z.shape[1], k.y, k.stride, k.padding),
+            forward_axis(width, self.z.shape[2], k.x, k.stride, k.padding),
+            self.x,
+        )
+        label = Label(op.number, "FP", "")
+        # Parts of a tap can be tiles only if its rows of B are as many as its words of A.
+        bricks, tail = self.x.row_bricks, channels % BRICK or BRICK
+        tap_k = channels if bricks == 1 else bricks * BRICK
+        have = op.reads[0].frac + op.formats.weights.frac
+
+        def load_b(block: Block, b: Span, spare: Span) -> None:
+            here = replace(label, what="weights")
+            across = self.weights.row_bricks
+            shape = {"bricks": block.bricks, "memory_1": across, "scratch_1": block.bricks}
+            if tap_k == channels:
+                e.load(here, self.weights, block.brick, b, count_1=self.weights.rows, **shape)
+                return
+            shape |= {"memory_2": channels * across, "scratch_2": tap_k * block.bricks}
+            e.load(here, self.weights, block.brick, b, count_1=channels, count_2=self.taps, **shape)
+            if self.bias:
+                last = self.taps * channels * across + block.brick
+                e.load(here, self.weights, last, b, self.taps * tap_k * block.bricks, bricks=block.bricks)
+
+        emit_product(
+            e,
+            WindowedProduct(
+                label=label,
+                window=window,
+                result=self.z,
+                a_tail=tail if bricks == 1 else BRICK,
+                tap_k=tap_k,
+                one=memory.ones(1 << op.reads[0].frac) if self.bias else None,
+                mask=None,
+                key=key,
+                shift=shift_between(f"layer {op.number} FP", have, op.formats.activations.frac),
+                rounding=rounding,
+                load_b=load_b,
+                spare=lambda bricks: 0,
+            ),
+        )
+
+    def backward(
+        self, e: Emitter, delta: Tensor, dx: Tensor, below: Fixed, masked: bool, key: Value, rounding: Rounding
+    ) -> None:
+        """BP from ``delta``, of z's shape, to ``dx``, of x's; where ``masked`` only under positive words of x."""
+        k, op = self.kernel, self.op
+        _, height, width, channels = self.x.shape
+        delta, dx = view(delta, self.z.shape), view(dx, self.x.shape)
+        window = Window(
+            backward_axis(height, self.z.shape[1], k.y, k.stride, k.padding),
+            backward_axis(width, self.z.shape[2], k.x, k.stride, k.padding),
+            delta,
+        )
+        label = Label(op.number, "BP", "")
+        have = op.formats.deltas.frac + op.formats.weights.frac
+        across = self.weights.row_bricks
+        tap_k = across * BRICK  # rows of zeros where channels end within a brick
+
+        def load_b(block: Block, b: Span, spare: Span) -> None:
+            """The kernel mirrored, each tap transposed; some taps at a time."""
+            tap = block.columns * across
+            some = spare.bricks // tap
+            for first in range(0, self.taps, some):
+                count = min(some, self.taps - first)
+                brick = (self.taps - first - count) * channels * across + block.brick * BRICK * across
+                shape = {"bricks": tap, "count_1": count, "memory_1": channels * across, "scratch_1": tap}
+                e.load(replace(label, what="weights"), self.weights, brick, spare, **shape)
+                fields = {
+                    "count": block.columns,
+                    "bricks": across,
+                    "lines": count,
+                    "u_base": spare.base + (count - 1) * tap,
+                    "u_stride": across,
+                    "u_line": -tap,
+                    "u_plane": 1,
+                    "out_base": b.base + first * tap_k * block.bricks,
+                    "out_stride": block.bricks,
+                    "out_block": 1,
+                    "out_line": tap_k * block.bricks,
+                    "out_plane": BRICK * block.bricks,
+                }
+                e.vector(replace(label, what="transpose"), Kind.TRANSPOSE, fields, (spare,), (b,))
+
+        emit_product(
+            e,
+            WindowedProduct(
+                label=label,
+                window=window,
+                result=dx,
+                a_tail=BRICK,
+                tap_k=tap_k,
+                one=None,
+                mask=self.x if masked else None,
+                key=key,
+                shift=shift_between(f"layer {op.number} BP", have, below.frac),
+                rounding=rounding,
+                load_b=load_b,
+                spare=lambda bricks: min(bricks * BRICK, channels) * across,
+            ),
+        )
+
+    def gradient(self, e: Emitter, memory: Memory, delta: Tensor, dw: Tensor, key: Value, rounding: Rounding) -> None:
+        """WG to ``dw``, of the weights' shape."""
+        op = self.op
+        delta = view(delta, self.z.shape)
+        have = op.reads[0].frac + op.formats.deltas.frac
+        shift = shift_between(f"layer {op.number} WG", have, op.formats.gradients.frac)
+        label = Label(op.number, "WG", "")
+        g = Gradient(label, self.x, delta, dw, key, shift, rounding)
+        if self.matrix:
+            emit_matrix_gradient(e, g)
+        else:
+            emit_conv_gradient(e, g, self.kernel)
+        if self.bias:
+            ones = memory.ones(1 << op.reads[0].frac)
+            bias = replace(label, what="bias")
+            emit_row_gradient(e, bias, delta, ones, dw, self.taps * self.x.channels, key, shift, rounding)

@@ -1,0 +1,73 @@
+"""Where tensors lie in memory."""
+
+from dataclasses import dataclass, field, replace
+from math import prod
+
+import numpy as np
+
+from host.compiler.scalars import pack_scalars
+from host.tensor import Tensor, word_bytes
+from spec.axi import ADDRESS_BITS
+from spec.chip import BRICK, Chip
+from spec.isa import entry_bricks
+
+ALIGNMENT = 128  # bytes: a burst of sixteen beats of eight
+
+
+@dataclass
+class Memory:
+    """Places tensors behind one another from byte ``base`` on.
+
+    constants : words of tensors that never change, by name.
+    """
+
+    chip: Chip
+    base: int = 0
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.end = self.base
+
+    def add(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """A new tensor. Raises ValueError when addresses have no bits left."""
+        start = -(-self.end // ALIGNMENT) * ALIGNMENT
+        tensor = Tensor(name, start, shape, word_bytes(self.chip))
+        if tensor.end > 1 << ADDRESS_BITS:
+            raise ValueError(f"{name} ends at byte {tensor.end}, addresses have {ADDRESS_BITS} bits")
+        self.tensors[name] = tensor
+        self.end = tensor.end
+        return tensor
+
+    def constant(self, name: str, words: np.ndarray) -> Tensor:
+        """A tensor of these words; the one there is, if it has that name."""
+        if name not in self.constants:
+            self.constants[name] = words
+            self.add(name, words.shape)
+        return self.tensors[name]
+
+    def ones(self, word: int) -> Tensor:
+        """A brick of equal words."""
+        return self.constant(f"ones.{word}", np.full((1, BRICK), word, np.int64))
+
+    def scalars(self, s0: int, s1: int = 0) -> Tensor:
+        """A table of one entry."""
+        return self.constant(f"scalars.{s0}.{s1}", pack_scalars(self.chip, [(s0, s1, 0)], 1))
+
+    def table(self, name: str, channels: int) -> Tensor:
+        """Room for a table of scalars."""
+        return self.add(name, (channels * entry_bricks(self.chip), BRICK))
+
+
+def view(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The same bricks under another shape; ValueError where words would lie elsewhere."""
+    other = replace(tensor, shape=shape)
+    if prod(shape) != prod(tensor.shape) or other.bricks != tensor.bricks or not _agree(tensor, other):
+        raise ValueError(f"{tensor.name}: bricks of {tensor.shape} are not those of {shape}")
+    return other
+
+
+def _agree(one: Tensor, other: Tensor) -> bool:
+    return (
+        one.channels == other.channels or not (one.channels % BRICK or other.channels % BRICK) or one.rows == other.rows
+    )

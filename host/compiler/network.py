@@ -1,0 +1,132 @@
+"""What is known of a network while it is compiled: where tensors lie, who reads whom, commands collected so far."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+from golden.graph import Graph
+from golden.layers import Role
+from golden.nodes import SAMPLES, AvgPoolNode, MaxPoolNode
+from golden.operators import (
+    SLOTS,
+    AddOperator,
+    AvgPoolOperator,
+    BatchNormOperator,
+    FlattenOperator,
+    Operator,
+    ReluOperator,
+)
+from golden.optimizer import SgdPlan
+from host.compiler.elementwise import Affine, Sweep, emit_sweep
+from host.compiler.emit import Emitter
+from host.compiler.errors import Unsupported
+from host.compiler.geometry import Axis, Window, backward_axis, forward_axis
+from host.compiler.memory import Memory, view
+from host.compiler.norms import Norm
+from host.program import Label, Value, key_symbol
+from host.tensor import Tensor
+from spec.chip import Chip
+from spec.isa import MAX_TAPS
+from spec.number import Rounding
+
+
+@dataclass
+class Network:
+    """One program for ``batch`` samples of ``graph`` on ``chip``.
+
+    plans : of the optimizer, one for each node that learns, as :meth:`golden.graph.Graph.step` takes them; None for
+    prediction. base : first byte of memory. values : by node, its output as it lies in memory: an image where flat
+    features would not be whole bricks. Raises :class:`Unsupported` for words of another width than the chip's.
+    """
+
+    graph: Graph
+    chip: Chip
+    batch: int
+    plans: Sequence[SgdPlan] | None
+    rounding: Rounding
+    base: int = 0
+    values: dict[int, Tensor] = field(default_factory=dict)
+    norms: dict[int, Norm] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        name, width = self.graph.architecture.name, self.graph.inputs.width
+        if self.chip.width != width:
+            raise Unsupported(f"{name}: words have {width} bits, chip {self.chip.name}'s have {self.chip.width}")
+        self.e = Emitter(self.chip)
+        self.memory = Memory(self.chip, self.base)
+        # Parameters first, so that all programs of a graph agree about them.
+        self.weights = {n: self.memory.add(f"weights.{n}", w.shape) for n, w in self.graph.weights.items()}
+        self.velocity = {n: self.memory.add(f"velocity.{n}", w.shape) for n, w in self.graph.weights.items()}
+        self.readers: dict[int, list[Operator]] = {}
+        for op in self.operators:
+            for source in op.node.reads:
+                self.readers.setdefault(source, []).append(op)
+        # Samples are flat if nobody wants images.
+        flat = all(isinstance(op, FlattenOperator) for op in self.readers[SAMPLES])
+        shape = self.graph.architecture.input
+        self.values[SAMPLES] = self.memory.add("x", (self.batch, *((prod(shape),) if flat else shape)))
+
+    @property
+    def operators(self) -> list[Operator]:
+        return self.graph.operators
+
+    @property
+    def training(self) -> bool:
+        return self.plans is not None
+
+    def key(self, op: Operator, role: Role, slot: int = 0) -> Value:
+        """As :meth:`golden.operators.Pass.key`."""
+        return key_symbol(SLOTS * op.number + slot, role) if self.training else 0
+
+    def fused(self, number: int) -> bool:
+        """Whether this node's only reader is a ReLU, which then is done in the same sweep."""
+        if number == SAMPLES or not isinstance(self.operators[number], (BatchNormOperator, AddOperator)):
+            return False
+        readers = self.readers.get(number, [])
+        return len(readers) == 1 and isinstance(readers[0], ReluOperator)
+
+    def affine(
+        self,
+        label: Label,
+        reads: dict[str, Tensor],
+        out: Tensor,
+        scalars: tuple[int, int],
+        key: Value,
+        shift: int,
+        *,
+        relu: bool = False,
+        gate: bool = False,
+        rounding: Rounding | None = None,
+    ) -> None:
+        """out = Convert(s0*u + s1*v), the same for all channels; u and v by name in ``reads``."""
+        table = self.memory.scalars(*scalars)
+        step = Affine("out", "u", "v" if "v" in reads else None, "scalars", key, shift, relu=relu, gate=gate)
+        mode = self.rounding if rounding is None else rounding
+        emit_sweep(self.e, Sweep(label, reads, {"out": out}, {"scalars": table}, [step], mode))
+
+
+def pool_window(op: Operator, x: Tensor, out: Tensor) -> Window:
+    """Of pooling x to out."""
+    return Window(_axis(op, forward_axis, x, out, 1), _axis(op, forward_axis, x, out, 2), x)
+
+
+def pool_window_back(op: Operator, x: Tensor, delta: Tensor) -> Window:
+    """Of the gradient of x, from delta."""
+    return Window(_axis(op, backward_axis, x, delta, 1), _axis(op, backward_axis, x, delta, 2), delta)
+
+
+def _axis(op: Operator, make: Callable[[int, int, int, int, int], Axis], x: Tensor, out: Tensor, side: int) -> Axis:
+    node = op.node
+    assert isinstance(node, (MaxPoolNode, AvgPoolNode))
+    kernel = node.kernel or x.shape[side]
+    padding = node.padding if isinstance(node, MaxPoolNode) else 0
+    stride = node.stride if node.kernel else 1
+    return make(x.shape[side], out.shape[side], kernel, stride, padding)
+
+
+def mean_image(op: AvgPoolOperator, x: Tensor) -> Tensor:
+    """x; a whole image larger than a window can be is one place wide, its positions are lines."""
+    if op.unit.kernel or x.shape[1] <= MAX_TAPS:
+        return x
+    batch, height, width, channels = x.shape
+    return view(x, (batch, height * width, 1, channels))

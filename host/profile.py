@@ -1,0 +1,160 @@
+"""Where a step's cycles went: layer by layer and phase by phase, from the times of its commands."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from golden.graph import Graph
+from golden.nodes import DenseNode
+from golden.tally import PhaseTally
+from host.timeline import Row
+from spec.chip import Chip
+from spec.isa import Unit
+
+CAUSES = ("tile_load", "drain", "lanes", "vector", "load", "store", "issue")
+_ORDER = (Unit.PRODUCT, Unit.VECTOR, Unit.LOAD, Unit.STORE)  # who is named when several units work
+
+
+@dataclass(frozen=True)
+class Share:
+    """One layer in one phase.
+
+    cycles : by which the step is longer for its commands. ideal_cycles : multiplications of words that are not zero for
+    outputs that are wanted, over the lanes. product_cycles : of `cycles`, with a product under way. stall_cycles : the rest of
+    `cycles` by cause: inside products rows that waited for B's tile ("tile_load"), sums that waited for the drain, lanes
+    without work ("lanes"); between products another unit at work ("vector", "load", "store") or none ("issue"). Layers
+    without products have no ideal, and what their vector commands take is no stall.
+    """
+
+    layer: int
+    kind: str
+    phase: str
+    channels_in: int
+    channels_out: int
+    kernel: int
+    cycles: int
+    ideal_cycles: float
+    utilisation: float
+    density: float
+    masked_share: float
+    product_cycles: int
+    stall_cycles: dict[str, int]
+    bytes_read: int
+    bytes_written: int
+    commands: int
+
+
+def merged(timed: Sequence[Row], counted: Sequence[Row]) -> list[Row]:
+    """Rows of a machine that has a clock, with the exact counts of products of one that has none.
+
+    Raises ValueError unless both are of the same program.
+    """
+    if len(timed) != len(counted) or any(a.label != b.label for a, b in zip(timed, counted, strict=True)):
+        raise ValueError("rows of two machines must be of one program")
+    return [replace(a, product=b.product) for a, b in zip(timed, counted, strict=True)]
+
+
+def profile(chip: Chip, graph: Graph, rows: Sequence[Row]) -> list[Share]:
+    """A share for each layer and phase, in the order in which they begin."""
+    times = _times(rows)
+    groups: dict[tuple[int, str], list[int]] = {}
+    for number, row in enumerate(rows):
+        groups.setdefault((row.label.layer, row.phase), []).append(number)
+    return [
+        _share(chip, graph, layer, phase, [rows[i] for i in numbers], times[numbers].sum(axis=0))
+        for (layer, phase), numbers in groups.items()
+        if layer >= 0
+    ]
+
+
+def _share(chip: Chip, graph: Graph, layer: int, phase: str, rows: Sequence[Row], times: np.ndarray) -> Share:
+    op = graph.operators[layer]
+    counts = PhaseTally()
+    inside = {"tile_load": 0, "drain": 0}
+    for row in rows:
+        if row.product is not None:
+            counts = counts.plus(row.product)
+            inside["tile_load"] += row.counters.get("load_stall_group_cycles", 0)
+            inside["drain"] += row.counters.get("drain_stall_lane_cycles", 0)
+    cycles = sum(row.advance for row in rows)
+    ideal = counts.macs_done / chip.total_lanes
+    by_unit = dict(zip((*_ORDER, None), times.tolist(), strict=True))
+    product = by_unit[Unit.PRODUCT]
+    stalls = dict.fromkeys(CAUSES, 0)
+    if counts.macs_dense:
+        stalls["tile_load"] = inside["tile_load"] // chip.groups
+        stalls["drain"] = inside["drain"] // chip.total_lanes
+        stalls["lanes"] = max(0, product - round(ideal) - stalls["tile_load"] - stalls["drain"])
+        stalls["vector"] = by_unit[Unit.VECTOR]
+    stalls |= {"load": by_unit[Unit.LOAD], "store": by_unit[Unit.STORE], "issue": by_unit[None]}
+    node = op.node
+    return Share(
+        layer=layer,
+        kind=type(node).__name__.removesuffix("Node").lower(),
+        phase=phase,
+        channels_in=op.shapes[0][-1],
+        channels_out=op.shape[-1],
+        kernel=1 if isinstance(node, DenseNode) else getattr(node, "kernel", 1),
+        cycles=cycles,
+        ideal_cycles=round(ideal, 1),
+        utilisation=round(ideal / cycles, 4) if cycles else 0.0,
+        density=round(counts.density, 4),
+        masked_share=round(1 - counts.mask_density, 4) if counts.outputs else 0.0,
+        product_cycles=product,
+        stall_cycles=stalls,
+        bytes_read=sum(row.bytes_read for row in rows),
+        bytes_written=sum(row.bytes_written for row in rows),
+        commands=len(rows),
+    )
+
+
+def _times(rows: Sequence[Row]) -> np.ndarray:
+    """For each row's advance, the cycles in which each unit of ``_ORDER``, or none, is the first that works: (rows, 5)."""
+    begins = np.array([row.issued for row in rows], np.int64)
+    ends = np.array([row.done for row in rows], np.int64)
+    units = [row.unit for row in rows]
+    fronts = np.cumsum([row.advance for row in rows])
+    cuts = np.unique(np.concatenate([[0], begins, ends, fronts])) if len(rows) else np.zeros(1, np.int64)
+    lengths = np.diff(cuts)
+    first = np.full(len(lengths), len(_ORDER))
+    for number, unit in reversed(list(enumerate(_ORDER))):
+        mine = [i for i, other in enumerate(units) if other == unit]
+        change = np.zeros(len(cuts), np.int64)
+        np.add.at(change, np.searchsorted(cuts, begins[mine]), 1)
+        np.add.at(change, np.searchsorted(cuts, ends[mine]), -1)
+        first[np.cumsum(change)[:-1] > 0] = number
+    owner = np.searchsorted(fronts, cuts[:-1], side="right")
+    result = np.zeros((len(rows), len(_ORDER) + 1), np.int64)
+    inside = owner < len(rows)
+    np.add.at(result, (owner[inside], first[inside]), lengths[inside])
+    return result
+
+
+WIDE = 64  # channels from which a mask's columns fill the lanes
+
+
+def convolutions(shares: Sequence[Share], kernel: int = 3, skipped: int = 0) -> dict[str, dict[str, float]]:
+    """By phase: utilisation over the convolutions with ``kernel`` but layer ``skipped``: mean, least, mean of the wide."""
+    result = {}
+    for phase in ("FP", "BP", "WG"):
+        some = [
+            s
+            for s in shares
+            if s.kind == "conv" and s.kernel == kernel and s.phase == phase and s.layer != skipped and s.product_cycles
+        ]
+        if some:
+            every = [s.utilisation for s in some]
+            wide = [s.utilisation for s in some if min(s.channels_in, s.channels_out) >= WIDE]
+            result[phase] = {"mean": round(sum(every) / len(every), 4), "least": min(every)}
+            if wide:
+                result[phase]["wide"] = round(sum(wide) / len(wide), 4)
+    return result
+
+
+def totals(shares: Sequence[Share]) -> Mapping[str, int]:
+    """Cycles by phase."""
+    result: dict[str, int] = {}
+    for share in shares:
+        result[share.phase] = result.get(share.phase, 0) + share.cycles
+    return result

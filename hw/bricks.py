@@ -1,0 +1,185 @@
+"""Asks for the bricks of a row of A, tap by tap."""
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hw.layouts import command, row
+from hw.taps import Taps
+from spec.chip import BRICK, Chip
+from spec.engine import DIMENSION_BITS, Widths
+
+
+class Counts(enum.Enum, shape=2):
+    """Which words of a brick belong to the row."""
+
+    ALL = 0
+    TAIL = 1  # those of a tap's last brick
+    ONE = 2
+    NONE = 3
+
+
+def fetch_job(chip: Chip):
+    return data.StructLayout({"slot": ceil_log2(chip.slots), "skip": DIMENSION_BITS, "row": row(chip)})
+
+
+def token(chip: Chip):
+    """What is known of a brick that has been asked for."""
+    return data.StructLayout(
+        {
+            "slot": ceil_log2(chip.slots),
+            "k": Widths(chip).half_address,  # row of B within the tile that its first word meets
+            "counts": Counts,
+            "last": 1,  # of the row
+        }
+    )
+
+
+class Bricks(wiring.Component):
+    """One job is one row of a tile: of the row's bricks, tap by tap, ``command.a_tile`` behind the first ``skip``.
+
+    Taps outside the operand have no bricks but count as many. A row without any asks for one brick of which no word counts.
+
+    Latency: seven cycles from a job to its first request where no tap is left out; a tap that is left out costs a cycle.
+    Stalls: requests wait while ``room`` is low; it falls only with a request. The next job is taken when the last
+    brick has been asked for.
+
+    Members
+    -------
+    i : :py:`In(stream.Signature(fetch_job))`
+    command : the window and the tiling
+    room : a brick may be asked for
+    request : brick addresses; token : with a request's transfer, what is to be known of its brick
+    """
+
+    def __init__(self, chip: Chip):
+        self.chip = chip
+        super().__init__(
+            {
+                "i": In(stream.Signature(fetch_job(chip))),
+                "command": In(command(chip)),
+                "room": In(1),
+                "request": Out(stream.Signature(Widths(chip).brick_address)),
+                "token": Out(token(chip)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        chip, widths, command = self.chip, Widths(self.chip), self.command
+        m.submodules.taps = taps = Taps(chip)
+        tap = taps.o.p
+        m.d.comb += taps.command.eq(command)
+
+        skip = Signal(DIMENSION_BITS)  # bricks to leave out
+        have = Signal(DIMENSION_BITS)  # bricks of this tap that are not left out
+        over = Signal(signed(DIMENSION_BITS + 1))  # of the tile, behind this tap, less one
+        k, k_next = Signal(widths.half_address), Signal(widths.half_address)
+        slot = Signal(ceil_log2(chip.slots))
+
+        # A tap that was found, and the one whose bricks are asked for.
+        found = Signal()
+        found_address = Signal(widths.brick_address, reset_less=True)
+        found_left = Signal(widths.list_bricks, reset_less=True)
+        found_k = Signal(widths.half_address, reset_less=True)
+        found_counts = Signal(Counts, reset_less=True)  # words of its last brick
+        nothing = Signal()  # no tap has been found in this row
+        searched = Signal()  # no further one will be
+        asking = Signal()
+        address = Signal(widths.brick_address, reset_less=True)
+        left = Signal(widths.list_bricks, reset_less=True)
+        only = Signal()  # one brick is left
+        here_k = Signal(widths.half_address, reset_less=True)
+        counts = Signal(Counts, reset_less=True)
+        asked = Signal()
+
+        # Find taps that lie in the operand and in the tile.
+        fits = Signal()  # the tile does not end before the tap does
+        take = Signal()
+        m.d.comb += [
+            fits.eq(~over[-1] | over.all()),
+            taps.i.p.eq(self.i.p.row),
+            take.eq(0),
+        ]
+        m.d.sync += taps.stop.eq(0)
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += [taps.i.valid.eq(self.i.valid & ~searched), self.i.ready.eq(taps.i.ready & ~searched)]
+                m.d.sync += skip.eq(self.i.p.skip)
+                with m.If(self.i.valid & self.i.ready):
+                    m.d.sync += [nothing.eq(1), slot.eq(self.i.p.slot)]
+                    m.next = "SEEK"
+            with m.State("SEEK"):  # the tap in which the tile begins
+                with m.If(taps.o.valid):
+                    with m.If((skip >= command.a_bricks) & ~tap.bias):
+                        m.d.comb += taps.o.ready.eq(1)
+                        m.d.sync += skip.eq(skip - command.a_bricks)
+                    with m.Else():
+                        m.next = "BEGIN"
+            with m.State("BEGIN"):
+                m.d.sync += [
+                    have.eq(command.a_bricks - skip),
+                    k.eq(0),
+                    k_next.eq(command.tap_k - (skip << ceil_log2(BRICK))),
+                ]
+                m.next = "BEGUN"
+            with m.State("BEGUN"):
+                m.d.sync += over.eq(command.a_tile - have - 1)
+                m.next = "TAPS"
+            with m.State("TAPS"):
+                m.d.comb += [take.eq(taps.o.valid & ~found), taps.o.ready.eq(take)]
+                with m.If(take):
+                    m.d.sync += [
+                        have.eq(command.a_bricks),
+                        skip.eq(0),
+                        over.eq(over - command.a_bricks),
+                        k.eq(k_next),
+                        k_next.eq(k_next + command.tap_k),
+                    ]
+                    with m.If(over[-1] | tap.final):
+                        m.d.sync += [searched.eq(1), taps.stop.eq(1)]
+                        m.next = "IDLE"
+        with m.If(take & tap.inside):
+            m.d.sync += [
+                found.eq(1),
+                nothing.eq(0),
+                found_address.eq(tap.address + skip),
+                found_left.eq(Mux(tap.bias, 1, Mux(over[-1], have + over + 1, have))),
+                found_k.eq(k),
+                found_counts.eq(Mux(tap.bias, Counts.ONE, Mux(fits, Counts.TAIL, Counts.ALL))),
+            ]
+
+        # Ask for their bricks. Whether a tap's last one is the row's shows when the next tap is found.
+        m.d.comb += [
+            self.request.valid.eq(asking & self.room & (~only | found | searched)),
+            self.request.p.eq(address),
+            asked.eq(self.request.valid & self.request.ready),
+            self.token.slot.eq(slot),
+            self.token.k.eq(here_k),
+            self.token.counts.eq(Mux(only, counts, Counts.ALL)),
+            self.token.last.eq(only & ~found),
+        ]
+        with m.If(asked):
+            m.d.sync += [
+                address.eq(address + 1),
+                here_k.eq(here_k + BRICK),
+                left.eq(left - 1),
+                only.eq(left == 2),
+                asking.eq(~only),
+            ]
+            with m.If(self.token.last):
+                m.d.sync += searched.eq(0)
+        with m.If(~asking & found):
+            m.d.sync += [
+                asking.eq(1),
+                found.eq(0),
+                address.eq(found_address),
+                here_k.eq(found_k),
+                left.eq(found_left),
+                only.eq(found_left == 1),
+                counts.eq(found_counts),
+            ]
+        with m.Elif(~asking & searched & nothing):
+            m.d.sync += [asking.eq(1), nothing.eq(0), only.eq(1), counts.eq(Counts.NONE)]
+        return m

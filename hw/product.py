@@ -1,0 +1,131 @@
+"""The product unit: groups of lanes, one product at a time."""
+
+from amaranth.hdl import Cat, Module
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from hw.arbiter import Arbiter
+from hw.counters import Counters
+from hw.finish import write_request
+from hw.group import Group
+from hw.layouts import brick, command
+from hw.logic import delayed, join
+from hw.rowqueue import RowQueue
+from hw.scratchpad import Scratchpad
+from hw.sequencer import Sequencer
+from spec.chip import Chip
+from spec.engine import COUNTER_BITS, COUNTERS, Widths
+
+A, B, MASK = range(3)  # readers, in the order in which they go first
+
+
+class ProductUnit(wiring.Component):
+    """``C = Convert(mask * (A @ B))`` on operands in a scratchpad, which is not part of it.
+
+    Golden twin: :func:`golden.product.product`, word for word, whatever the chip and the tiling.
+    Contract: answers come ``Scratchpad.LATENCY`` cycles after their requests; a brick of C is readable when
+    ``done`` comes if the scratchpad takes it within ``hw.sequencer.FLUSH`` cycles.
+
+    Members
+    -------
+    command : :py:`In(stream.Signature(command))`, accepted when idle; fields are those of
+        :class:`spec.product.Product`, which checks them: the unit does not
+    running, done : a command is under way; one pulse at its end
+    read, valid, bricks : requests of ``READERS`` readers, A, B and the mask, and the answers
+    write : :py:`Out(stream.Signature(write_request))`, bricks of C; may stall
+    counters : of the last command, see :data:`spec.engine.COUNTERS`
+    """
+
+    READERS = 3
+
+    def __init__(self, chip: Chip, target: str | None = None):
+        self.chip = chip
+        self.target = target
+        address = Widths(chip).brick_address
+        super().__init__(
+            {
+                "command": In(stream.Signature(command(chip))),
+                "running": Out(1),
+                "done": Out(1),
+                "read": Out(stream.Signature(address)).array(self.READERS),
+                "valid": In(self.READERS),
+                "bricks": In(data.ArrayLayout(brick(chip), self.READERS)),
+                "write": Out(stream.Signature(write_request(chip))),
+                "counters": Out(data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        chip = self.chip
+        address = Widths(chip).brick_address
+        m.submodules.sequencer = sequencer = Sequencer(chip)
+        m.submodules.queue = queue = RowQueue(chip)
+        m.submodules.counters = counters = Counters(chip)
+        m.submodules.a_arbiter = a_arbiter = Arbiter(address, chip.groups)
+        m.submodules.mask_arbiter = mask_arbiter = Arbiter(address, 2 * chip.groups)  # scans and finishes
+        m.submodules.c_arbiter = c_arbiter = Arbiter(write_request(chip), chip.groups)
+
+        connect(m, flipped(self.command), sequencer.i)
+        connect(m, sequencer.request, flipped(self.read[B]))
+        m.d.comb += [
+            self.write.valid.eq(c_arbiter.o.valid),
+            self.write.p.eq(c_arbiter.o.p.value),
+            c_arbiter.o.ready.eq(self.write.ready),
+            self.running.eq(sequencer.running),
+            self.done.eq(sequencer.done),
+            self.counters.eq(counters.values),
+            counters.running.eq(sequencer.running),
+            counters.final_left.eq(sequencer.final_left),
+            queue.command.eq(sequencer.command),
+            queue.set.eq(sequencer.queue_set),
+            queue.set_over.eq(sequencer.queue_over),
+            queue.set_half.eq(sequencer.queue_half),
+            queue.set_next.eq(sequencer.queue_next),
+            queue.set_limit.eq(sequencer.queue_limit),
+            sequencer.brick_valid.eq(self.valid[B]),
+            sequencer.brick.eq(self.bricks[B]),
+        ]
+        answers = {}
+        for name, arbiter, reader in (("a", a_arbiter, A), ("mask", mask_arbiter, MASK)):
+            m.d.comb += [
+                self.read[reader].valid.eq(arbiter.o.valid),
+                self.read[reader].p.eq(arbiter.o.p.value),
+                arbiter.o.ready.eq(self.read[reader].ready),
+            ]
+            source = delayed(m, arbiter.o.p.source, Scratchpad.LATENCY, f"{name}_source")
+            answers[name] = Cat(self.valid[reader] & (source == n) for n in range(arbiter.count))
+        for g in range(chip.groups):
+            group = Group(chip, self.target)
+            m.submodules[f"group_{g}"] = group
+            connect(m, group.a_request, a_arbiter.i[g])
+            connect(m, group.scan_request, mask_arbiter.i[2 * g])
+            connect(m, group.finish_request, mask_arbiter.i[2 * g + 1])
+            connect(m, group.c, c_arbiter.i[g])
+            m.d.comb += [
+                group.command.eq(sequencer.command),
+                group.span.eq(sequencer.span),
+                group.restart.eq(sequencer.restart),
+                *join(group.tiles, sequencer.tiles),
+                sequencer.tile_done[g].eq(group.tile_done),
+                sequencer.left[g].eq(group.left),
+                sequencer.idle[g].eq(group.idle),
+                queue.request[g].eq(group.queue_request),
+                queue.half[g].eq(group.queue_half),
+                group.queue_grant.eq(queue.grant[g]),
+                group.queue_none.eq(queue.none),
+                group.queue_row.eq(queue.row),
+                group.load.eq(sequencer.load),
+                group.a_valid.eq(answers["a"][g]),
+                group.a_brick.eq(self.bricks[A]),
+                group.scan_valid.eq(answers["mask"][2 * g]),
+                group.finish_valid.eq(answers["mask"][2 * g + 1]),
+                group.mask_brick.eq(self.bricks[MASK]),
+                counters.busy[g].eq(group.busy),
+                counters.blocked[g].eq(group.blocked),
+                counters.outputs[g].eq(group.outputs),
+                counters.load_wait[g].eq(group.load_wait),
+                counters.saturated[g].eq(group.saturated),
+                counters.working[g].eq(group.working),
+            ]
+        return m

@@ -1,0 +1,145 @@
+"""One word of the vector unit: two multipliers, the scalars and sums of its channels, one Convert."""
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.convert import Converter
+from hw.logic import delayed
+from hw.multiplier import Multiplier
+from hw.vector_layouts import vector_modes
+from spec.chip import Chip
+from spec.engine import Widths
+from spec.isa import SCALAR_WIDTH
+from spec.vector import beats
+
+# A beat's stages: words in registers, two of the multipliers, the first sum, the second.
+WORDS, PRODUCTS, SUM, RESULT = 1, 3, 4, 5
+
+
+class VectorLane(wiring.Component):
+    """``s0*u + s1*v + s2``, or a sum over many beats of ``s0*u`` or ``u*v``, and of ``u``; then Convert.
+
+    Each of the lane's ``beats`` channels has its scalars and sums in rings: at every beat they turn by one, so that the head is
+    the channel's own and nothing selects. The first ring of sums holds s2 in AFFINE.
+
+    Latency: ``Convert.LATENCY + 6`` cycles from a beat's words to ``word``. One beat a cycle; nothing stalls.
+
+    Members
+    -------
+    modes : what the command does; holds while anything is under way
+    u, v, place : a beat's words, in the beat's cycle
+    turn_1, load_1, s0, s1 : a cycle later: scalars turn; the one that enters is new
+    turn_3, load_3, clear_3, sum_uv : three cycles later, of the sums of products and s2; cleared is what enters
+    turn_4, load_4, clear_4, sum_u : four cycles later, of the sums of u
+    head_3, head_4 : sums at their heads
+    emit_5, index : five cycles later: the result goes to Convert, under this index
+    valid, word, saturated : the word
+    """
+
+    def __init__(self, chip: Chip, target: str | None = None):
+        self.chip = chip
+        self.target = target
+        acc = signed(chip.acc_width)
+        super().__init__({
+            "modes": In(vector_modes()),
+            "u": In(signed(chip.width)),
+            "v": In(signed(chip.width)),
+            "place": In(chip.width),
+            **{f"turn_{n}": In(1) for n in (1, 3, 4)},
+            **{f"load_{n}": In(1) for n in (1, 3, 4)},
+            **{f"clear_{n}": In(1) for n in (3, 4)},
+            "s0": In(signed(SCALAR_WIDTH)),
+            "s1": In(signed(SCALAR_WIDTH)),
+            "sum_uv": In(acc),
+            "sum_u": In(acc),
+            "head_3": Out(acc),
+            "head_4": Out(acc),
+            "emit_5": In(1),
+            "index": In(32),
+            "valid": Out(1),
+            "word": Out(signed(chip.width)),
+            "saturated": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        chip, modes = self.chip, self.modes
+        acc = signed(chip.acc_width)
+
+        def ring(name, shape, turn, entering):
+            """Places that words move through toward the head, ``places[0]``."""
+            places = [Signal(shape, name=f"{name}_{n}", reset_less=True) for n in range(beats(chip))]
+            with m.If(turn):
+                m.d.sync += [place.eq(next_) for place, next_ in zip(places, [*places[1:], entering], strict=True)]
+            return places[0]
+
+        # Words, and what of v decides about them.
+        u, v = Signal(signed(chip.width), reset_less=True), Signal(signed(chip.width), reset_less=True)
+        match, positive = Signal(), Signal()
+        m.d.sync += [
+            u.eq(self.u),
+            v.eq(self.v),
+            match.eq(self.v.as_unsigned() == self.place),
+            positive.eq(~self.v[-1] & self.v.any()),
+        ]
+        s0, s1 = Signal(signed(SCALAR_WIDTH)), Signal(signed(SCALAR_WIDTH))
+        m.d.comb += [
+            s0.eq(ring("s0", s0.shape(), self.turn_1, Mux(self.load_1, self.s0, s0))),
+            s1.eq(ring("s1", s1.shape(), self.turn_1, Mux(self.load_1, self.s1, s1))),
+        ]
+
+        # by_v: u*v; both: u, times the one that was loaded as s1. A word of the wrong place is a zero.
+        products = [Multiplier(SCALAR_WIDTH, target=self.target) for _ in range(2)]
+        m.submodules.product_0, m.submodules.product_1 = products
+        first, second = products
+        m.d.comb += [
+            first.a.eq(Mux(modes.by_v, v, s0)),
+            first.b.eq(Mux(modes.back & ~match, 0, u)),
+            second.a.eq(s1),
+            second.b.eq(Mux(modes.both, u, Mux(modes.scale & ~modes.gate, v, 0))),
+        ]
+
+        # The first sum: of products with s2, or with what there is.
+        head_3 = Signal(acc)
+        sum_3, sum_4 = Signal(acc), Signal(acc)
+        total, late = Signal(acc, reset_less=True), Signal(second.p.shape(), reset_less=True)
+        entering = Mux(self.load_3, self.sum_uv, Mux(modes.scale, head_3, Mux(self.clear_3, 0, sum_3)))
+        m.d.comb += [
+            head_3.eq(ring("sum_uv", acc, self.turn_3, entering)),
+            sum_3.eq(head_3 + first.p),
+            self.head_3.eq(head_3),
+        ]
+        m.d.sync += [total.eq(sum_3), late.eq(second.p)]
+
+        # The second one: with the other product, or of u with what there is.
+        head_4 = Signal(acc)
+        m.d.comb += [
+            head_4.eq(ring("sum_u", acc, self.turn_4, Mux(self.load_4, self.sum_u, Mux(self.clear_4, 0, sum_4)))),
+            sum_4.eq(Mux(modes.both, head_4, total) + late),
+            self.head_4.eq(head_4),
+        ]
+        result = Signal(acc, reset_less=True)
+        drop = delayed(m, modes.gate & ~positive, RESULT - WORDS - 1, "drop")
+        with m.If(drop):
+            m.d.sync += result.eq(0)
+        with m.Else():
+            m.d.sync += result.eq(sum_4)
+
+        m.submodules.converter = converter = Converter(Widths(chip).convert)
+        m.d.comb += [
+            converter.shift.eq(modes.shift),
+            converter.rounding.eq(modes.rounding),
+            converter.key.eq(modes.key),
+            converter.i.valid.eq(self.emit_5),
+            converter.i.p.acc.eq(result),
+            converter.i.p.index.eq(self.index),
+            converter.o.ready.eq(1),
+        ]
+        # A negative word under `relu` becomes zero.
+        m.d.sync += [self.valid.eq(converter.o.valid), self.saturated.eq(converter.o.valid & converter.o.p.saturated)]
+        with m.If(modes.relu & converter.o.p.word[-1]):
+            m.d.sync += self.word.eq(0)
+        with m.Else():
+            m.d.sync += self.word.eq(converter.o.p.word)
+        return m

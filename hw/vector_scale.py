@@ -1,0 +1,162 @@
+"""The vector unit's arithmetic: lanes side by side, what is loaded into them, and what leaves them as bricks."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hw.layouts import brick
+from hw.logic import delayed, popcount, select
+from hw.vector_lane import RESULT, VectorLane
+from hw.vector_layouts import vector_modes, vector_tag
+from spec.chip import BRICK, Chip
+from spec.isa import SCALAR_WIDTH, entry_bricks, record_bricks
+from spec.vector import beats
+
+
+class VectorScale(wiring.Component):
+    """AFFINE, REDUCE, MEAN and MAX_BACK.
+
+    A step that computes comes as ``beats(chip)`` beats of ``vector_words`` words in a row; one that loads or unloads a channel
+    as one. Nothing stalls: whoever sends steps has room for what they give.
+
+    Latency: ``Convert.LATENCY + 7`` cycles from a step's last beat to ``o``; six from an unloading one.
+
+    Members
+    -------
+    modes : what the command does; holds while anything is under way
+    compute, load, unload : what this cycle's step is
+    tag, u, v : the step; words of a beat are the lowest; ``turn`` : the last beat
+    valid, o : complete bricks of words, or of sums
+    saturated : words clipped in this cycle
+    """
+
+    def __init__(self, chip: Chip, target: str | None = None):
+        self.chip = chip
+        self.target = target
+        super().__init__({
+            "modes": In(vector_modes()),
+            "compute": In(1),
+            "load": In(1),
+            "unload": In(1),
+            "turn": In(1),
+            "tag": In(vector_tag(chip)),
+            "u": In(brick(chip)),
+            "v": In(brick(chip)),
+            "valid": Out(1),
+            "o": Out(brick(chip)),
+            "saturated": Out(range(chip.vector_words + 1)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        chip, modes, tag = self.chip, self.modes, self.tag
+        count = chip.vector_words
+        acc = signed(chip.acc_width)
+        lanes = [VectorLane(chip, self.target) for _ in range(count)]
+
+        # Whose turn it is: a channel's lane follows from its number.
+        channel = Signal(range(BRICK))
+        one_done = Signal()
+        m.d.comb += one_done.eq((self.load | self.unload) & tag.part_end)
+        m.d.sync += channel.eq(channel + one_done)
+        lane_bits = ceil_log2(count)
+        lane_of = channel[:lane_bits] if lane_bits else Signal()
+        load_1 = Signal(count)
+        taken = Signal(count)  # lanes whose sums leave with this step
+        m.d.comb += taken.eq((self.unload & tag.part_end) << lane_of)
+        m.d.sync += load_1.eq((self.load & tag.part_end) << lane_of)
+
+        # What is loaded: s0, s1, s2 of a table's entry, or a record's sums. It waits for the stage that needs it.
+        whole = self.u.as_value()
+        if max(entry_bricks(chip), record_bricks(chip)) > 1:
+            before = Signal(len(whole), reset_less=True)
+            with m.If(self.load & ~tag.part_end):
+                m.d.sync += before.eq(whole)
+        entry = whole if entry_bricks(chip) == 1 else Cat(before, whole)
+        record = whole if record_bricks(chip) == 1 else Cat(before, whole)
+        s0, s1 = Signal(signed(SCALAR_WIDTH), reset_less=True), Signal(signed(SCALAR_WIDTH), reset_less=True)
+        sum_u, sum_uv = Signal(acc, reset_less=True), Signal(acc, reset_less=True)
+        m.d.sync += [
+            s0.eq(Mux(modes.ones, 1, entry[:SCALAR_WIDTH])),
+            s1.eq(Mux(modes.both, 1, entry[SCALAR_WIDTH : 2 * SCALAR_WIDTH])),
+            sum_u.eq(Mux(modes.records, record[: chip.acc_width], 0)),
+            sum_uv.eq(
+                Mux(
+                    modes.scale,
+                    entry[2 * SCALAR_WIDTH :][: chip.acc_width],
+                    Mux(modes.records, record[chip.acc_width :][: chip.acc_width], 0),
+                )
+            ),
+        ]
+        load_3 = delayed(m, load_1, 2, "load_3", control=True)
+        load_4 = delayed(m, load_3, 1, "load_4", control=True)
+        compute_1 = delayed(m, self.compute, 1, "compute_1", control=True)
+        compute_3 = delayed(m, compute_1, 2, "compute_3", control=True)
+        compute_4 = delayed(m, compute_3, 1, "compute_4", control=True)
+        taken_3 = delayed(m, taken, 3, "taken_3", control=True)
+        taken_4 = delayed(m, taken_3, 1, "taken_4", control=True)
+        last_3 = delayed(m, self.compute & tag.last, 3, "last_3", control=True)
+
+        # Rounding indices go on by a beat's words.
+        index = Signal(32, reset_less=True)
+        beat = Signal(range(max(2, beats(chip))))
+        with m.If(self.compute):
+            m.d.sync += beat.eq(Mux(self.turn, 0, beat + 1))
+        m.d.sync += index.eq(tag.index + (Cat(beat) << lane_bits if beats(chip) > 1 else 0))
+        index_4 = delayed(m, index, RESULT - 2, "index_4")
+
+        for n, lane in enumerate(lanes):
+            m.submodules[f"lane_{n}"] = lane
+            lane_index = Signal(32, name=f"index_{n}", reset_less=True)
+            m.d.sync += lane_index.eq(index_4 + n)
+            m.d.comb += [
+                lane.modes.eq(modes),
+                lane.u.eq(self.u[n]),
+                lane.v.eq(self.v[n]),
+                lane.place.eq(tag.place),
+                lane.turn_1.eq(compute_1 | load_1[n]),
+                lane.turn_3.eq(compute_3 | load_3[n] | taken_3[n]),
+                lane.turn_4.eq(compute_4 | load_4[n] | taken_4[n]),
+                lane.load_1.eq(load_1[n]),
+                lane.load_3.eq(load_3[n]),
+                lane.load_4.eq(load_4[n]),
+                lane.clear_3.eq(last_3 | taken_3[n]),
+                lane.clear_4.eq(taken_4[n]),
+                lane.s0.eq(s0),
+                lane.s1.eq(s1),
+                lane.sum_uv.eq(delayed(m, sum_uv, 2, f"sum_uv_{n}") if n == 0 else lanes[0].sum_uv),
+                lane.sum_u.eq(delayed(m, sum_u, 3, f"sum_u_{n}") if n == 0 else lanes[0].sum_u),
+                lane.emit_5.eq(delayed(m, last_3, 2, f"emit_{n}", control=True)),
+                lane.index.eq(lane_index),
+            ]
+
+        # Sums leave one channel after another, that of the products a stage before that of the words.
+        unload_4 = delayed(m, self.unload, 4, "unload_4", control=True)
+        end_5 = delayed(m, tag.part_end, 5, "end_5")
+        lane_3 = delayed(m, lane_of, 3, "lane_3")
+        products = Signal(acc, reset_less=True)
+        sums = Signal(2 * chip.acc_width, reset_less=True)
+        m.d.sync += [
+            products.eq(select(lane_3, [lane.head_3 for lane in lanes])),
+            sums.eq(Cat(select(delayed(m, lane_3, 1, "lane_4"), [lane.head_4 for lane in lanes]), products)),
+        ]
+        size = len(whole)
+        leaving = sums if record_bricks(chip) == 1 else Mux(end_5, sums[size:], sums[:size])
+
+        # Words of beats become bricks.
+        words = Cat(lane.word for lane in lanes)
+        gathered = Signal(brick(chip), reset_less=True)
+        arrived = Signal(range(max(2, beats(chip))))
+        complete = Signal()
+        with m.If(modes.both):
+            m.d.sync += gathered.as_value().eq(leaving)
+        with m.Elif(lanes[0].valid):
+            m.d.sync += gathered.as_value().eq(Cat(gathered.as_value()[len(words) :], words))
+        with m.If(lanes[0].valid):
+            m.d.sync += arrived.eq(Mux(arrived == beats(chip) - 1, 0, arrived + 1))
+        m.d.sync += complete.eq(lanes[0].valid & (arrived == beats(chip) - 1))
+        unloaded = delayed(m, unload_4, 2, "unload_6", control=True)
+        m.d.comb += [self.o.eq(gathered), self.valid.eq(complete | unloaded)]
+        m.d.sync += self.saturated.eq(popcount(Cat(lane.saturated for lane in lanes)))
+        return m
