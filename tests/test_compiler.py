@@ -85,6 +85,31 @@ def test_random_networks_on_random_chips(number, seed):
     pytest.fail("no network fits")
 
 
+def test_weights_larger_than_the_scratchpad(rng):
+    """Reductions of both passes in parts, masked and not, with and without bias."""
+    small = Chip(name="small", groups=2, lanes=4, bank_depth=256, list_depth=64, scratch_banks=1, scratch_depth=256)
+    b = Builder((4, 4, 20))
+    b.conv(40, 3, padding=1)
+    b.relu()
+    b.conv(41, 3, 2, padding=1, bias=False)
+    b.norm()
+    b.flatten()
+    b.dense(90)
+    b.relu()
+    b.dense(3)
+    graph = Graph(b.build("large"), Fixed(16, 8), Formats(), seed=1)
+    on = driver(graph, small, rng)
+    train(on, 3, rng)
+    starts = [
+        command.fields["start"]
+        for part in on.program(3, [SGD.plan(f, 3) for f in on.formats], Rounding.STOCHASTIC).parts
+        if isinstance(part, Run)
+        for command in part.commands
+        if command.opcode == Opcode.PRODUCT and command.label.phase in ("FP", "BP")
+    ]
+    assert 0 in starts
+
+
 def test_wide_words():
     width, rng = 18, np.random.default_rng(1)
     formats = Formats(**{name: Fixed(width, frac + 2) for name, frac in FRACS.items()})
@@ -192,16 +217,16 @@ def test_what_does_not_fit_is_named():
         list_depth=64,
         psum_depth=256,
         scratch_banks=1,
-        scratch_depth=64,
+        scratch_depth=16,
     )
     graph = graph_of("mlp", (8, 8, 1))
     with pytest.raises(DoesNotFit) as error:
         compile_predict(graph, small, 4)
     assert str(error.value) == (
-        "node 1: FP of one line with 65 rows of weights takes 75 bricks of scratchpad, chip small has 64: "
-        "11 bricks of scratchpad too many"
+        "node 1: FP of one line with 8 rows of weights takes 19 bricks of scratchpad, chip small has 16: "
+        "3 bricks of scratchpad too many"
     )
-    assert (error.value.layer, error.value.needed, error.value.room) == (1, 75, 64)
+    assert (error.value.layer, error.value.needed, error.value.room) == (1, 19, 16)
 
 
 def test_dense_on_wide_images_of_odd_channels_is_refused():

@@ -12,7 +12,8 @@ from host.compiler.gradient import Gradient
 from host.compiler.gradient_conv import Kernel, emit_conv_gradient
 from host.compiler.gradient_matrix import emit_matrix_gradient
 from host.compiler.memory import Memory, view
-from host.compiler.products import Block, WindowedProduct, emit_product
+from host.compiler.product_emit import emit_product
+from host.compiler.products import Block, Part, WindowedProduct
 from host.program import Label, Value
 from host.tensor import Tensor
 from spec.chip import BRICK
@@ -69,23 +70,21 @@ class Layer:
             self.x,
         )
         label = Label(op.number, "FP", "")
-        # Parts of a tap can be tiles only if its rows of B are as many as its words of A.
-        bricks, tail = self.x.row_bricks, channels % BRICK or BRICK
-        tap_k = channels if bricks == 1 else bricks * BRICK
         have = op.reads[0].frac + op.formats.weights.frac
 
-        def load_b(block: Block, b: Span, spare: Span) -> None:
+        def load_b(block: Block, part: Part, b: Span, spare: Span) -> None:
             here = replace(label, what="weights")
             across = self.weights.row_bricks
             shape = {"bricks": block.bricks, "memory_1": across, "scratch_1": block.bricks}
-            if tap_k == channels:
+            if part.tap_k == channels:
                 e.load(here, self.weights, block.brick, b, count_1=self.weights.rows, **shape)
                 return
-            shape |= {"memory_2": channels * across, "scratch_2": tap_k * block.bricks}
-            e.load(here, self.weights, block.brick, b, count_1=channels, count_2=self.taps, **shape)
-            if self.bias:
+            brick = part.brick * BRICK * across + block.brick
+            shape |= {"memory_2": channels * across, "scratch_2": part.tap_k * block.bricks}
+            e.load(here, self.weights, brick, b, count_1=part.words, count_2=self.taps, **shape)
+            if part.bias:
                 last = self.taps * channels * across + block.brick
-                e.load(here, self.weights, last, b, self.taps * tap_k * block.bricks, bricks=block.bricks)
+                e.load(here, self.weights, last, b, self.taps * part.tap_k * block.bricks, bricks=block.bricks)
 
         emit_product(
             e,
@@ -93,15 +92,14 @@ class Layer:
                 label=label,
                 window=window,
                 result=self.z,
-                a_tail=tail if bricks == 1 else BRICK,
-                tap_k=tap_k,
                 one=memory.ones(1 << op.reads[0].frac) if self.bias else None,
                 mask=None,
                 key=key,
                 shift=shift_between(f"layer {op.number} FP", have, op.formats.activations.frac),
                 rounding=rounding,
                 load_b=load_b,
-                spare=lambda bricks: 0,
+                spare=lambda bricks, part: 0,
+                padded=False,
             ),
         )
 
@@ -120,29 +118,36 @@ class Layer:
         label = Label(op.number, "BP", "")
         have = op.formats.deltas.frac + op.formats.weights.frac
         across = self.weights.row_bricks
-        tap_k = across * BRICK  # rows of zeros where channels end within a brick
 
-        def load_b(block: Block, b: Span, spare: Span) -> None:
+        def load_b(block: Block, part: Part, b: Span, spare: Span) -> None:
             """The kernel mirrored, each tap transposed; some taps at a time."""
-            tap = block.columns * across
+            tap, line = block.columns * part.bricks, part.tap_k * block.bricks
             some = spare.bricks // tap
             for first in range(0, self.taps, some):
                 count = min(some, self.taps - first)
-                brick = (self.taps - first - count) * channels * across + block.brick * BRICK * across
-                shape = {"bricks": tap, "count_1": count, "memory_1": channels * across, "scratch_1": tap}
-                e.load(replace(label, what="weights"), self.weights, brick, spare, **shape)
+                row = (self.taps - first - count) * channels + block.brick * BRICK
+                shape = {
+                    "bricks": part.bricks,
+                    "count_1": block.columns,
+                    "memory_1": across,
+                    "scratch_1": part.bricks,
+                    "count_2": count,
+                    "memory_2": channels * across,
+                    "scratch_2": tap,
+                }
+                e.load(replace(label, what="weights"), self.weights, row * across + part.brick, spare, **shape)
                 fields = {
                     "count": block.columns,
-                    "bricks": across,
+                    "bricks": part.bricks,
                     "lines": count,
                     "u_base": spare.base + (count - 1) * tap,
-                    "u_stride": across,
+                    "u_stride": part.bricks,
                     "u_line": -tap,
                     "u_plane": 1,
-                    "out_base": b.base + first * tap_k * block.bricks,
+                    "out_base": b.base + first * line,
                     "out_stride": block.bricks,
                     "out_block": 1,
-                    "out_line": tap_k * block.bricks,
+                    "out_line": line,
                     "out_plane": BRICK * block.bricks,
                 }
                 e.vector(replace(label, what="transpose"), Kind.TRANSPOSE, fields, (spare,), (b,))
@@ -153,15 +158,14 @@ class Layer:
                 label=label,
                 window=window,
                 result=dx,
-                a_tail=BRICK,
-                tap_k=tap_k,
                 one=None,
                 mask=self.x if masked else None,
                 key=key,
                 shift=shift_between(f"layer {op.number} BP", have, below.frac),
                 rounding=rounding,
                 load_b=load_b,
-                spare=lambda bricks: min(bricks * BRICK, channels) * across,
+                spare=lambda bricks, part: min(bricks * BRICK, channels) * part.bricks,
+                padded=True,
             ),
         )
 

@@ -105,7 +105,7 @@ def emit_sweep(e: Emitter, s: Sweep) -> None:
         for name, operand in s.writes.items():
             e.store(replace(label, what=f"store {name}"), operand, first * across, mine[name], bricks=count * across)
 
-    pipeline((job(number, first, count) for number, (first, count) in enumerate(tiles)), depth)
+    pipeline(e, (job(number, first, count) for number, (first, count) in enumerate(tiles)), depth)
 
 
 def emit_sums(e: Emitter, label: Label, u: Tensor, v: Tensor, records: Tensor) -> None:
@@ -134,7 +134,7 @@ def emit_sums(e: Emitter, label: Label, u: Tensor, v: Tensor, records: Tensor) -
         e.vector(replace(here, what="sums"), Kind.REDUCE, fields, tuple(mine), (spans["records"],))
         yield
 
-    pipeline((job(number, first, count) for number, (first, count) in enumerate(tiles)), depth)
+    pipeline(e, (job(number, first, count) for number, (first, count) in enumerate(tiles)), depth)
     e.store(replace(label, what="store sums"), records, 0, spans["records"], bricks=records.bricks)
 
 
@@ -198,5 +198,5 @@ def emit_row_gradient(
         e.vector(replace(here, what="sums"), Kind.REDUCE, fields, (span, one), (records,))
         yield
 
-    pipeline((job(number, first, count) for number, (first, count) in enumerate(tiles)), depth)
+    pipeline(e, (job(number, first, count) for number, (first, count) in enumerate(tiles)), depth)
     e.store(replace(label, what="store row"), out, row * across, records, bricks=across)

@@ -48,14 +48,29 @@ def _meet(some: Iterable[Span], others: tuple[Span, ...]) -> bool:
     return any(a.base < b.end and b.base < a.end for a in some for b in others)
 
 
+@dataclass(frozen=True)
+class _Order:
+    opcode: Opcode
+    label: Label
+    fields: dict[str, Value]
+    touched: _Touched
+
+
 @dataclass
 class Emitter:
-    """Collects the parts of a program for ``chip``."""
+    """Collects the parts of a program for ``chip``.
+
+    The last stores of a layer are put off until the next layer's first product, or until a command would disturb them, so
+    that its first loads go on beside the last work.
+    """
 
     chip: Chip
     parts: list[Run | HostStep] = field(default_factory=list)
     _commands: list[Command] = field(default_factory=list)
     _running: dict[Unit, _Touched] = field(default_factory=dict)
+    _put_off: list[_Order] = field(default_factory=list)
+    _collecting: bool = False
+    _from_top: bool = False
 
     def host(
         self,
@@ -70,6 +85,7 @@ class Emitter:
 
     def end(self) -> None:
         """Closes the present run, if it has commands."""
+        self._catch_up()
         if self._commands:
             self._commands.append(Command(Opcode.END, {}, self._commands[-1].label))
             self.parts.append(Run(tuple(self._commands)))
@@ -79,14 +95,17 @@ class Emitter:
     def layout(self, label: Label, sizes: Mapping[str, int]) -> dict[str, Span]:
         """Buffers of the sizes given, those of different roles in different scratchpad banks if they fit so.
 
-        A role is a name without its number: "a0" and "a1" take turns. Raises :class:`DoesNotFit`.
+        A role is a name without its number: "a0" and "a1" take turns. One layout is from the bottom of the banks up, the
+        next from the top down, so that neither is in the other's way if there is room. Raises :class:`DoesNotFit`.
         """
         total = sum(sizes.values())
         if total > self.chip.scratch_bricks:
             largest = max(sizes, key=lambda name: sizes[name])
             what = f"{label.phase} with {largest} of {sizes[largest]} bricks"
             raise DoesNotFit(label.layer, what, total, self.chip.scratch_bricks, "bricks of scratchpad", self.chip.name)
-        return _in_banks(self.chip, sizes) or _packed(sizes)
+        spans = _in_banks(self.chip, sizes) or _packed(sizes)
+        self._from_top = not self._from_top
+        return {name: _mirrored(self.chip, span) for name, span in spans.items()} if self._from_top else spans
 
     def issue(
         self,
@@ -98,14 +117,37 @@ class Emitter:
         memory: Bytes = (0, 0),
     ) -> None:
         """One command; ``reads`` and ``writes`` must cover the scratchpad it touches, ``memory`` the bytes."""
-        mine, touches = UNITS[opcode], _Touched(reads, writes, memory, opcode == Opcode.STORE)
-        wait = Unit(0)
+        order = _Order(opcode, label, dict(fields), _Touched(reads, writes, memory, opcode == Opcode.STORE))
+        if self._collecting:
+            self._put_off.append(order)
+            return
+        if any(order.touched.disturbs(other.touched) for other in self._put_off):
+            self._catch_up()
+        self._emit(order)
+        if opcode == Opcode.PRODUCT:
+            self._catch_up()
+
+    def put_off(self, job: Iterator[None]) -> None:
+        """The rest of a job, its stores, later."""
+        self._catch_up()
+        self._collecting = True
+        for _ in job:
+            pass
+        self._collecting = False
+
+    def _catch_up(self) -> None:
+        orders, self._put_off = self._put_off, []
+        for order in orders:
+            self._emit(order)
+
+    def _emit(self, order: _Order) -> None:
+        mine, wait = UNITS[order.opcode], Unit(0)
         for other, touched in list(self._running.items()):
-            if other != mine and touches.disturbs(touched):
+            if other != mine and order.touched.disturbs(touched):
                 wait |= other
                 del self._running[other]
-        self._running[mine] = touches
-        self._commands.append(Command(opcode, dict(fields), label, wait))
+        self._running[mine] = order.touched
+        self._commands.append(Command(order.opcode, order.fields, order.label, wait))
 
     def fill(self, label: Label, span: Span) -> None:
         """Zeros."""
@@ -174,12 +216,16 @@ def _packed(sizes: Mapping[str, int]) -> dict[str, Span]:
     return spans
 
 
+def _mirrored(chip: Chip, span: Span) -> Span:
+    return Span(chip.scratch_bricks - span.end, span.bricks)
+
+
 def _pieces(bricks: int) -> Iterator[tuple[int, int]]:
     for first in range(0, bricks, RUN_BRICKS):
         yield first, min(RUN_BRICKS, bricks - first)
 
 
-def pipeline(jobs: Iterable[Iterator[None]], depth: int) -> None:
+def pipeline(e: Emitter, jobs: Iterable[Iterator[None]], depth: int) -> None:
     """Emits jobs so that one's loads and another's stores go on beside the work of the one between them.
 
     A job emits its loads, yields, emits its work, yields, and emits its stores. depth : how many jobs have buffers of
@@ -199,7 +245,7 @@ def pipeline(jobs: Iterable[Iterator[None]], depth: int) -> None:
         if before is not None:
             _advance(before)
     if present is not None:
-        _advance(present)
+        e.put_off(present)
 
 
 def _advance(job: Iterator[None]) -> None:

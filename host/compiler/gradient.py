@@ -157,7 +157,7 @@ def emit_gradient(e: Emitter, g: Gradient, parts: Parts, cut: Blocks) -> None:
                     number += 1
                 chain += 1
 
-    pipeline(jobs(), cut.depth)
+    pipeline(e, jobs(), cut.depth)
 
 
 def refuse(chip: Chip, g: Gradient, parts: Parts, cut: Blocks) -> DoesNotFit:

@@ -8,11 +8,11 @@ from itertools import product as pairs
 from host.compiler.emit import Emitter, Span
 from host.compiler.errors import DoesNotFit
 from host.compiler.gradient import Blocks, Channels, Gradient, blocks, buffers, emit_gradient, refuse
-from host.compiler.gradient_matrix import halved
 from host.compiler.phases import Side, parted, sides
 from host.compiler.tiling import (
     COMMAND_CYCLES,
     column_choices,
+    halved,
     memory_cycles,
     pipelined,
     row_limit,

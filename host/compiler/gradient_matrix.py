@@ -6,7 +6,7 @@ from itertools import product as pairs
 
 from host.compiler.emit import Emitter, Span
 from host.compiler.gradient import Blocks, Channels, Gradient, blocks, buffers, emit_gradient, refuse
-from host.compiler.tiling import COMMAND_CYCLES, Reduction, choose, memory_cycles, pipelined, row_limit
+from host.compiler.tiling import COMMAND_CYCLES, Reduction, choose, halved, memory_cycles, pipelined, row_limit
 from host.program import Label, Value
 from spec.chip import BRICK, Chip
 from spec.isa import Kind
@@ -139,15 +139,6 @@ def _choices(chip: Chip, g: Gradient) -> Iterator[tuple[MatrixParts, Blocks]]:
             yield parts, Blocks(blocks(g.x.channels, rows), columns, depth)
         if part == BRICK:
             return
-
-
-def halved(most: int) -> list[int]:
-    """most, its half, and so on to one."""
-    result = []
-    while most:
-        result.append(most)
-        most = ceil_div(most, 2) if most > 1 else 0
-    return result
 
 
 def _cost(parts: MatrixParts, cut: Blocks) -> float:

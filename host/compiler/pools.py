@@ -109,4 +109,4 @@ def emit_pool(e: Emitter, p: Pool) -> None:
             assert places is not None
             e.store(replace(label, what="places"), p.places, first * across, places, bricks=bricks)
 
-    pipeline((job(tile) for tile in tiles), depth)
+    pipeline(e, (job(tile) for tile in tiles), depth)

@@ -157,3 +157,12 @@ def column_choices(chip: Chip, n: int, segments: int, whole: bool) -> list[int]:
 def row_limit(chip: Chip, n: int, segments: int) -> int:
     """Rows of C that a chain of products can have."""
     return chip.groups * min(ROW_SLOTS, chip.psum_depth // chip.lanes // (ceil_div(n, chip.lanes) * segments))
+
+
+def halved(most: int) -> list[int]:
+    """most, its half, and so on to one."""
+    result = []
+    while most:
+        result.append(most)
+        most = ceil_div(most, 2) if most > 1 else 0
+    return result

@@ -1,0 +1,82 @@
+"""How a product over positions is cut: blocks of columns, tiles of rows, and where B is too large, parts of the reduction."""
+
+from dataclasses import dataclass
+from itertools import product as pairs
+
+from host.compiler.errors import DoesNotFit
+from host.compiler.geometry import Tile, cut
+from host.compiler.products import Part, WindowedProduct
+from host.compiler.tiling import choose, estimate, halved, memory_cycles, pipelined, row_limit
+from spec.chip import BRICK, Chip
+from spec.product import ceil_div
+
+TILES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # numbers of tiles that are tried
+
+
+@dataclass(frozen=True)
+class Plan:
+    """bricks : of a block. depth : tiles that have buffers at once."""
+
+    bricks: int
+    depth: int
+    tiles: list[Tile]
+    parts: list[Part]
+    sizes: dict[str, int]
+
+    @property
+    def chained(self) -> bool:
+        return len(self.parts) > 1
+
+
+def plan(chip: Chip, p: WindowedProduct) -> Plan:
+    """The one with the fewest estimated cycles; in parts only if B does not fit otherwise. Raises :class:`DoesNotFit`."""
+    for bricks in halved(p.window.bricks):
+        parts = p.parts(bricks)
+        plans = _plans(chip, p, parts)
+        if plans:
+            return min(plans, key=lambda one: _cost(chip, p, one))
+    needed = sum(p.sizes(1, 1, 1, 1, parts).values())
+    what = f"{p.label.phase} of one line with {p.b_rows(parts[0])} rows of weights"
+    raise DoesNotFit(p.label.layer, what, needed, chip.scratch_bricks, "bricks of scratchpad", chip.name)
+
+
+def _plans(chip: Chip, p: WindowedProduct, parts: list[Part]) -> list[Plan]:
+    across, plans = p.result.row_bricks, []
+    for blocks, depth, number in pairs(range(1, across + 1), (2, 1), TILES):
+        bricks = ceil_div(across, blocks)
+        if ceil_div(across, bricks) != blocks:
+            continue
+        limit = row_limit(chip, _columns(p, bricks), 1) if len(parts) > 1 else None
+
+        def fits(images: int, lines: int, bricks: int = bricks, depth: int = depth, limit: int | None = limit) -> bool:
+            small = limit is None or images * lines * p.window.x.out <= limit
+            return small and sum(p.sizes(bricks, images, lines, depth, parts).values()) <= chip.scratch_bricks
+
+        tiles = cut(p.window, fits, number)
+        if tiles is not None:
+            images, lines = max(t.images for t in tiles), max(t.lines for t in tiles)
+            held = min(depth, len(tiles) * len(parts))
+            plans.append(Plan(bricks, held, tiles, parts, p.sizes(bricks, images, lines, held, parts)))
+    return plans
+
+
+def _columns(p: WindowedProduct, bricks: int) -> int:
+    return min(bricks * BRICK, p.result.channels)
+
+
+def _cost(chip: Chip, p: WindowedProduct, one: Plan) -> float:
+    """Rough cycles at half of the operand nonzero; of the mask too, if there is one."""
+    columns, blocks = _columns(p, one.bricks), ceil_div(p.result.row_bricks, one.bricks)
+    tile = max(one.tiles, key=p.window.rows)
+    rows = p.window.rows(tile)
+    work = weights = 0.0
+    for part in one.parts:
+        b_rows = p.b_rows(part)
+        tiling = choose(chip, p.label, rows, columns, p.reduction(part), p.masked, one.chained)
+        work += estimate(chip, rows, columns, tiling, ceil_div(b_rows, tiling.k_tile), p.masked)
+        weights += memory_cycles(chip, b_rows * one.bricks)
+    store = memory_cycles(chip, rows * one.bricks)
+    load = memory_cycles(chip, p.window.seen_bricks(tile.images, tile.lines)) + (store if p.masked else 0)
+    if one.chained:
+        return blocks * pipelined(len(one.tiles), load + weights, work, store, one.depth)
+    return blocks * (weights + pipelined(len(one.tiles), load, work, store, one.depth))
