@@ -64,7 +64,8 @@ def trace(
     samples = load(data, download=download)
     if picture is not None:
         write_folder(picture.parent)
-    result = traced(config, samples, chip, backend, after, latency, bandwidth, ladder)
+    with err.status("compiling") as status:
+        result = traced(config, samples, chip, backend, after, latency, bandwidth, ladder, status.update)
     title = f"{net} on {data}, batch {config.batch}, chip {chip.name} ({chip.total_lanes} lanes)"
     console = talk(json_to)
     print_trace(console, title, result.shares)

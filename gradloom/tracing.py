@@ -1,6 +1,6 @@
 """One step on a machine, and what it cost."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -86,18 +86,22 @@ def traced(
     latency: int = 50,
     bandwidth: float = 8.0,
     ladder: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Traced:
     """One step, with the weights that ``after`` steps of golden leave.
 
     It is taken twice, by the machine and by the emulator, which counts the multiplications that had to be done; with
-    ``ladder`` also without skipping zeros, without masks, and without both.
+    ``ladder`` also without skipping zeros, without masks, and without both. progress : told now and then what is going on.
     """
     wrong = ""
     with threadpool_limits(1), opened(backend, chip, latency, bandwidth) as machine:
         step = _step(config, samples, after)
+        progress("emulator")
         counted, tally = step.take(step.graph, EmulatedMachine(chip, MEMORY, RING))
         timed, steps, tallies = counted, {}, [tally]
         if backend != "emulator":
+            progress(backend)
+            machine.progress = lambda cycles: progress(f"{backend}, a run of {cycles / 1e6:.1f} M cycles so far")
             timed, tally = step.take(step.graph, machine)
             tallies.append(tally)
             if tally.differing_words:
@@ -106,6 +110,7 @@ def traced(
                 if name == "both":
                     rows = timed
                 else:
+                    progress(f"{backend}: {name}")
                     rows, tally = step.take(step.graph if masks else without_masks(step.graph), machine, skip)
                     tallies.append(tally)
                 steps[name] = _cycles(rows)
