@@ -1,5 +1,6 @@
 """Loss, backward pass and update, in the order of :meth:`golden.graph.Graph.step`."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from golden.operators import (
 from golden.optimizer import SgdPlan
 from golden.pool import reciprocal
 from host.compiler.convs import Layer
+from host.compiler.elementwise import Affine, Sweep, emit_sweep
 from host.compiler.memory import view
 from host.compiler.network import Network, mean_image, pool_window_back
 from host.compiler.pools import Pool, emit_pool
@@ -43,6 +45,9 @@ def emit_backward(net: Network, plans: Sequence[SgdPlan]) -> None:
     """Everything behind the logits."""
     last = net.operators[-1]
     deltas = {last.number: _loss(net)}
+    awaited = Counter(
+        source for op in net.operators for source, below in zip(op.node.reads, op.belows, strict=True) if below
+    )
     gradients: dict[int, Tensor] = {}
     for op in reversed(net.operators):
         if op.number not in deltas:
@@ -51,8 +56,12 @@ def emit_backward(net: Network, plans: Sequence[SgdPlan]) -> None:
             gradients[op.number] = net.memory.add(f"gradient.{op.number}", net.weights[op.number].shape)
         parts = _back(net, op, deltas.pop(op.number), gradients.get(op.number))
         for source, part in zip(op.node.reads, parts, strict=True):
-            if part is not None:
-                deltas[source] = _accumulated(net, op, source, deltas[source], part) if source in deltas else part
+            if part is None:
+                continue
+            awaited[source] -= 1
+            if source in deltas:
+                part = _accumulated(net, op, source, deltas[source], part, not awaited[source])
+            deltas[source] = part
     for plan, (number, weights) in zip(plans, net.weights.items(), strict=True):
         emit_update(net.e, net.memory, plan, number, weights, net.velocity[number], gradients[number], net.rounding)
 
@@ -79,12 +88,23 @@ def _loss(net: Network) -> Delta:
     return Delta(delta)
 
 
-def _accumulated(net: Network, op: Operator, source: int, one: Delta, other: Delta) -> Delta:
-    """Gradients of a tensor that two nodes read."""
+def _accumulated(net: Network, op: Operator, source: int, one: Delta, other: Delta, last: bool) -> Delta:
+    """Gradients of a tensor that two nodes read; behind the last of a ReLU's, its own backward pass at once."""
+    label, above = Label(source, "BP", "accumulate"), net.operators[source]
+    reads = {"u": one.tensor, "v": other.tensor}
+    gated = one.gated and other.gated
+    if last and not gated and isinstance(above, ReluOperator) and above.belows[0] is not None:
+        table, dx = net.memory.scalars(1, 1), _room(net, above)
+        steps = [
+            Affine("sum", "u", "v", "scalars", 0, 0),
+            Affine("dx", "sum", "out", "scalars", 0, 0, gate=True),
+        ]
+        reads["out"] = net.values[source]
+        emit_sweep(net.e, Sweep(label, reads, {"dx": dx}, {"scalars": table}, steps, Rounding.FLOOR))
+        return Delta(dx, True)
     out = net.memory.add(f"delta.{source}.{op.number}", one.tensor.shape)
-    label = Label(op.number, "BP", "accumulate")
-    net.affine(label, {"u": one.tensor, "v": other.tensor}, out, (1, 1), 0, 0, rounding=Rounding.FLOOR)
-    return Delta(out, one.gated and other.gated)
+    net.affine(label, reads, out, (1, 1), 0, 0, rounding=Rounding.FLOOR)
+    return Delta(out, gated)
 
 
 def _room(net: Network, op: Operator, side: int = 0) -> Tensor:

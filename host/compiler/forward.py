@@ -16,20 +16,20 @@ from golden.operators import (
 )
 from golden.pool import reciprocal
 from host.compiler.convs import Layer
+from host.compiler.elementwise import Affine, Sweep, emit_sweep
 from host.compiler.errors import Unsupported
 from host.compiler.memory import view
-from host.compiler.network import Network, mean_image, pool_window
+from host.compiler.network import Network, Postponed, mean_image, pool_window
 from host.compiler.norms import Norm
 from host.compiler.pools import Pool, emit_pool
-from host.program import Label
+from host.program import Label, Value
 from host.tensor import Tensor
 from spec.isa import Kind
 
 
 def emit_forward(net: Network, op: Operator) -> None:
     """Commands for one node's output, which is in ``net.values`` from then on."""
-    reads = [net.values[i] for i in op.node.reads]
-    x = reads[0]
+    x = net.values[op.node.reads[0]]
     if isinstance(op, FlattenOperator):
         try:
             net.values[op.number] = view(x, (net.batch, *op.shape))
@@ -39,22 +39,17 @@ def emit_forward(net: Network, op: Operator) -> None:
     if isinstance(op, ReluOperator) and net.fused(op.node.reads[0]):
         net.values[op.number] = x
         return
+    if isinstance(op, BatchNormOperator):
+        _norm(net, op, x)
+        return
     out = net.values[op.number] = _room(net, op, x)
     e, memory, label, key = net.e, net.memory, Label(op.number, "FP", ""), net.key(op, Role.ACTIVATION)
     if isinstance(op, (ConvOperator, DenseOperator)):
         Layer.of(op, x, out, net.weights[op.number]).forward(e, memory, key, net.rounding)
-    elif isinstance(op, BatchNormOperator):
-        if x.shape[1:] != op.shapes[0]:
-            raise Unsupported(f"node {op.number}: batch norm of flat features needs images of 8, 16, ... channels")
-        net.norms[op.number] = Norm(op, memory, net.weights[op.number])
-        net.norms[op.number].forward(e, x, out, key, net.rounding, net.fused(op.number), net.training)
     elif isinstance(op, ReluOperator):
         net.affine(label, {"u": x}, out, (1, 0), 0, 0, relu=True)
     elif isinstance(op, AddOperator):
-        finest = max(op.reads[0].frac, op.reads[1].frac, op.out.frac)
-        scalars = (1 << (finest - op.reads[0].frac), 1 << (finest - op.reads[1].frac))
-        relu = net.fused(op.number)
-        net.affine(label, {"u": x, "v": reads[1]}, out, scalars, key, finest - op.out.frac, relu=relu)
+        _sum(net, op, out, key)
     elif isinstance(op, MaxPoolOperator):
         places = memory.add(f"places.{op.number}", out.shape) if net.training else None
         emit_pool(e, Pool(label, Kind.MAX, pool_window(op, x, out), out, places))
@@ -64,6 +59,39 @@ def emit_forward(net: Network, op: Operator) -> None:
         emit_pool(e, Pool(label, Kind.MEAN, window, out, None, memory.scalars(scalar), key, shift, net.rounding))
     else:
         raise Unsupported(f"node {op.number}: no commands for {type(op).__name__}")
+
+
+def _norm(net: Network, op: BatchNormOperator, x: Tensor) -> None:
+    if x.shape[1:] != op.shapes[0]:
+        raise Unsupported(f"node {op.number}: batch norm of flat features needs images of 8, 16, ... channels")
+    norm = net.norms[op.number] = Norm(op, net.memory, net.weights[op.number])
+    table, shift = norm.forward(net.e, x, net.training)
+    key = net.key(op, Role.ACTIVATION)
+    if net.summed(op.number):
+        net.postponed[op.number] = Postponed(x, table, key, shift)
+        net.values[op.number] = x
+        return
+    out = net.values[op.number] = _room(net, op, x)
+    step = Affine("y", "x", None, "scalars", key, shift, uniform=False, relu=net.fused(op.number))
+    sweep = Sweep(Label(op.number, "FP", ""), {"x": x}, {"y": out}, {"scalars": table}, [step], net.rounding)
+    emit_sweep(net.e, sweep)
+
+
+def _sum(net: Network, op: AddOperator, out: Tensor, key: Value) -> None:
+    """The affines of batch norms that are only read here come first."""
+    finest = max(op.reads[0].frac, op.reads[1].frac, op.out.frac)
+    tables = {"scalars": net.memory.scalars(*(1 << (finest - fixed.frac) for fixed in op.reads))}
+    reads: dict[str, Tensor] = {}
+    steps: list[Affine] = []
+    for name, source in zip("uv", op.node.reads, strict=True):
+        norm = net.postponed.get(source)
+        if norm is None:
+            reads[name] = net.values[source]
+            continue
+        reads[f"{name} before"], tables[f"{name} scalars"] = norm.x, norm.table
+        steps.append(Affine(name, f"{name} before", None, f"{name} scalars", norm.key, norm.shift, uniform=False))
+    steps.append(Affine("out", "u", "v", "scalars", key, finest - op.out.frac, relu=net.fused(op.number)))
+    emit_sweep(net.e, Sweep(Label(op.number, "FP", ""), reads, {"out": out}, tables, steps, net.rounding))
 
 
 def _room(net: Network, op: Operator, x: Tensor) -> Tensor:

@@ -127,10 +127,15 @@ class Window:
 
 
 MAX_ROWS = 65535  # of one command
+TAPER = 4  # the part of a single image's lines that a small tile has
 
 
-def cut(window: Window, fits: Callable[[int, int], bool], wanted: int = 1) -> list[Tile] | None:
-    """Tiles, as large as ``fits(images, lines)`` allows and about ``wanted`` at least; None if not one line fits."""
+def cut(window: Window, fits: Callable[[int, int], bool], wanted: int = 1, tapered: bool = False) -> list[Tile] | None:
+    """Tiles, as large as ``fits(images, lines)`` allows and about ``wanted`` at least; None if not one line fits.
+
+    tapered : the first and the last are small, so that what must be loaded before the first product and stored behind the
+    last is little.
+    """
     out_y, batch = window.y.out, window.batch
 
     def allowed(images: int, lines: int) -> bool:
@@ -144,13 +149,37 @@ def cut(window: Window, fits: Callable[[int, int], bool], wanted: int = 1) -> li
         if not lines:
             return None
         images, lines = 1, ceil_div(out_y, ceil_div(out_y, lines))
-    tiles: list[Tile] = []
-    for image in range(0, batch, images):
-        for line in range(0, out_y, lines):
-            count = min(lines, out_y - line)
-            low, high = window.y.needed(line, count)
-            tiles.append(Tile(len(tiles), image, min(images, batch - image), line, count, low, high))
-    return tiles
+    extents = [
+        (image, min(images, batch - image), line, min(lines, out_y - line))
+        for image in range(0, batch, images)
+        for line in range(0, out_y, lines)
+    ]
+    if tapered:
+        extents = [*_small_first(extents[0]), *extents[1:]]
+        extents = [*extents[:-1], *_small_last(extents[-1])]
+    return [
+        Tile(number, image, count, line, height, *window.y.needed(line, height))
+        for number, (image, count, line, height) in enumerate(extents)
+    ]
+
+
+_Extent = tuple[int, int, int, int]  # image, images, line, lines
+
+
+def _small_first(extent: _Extent) -> list[_Extent]:
+    image, images, line, lines = extent
+    if images > 1:
+        return [(image, 1, line, lines), (image + 1, images - 1, line, lines)]
+    few = lines // TAPER
+    return [(image, 1, line, few), (image, 1, line + few, lines - few)] if few else [extent]
+
+
+def _small_last(extent: _Extent) -> list[_Extent]:
+    image, images, line, lines = extent
+    if images > 1:
+        return [(image, images - 1, line, lines), (image + images - 1, 1, line, lines)]
+    few = lines // TAPER
+    return [(image, 1, line, lines - few), (image, 1, line + lines - few, few)] if few else [extent]
 
 
 def _largest(bound: int, fits: Callable[[int], bool]) -> int:

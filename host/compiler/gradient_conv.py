@@ -14,7 +14,7 @@ from host.compiler.tiling import (
     column_choices,
     halved,
     memory_cycles,
-    pipelined,
+    repeated,
     row_limit,
     row_slots,
 )
@@ -385,4 +385,4 @@ def _cost(parts: ConvParts, cut: Blocks) -> float:
             work += times * again * product
     chains = len(cut.rows) * len(cut.columns)
     load = memory_cycles(chip, each["raw"] + each["b"])
-    return pipelined(chains * parts.count(), load, work / chains, 0, cut.depth)
+    return repeated(chains * parts.count(), (load, work / chains, 0.0), cut.depth)

@@ -6,7 +6,7 @@ from itertools import product as pairs
 
 from host.compiler.emit import Emitter, Span
 from host.compiler.gradient import Blocks, Channels, Gradient, blocks, buffers, emit_gradient, refuse
-from host.compiler.tiling import COMMAND_CYCLES, Reduction, choose, halved, memory_cycles, pipelined, row_limit
+from host.compiler.tiling import COMMAND_CYCLES, Reduction, choose, halved, memory_cycles, repeated, row_limit
 from host.program import Label, Value
 from spec.chip import BRICK, Chip
 from spec.isa import Kind
@@ -152,4 +152,5 @@ def _cost(parts: MatrixParts, cut: Blocks) -> float:
     chains = len(cut.rows) * len(cut.columns)
     load = memory_cycles(chip, each["raw"] + each["b"])
     store = memory_cycles(chip, max(block.count for block in cut.rows) * cut.column_bricks) / count
-    return pipelined(chains * count, load, work / chains + each["b"] + COMMAND_CYCLES, store, cut.depth)
+    job = (load, work / chains + each["b"] + COMMAND_CYCLES, store)
+    return repeated(chains * count, job, cut.depth)

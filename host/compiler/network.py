@@ -23,11 +23,21 @@ from host.compiler.errors import Unsupported
 from host.compiler.geometry import Axis, Window, backward_axis, forward_axis
 from host.compiler.memory import Memory, view
 from host.compiler.norms import Norm
-from host.program import Label, Value, key_symbol
+from host.program import Label, Symbol, Value, key_symbol
 from host.tensor import Tensor
 from spec.chip import Chip
 from spec.isa import MAX_TAPS
 from spec.number import Rounding
+
+
+@dataclass(frozen=True)
+class Postponed:
+    """A batch norm whose affine is done by the sum that alone reads it."""
+
+    x: Tensor
+    table: Tensor
+    key: Value
+    shift: Symbol
 
 
 @dataclass
@@ -36,7 +46,7 @@ class Network:
 
     plans : of the optimizer, one for each node that learns, as :meth:`golden.graph.Graph.step` takes them; None for
     prediction. base : first byte of memory. values : by node, its output as it lies in memory: an image where flat
-    features would not be whole bricks. Raises :class:`Unsupported` for words of another width than the chip's.
+    features would not be whole bricks; of a batch norm that a sum does, what it reads. Raises :class:`Unsupported` for words of another width than the chip's.
     """
 
     graph: Graph
@@ -47,6 +57,7 @@ class Network:
     base: int = 0
     values: dict[int, Tensor] = field(default_factory=dict)
     norms: dict[int, Norm] = field(default_factory=dict)
+    postponed: dict[int, Postponed] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         name, width = self.graph.architecture.name, self.graph.inputs.width
@@ -84,6 +95,11 @@ class Network:
             return False
         readers = self.readers.get(number, [])
         return len(readers) == 1 and isinstance(readers[0], ReluOperator)
+
+    def summed(self, number: int) -> bool:
+        """Whether this batch norm's only reader is a sum, which then does its affine in the same sweep."""
+        readers = self.readers.get(number, [])
+        return len(readers) == 1 and isinstance(readers[0], AddOperator) and len(set(readers[0].node.reads)) == 2
 
     def affine(
         self,

@@ -42,10 +42,8 @@ class Norm:
     def _records(self, kind: str, like: Tensor) -> Tensor:
         return self.memory.add(f"norm.{self.op.number}.{kind}", record_shape(self.memory.chip, like.row_bricks))
 
-    def forward(
-        self, e: Emitter, x: Tensor, y: Tensor, key: Value, rounding: Rounding, relu: bool, training: bool
-    ) -> None:
-        """From x to y with the batch's statistics, or when not training the running ones."""
+    def forward(self, e: Emitter, x: Tensor, training: bool) -> tuple[Tensor, Symbol]:
+        """Scalars of x with the batch's statistics, or when not training the running ones: their table and shift."""
         op, channels = self.op, x.channels
         table, shift, put = self._scalars("forward", x)
         reads: tuple[str, ...] = (self.parameters.name,)
@@ -64,8 +62,7 @@ class Norm:
             put(context, op.unit.forward_scalars(context.read(self.parameters.name), statistics))
 
         e.host(self._label("FP", "statistics"), host, reads, (table.name,))
-        step = Affine("y", "x", None, "scalars", key, shift, uniform=False, relu=relu)
-        emit_sweep(e, Sweep(self._label("FP", ""), {"x": x}, {"y": y}, {"scalars": table}, [step], rounding))
+        return table, shift
 
     def backward(
         self,

@@ -1,6 +1,7 @@
 """How a product over positions is cut: blocks of columns, tiles of rows, and where B is too large, parts of the reduction."""
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import product as pairs
 
 from host.compiler.errors import DoesNotFit
@@ -10,7 +11,7 @@ from host.compiler.tiling import choose, estimate, halved, memory_cycles, pipeli
 from spec.chip import BRICK, Chip
 from spec.product import ceil_div
 
-TILES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # numbers of tiles that are tried
+TILES = (1, 2, 3, 4, 6, 8, 16, 32)  # numbers of tiles that are tried
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ def plan(chip: Chip, p: WindowedProduct) -> Plan:
 
 def _plans(chip: Chip, p: WindowedProduct, parts: list[Part]) -> list[Plan]:
     across, plans = p.result.row_bricks, []
-    for blocks, depth, number in pairs(range(1, across + 1), (2, 1), TILES):
+    seen: list[tuple[int, int, list[Tile]]] = []  # several numbers of tiles may come to the same
+    for blocks, depth, number, tapered in pairs(range(1, across + 1), (2, 1), TILES, (False, True)):
         bricks = ceil_div(across, blocks)
         if ceil_div(across, bricks) != blocks:
             continue
@@ -52,8 +54,9 @@ def _plans(chip: Chip, p: WindowedProduct, parts: list[Part]) -> list[Plan]:
             small = limit is None or images * lines * p.window.x.out <= limit
             return small and sum(p.sizes(bricks, images, lines, depth, parts).values()) <= chip.scratch_bricks
 
-        tiles = cut(p.window, fits, number)
-        if tiles is not None:
+        tiles = cut(p.window, fits, number, tapered)
+        if tiles is not None and (bricks, depth, tiles) not in seen:
+            seen.append((bricks, depth, tiles))
             images, lines = max(t.images for t in tiles), max(t.lines for t in tiles)
             held = min(depth, len(tiles) * len(parts))
             plans.append(Plan(bricks, held, tiles, parts, p.sizes(bricks, images, lines, held, parts)))
@@ -67,16 +70,19 @@ def _columns(p: WindowedProduct, bricks: int) -> int:
 def _cost(chip: Chip, p: WindowedProduct, one: Plan) -> float:
     """Rough cycles at half of the operand nonzero; of the mask too, if there is one."""
     columns, blocks = _columns(p, one.bricks), ceil_div(p.result.row_bricks, one.bricks)
-    tile = max(one.tiles, key=p.window.rows)
-    rows = p.window.rows(tile)
-    work = weights = 0.0
-    for part in one.parts:
-        b_rows = p.b_rows(part)
+    weights = [memory_cycles(chip, p.b_rows(part) * one.bricks) for part in one.parts]
+
+    @cache
+    def work(rows: int, part: Part) -> float:
         tiling = choose(chip, p.label, rows, columns, p.reduction(part), p.masked, one.chained)
-        work += estimate(chip, rows, columns, tiling, ceil_div(b_rows, tiling.k_tile), p.masked)
-        weights += memory_cycles(chip, b_rows * one.bricks)
-    store = memory_cycles(chip, rows * one.bricks)
-    load = memory_cycles(chip, p.window.seen_bricks(tile.images, tile.lines)) + (store if p.masked else 0)
-    if one.chained:
-        return blocks * pipelined(len(one.tiles), load + weights, work, store, one.depth)
-    return blocks * (weights + pipelined(len(one.tiles), load, work, store, one.depth))
+        return estimate(chip, rows, columns, tiling, ceil_div(p.b_rows(part), tiling.k_tile), p.masked)
+
+    jobs = []
+    for tile in one.tiles:
+        rows = p.window.rows(tile)
+        store = memory_cycles(chip, rows * one.bricks)
+        load = memory_cycles(chip, p.window.seen_bricks(tile.images, tile.lines)) + (store if p.masked else 0)
+        for part, own in zip(one.parts, weights, strict=True):
+            first, last = part is one.parts[0], part is one.parts[-1]
+            jobs.append((load * first + own * one.chained, work(rows, part), store * last))
+    return blocks * (pipelined(jobs, one.depth) + (0 if one.chained else weights[0]))

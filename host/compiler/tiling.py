@@ -1,14 +1,17 @@
 """How a product's reduction, columns and rows are cut for the banks, row lists and partial sums of a chip."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from host.compiler.errors import DoesNotFit
 from host.program import Label
-from spec.axi import axi
 from spec.chip import BRICK, Chip
 from spec.engine import ROW_SLOTS, load_cycles_per_brick
+from spec.isa import brick_bytes
 from spec.product import MASK_COLUMNS, ceil_div
 
+BUS_BYTES = 8  # that memory moves in a cycle
 COMMAND_CYCLES = 150  # that a product takes besides its tiles
 MASKED_SHARE = 0.65  # of the cycles that half a mask leaves: lanes wait for each other
 
@@ -56,6 +59,24 @@ def choose(
     chip: Chip, label: Label, m: int, n: int, reduction: Reduction, masked: bool = False, chained: bool = False
 ) -> Tiling:
     """The tiling with the fewest estimated cycles at half of A nonzero. Raises :class:`DoesNotFit`."""
+    best = _best(chip, m, n, reduction, masked, chained)
+    if best is not None:
+        return best
+    if chained:
+        room = chip.groups * chip.psum_depth
+        raise DoesNotFit(label.layer, f"{label.phase}: sums of {m} x {n}", m * n, room, "partial sums", chip.name)
+    raise DoesNotFit(
+        label.layer,
+        f"{label.phase}: a tile of {reduction.rows} rows and {min(n, BRICK)} columns of B",
+        reduction.rows,
+        min(chip.list_depth, chip.bank_depth // 2),
+        "words of a row list or bank",
+        chip.name,
+    )
+
+
+@lru_cache(maxsize=1 << 14)
+def _best(chip: Chip, m: int, n: int, reduction: Reduction, masked: bool, chained: bool) -> Tiling | None:
     best, best_cost = None, 0.0
     for columns in _columns(chip, n, masked):
         if chained and columns * chip.lanes < n:
@@ -79,18 +100,6 @@ def choose(
         cost = estimate(chip, m, n, tiling, tiles, masked)
         if best is None or cost < best_cost:
             best, best_cost = tiling, cost
-    if best is None:
-        if chained:
-            room = chip.groups * chip.psum_depth
-            raise DoesNotFit(label.layer, f"{label.phase}: sums of {m} x {n}", m * n, room, "partial sums", chip.name)
-        raise DoesNotFit(
-            label.layer,
-            f"{label.phase}: a tile of {reduction.rows} rows and {min(n, BRICK)} columns of B",
-            reduction.rows,
-            min(chip.list_depth, chip.bank_depth // 2),
-            "words of a row list or bank",
-            chip.name,
-        )
     return best
 
 
@@ -132,17 +141,28 @@ def estimate(chip: Chip, m: int, n: int, tiling: Tiling, tiles: int, masked: boo
     return all_tiles * max(rows, load) + load + COMMAND_CYCLES + chip.slots * visit * (all_tiles if masked else 1)
 
 
-def pipelined(jobs: int, load: float, work: float, store: float, depth: int) -> float:
-    """Rough cycles of equal jobs: loads and stores beside the work, except the first and the last."""
+def pipelined(jobs: Sequence[tuple[float, float, float]], depth: int) -> float:
+    """Rough cycles of jobs, each its load, work and store, in the order of :func:`host.compiler.emit.pipeline`."""
     if depth == 1:
-        return jobs * (load + work + store)
-    return load + jobs * max(load, work, store) + store
+        return sum(map(sum, jobs))
+    loaded = stored = before = 0.0  # when the units are done; before : with the store of the job before the last
+    begun = worked = 0.0  # work of the last job
+    for load, work, store in jobs:
+        loaded = max(loaded, begun) + load
+        begun = max(loaded, worked, before)
+        worked = begun + work
+        before, stored = stored, max(stored, worked) + store
+    return stored
+
+
+def repeated(count: int, job: tuple[float, float, float], depth: int) -> float:
+    """:func:`pipelined` of so many equal jobs."""
+    return count * sum(job) if depth == 1 else job[0] + count * max(job) + job[2]
 
 
 def memory_cycles(chip: Chip, bricks: float) -> float:
     """Of a transfer, on the usual bus."""
-    bus = axi(chip)
-    return bricks * bus.brick_bytes / bus.beat_bytes
+    return bricks * brick_bytes(chip) / BUS_BYTES
 
 
 def column_choices(chip: Chip, n: int, segments: int, whole: bool) -> list[int]:
