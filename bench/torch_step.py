@@ -1,9 +1,10 @@
 """Golden's training step against float32 PyTorch's on the same CPU, in one run.
 
-usage: python bench/torch_step.py [NET] [BATCH] [ROUNDS]     (default resnet20 32 5; needs the extra `torch`)
+usage: python bench/torch_step.py [NET] [BATCH] [ROUNDS]     (default resnet20 32 15; needs the extra `torch`)
 
 Both take the same architecture, a batch of random 32x32x3 images and one step of SGD with momentum and weight decay: forward, backward,
 update. Steps alternate, so that other work on the machine meets both; the best of ROUNDS counts.
+On a busy machine PyTorch's threads wait for each other: `taskset -c 0` before the command gives both one core.
 """
 
 import sys
@@ -99,5 +100,5 @@ if __name__ == "__main__":
     main(
         sys.argv[1] if len(sys.argv) > 1 else "resnet20",
         int(sys.argv[2]) if len(sys.argv) > 2 else 32,
-        int(sys.argv[3]) if len(sys.argv) > 3 else 5,
+        int(sys.argv[3]) if len(sys.argv) > 3 else 15,
     )

@@ -13,9 +13,9 @@ _SUMS = Fixed(16, 8)
 
 CNN = Config(
     net="cnn",
-    epochs=8,
+    epochs=5,
     sgd=Sgd(rate=0.05, momentum=0.8, decay=1e-4),
-    rate_drops=((5, 0.2),),
+    rate_drops=((3, 0.3), (4, 0.3)),
     formats=Formats(gradients=_SUMS, velocity=_SUMS),
 )
 

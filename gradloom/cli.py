@@ -1,12 +1,12 @@
 """The command line: parse, call, print."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from gradloom.console import RefusingGroup, bars, err, talk, write_folder, write_json
-from gradloom.options import INTERRUPTED, chip_option, json_option, seed_option
+from gradloom.console import RefusingGroup, err, talk, write_json
+from gradloom.demo import demo
+from gradloom.options import chip_option, json_option, seed_option
 from gradloom.trace import trace
 from gradloom.train import train
 from spec.chip import Chip
@@ -32,58 +32,6 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--epochs", type=int, help="Stop after so many epochs.  [default: 12]")
-@chip_option("sim64")
-@seed_option
-@click.option("-o", "--out", "folder", type=Path, default=BUILD / "demo", show_default=True, help="Picture and JSON.")
-@json_option
-def demo(epochs: int | None, chip: Chip, seed: int, folder: Path, json_to: str | None) -> None:
-    """Train a classifier of real images on the generated engine, and compare every word.
-
-    Every product of every forward, input-gradient and weight-gradient pass is executed by the
-    generated Verilog, compiled by Verilator. The golden model trains on its own from the same seed;
-    activations, gradients and weights of both runs are compared word for word at every step.
-
-    Ctrl-C ends the run after the last whole epoch and keeps what there is.
-    """
-    from golden.trainer import DEMO
-    from gradloom.machine import native_engine
-    from gradloom.training import run_demo
-    from host.datasets import load
-    from report.learning_curve import learning_curve
-    from report.tables import accuracy_table, phase_table
-
-    config = replace(DEMO, seed=seed, epochs=DEMO.epochs if epochs is None else epochs)
-    write_folder(folder)
-    samples = load("digits")
-    console = talk(json_to)
-    with native_engine(chip) as machine, bars() as shown:
-        result = run_demo(config, samples, machine, shown)
-    write_json(result, str(folder / "result.json"))
-    picture = learning_curve(result, folder / "learning_curve.png")
-    console.print(accuracy_table(result))
-    console.print(phase_table(result))
-    console.print(
-        f"differing words: [bold]{result['differing_words']}[/bold] of {result['words_compared']:,} compared "
-        f"(activations, gradients, weights of every step)"
-        + (f"; first: {result['first_difference']}" if result["differing_words"] else "")
-    )
-    console.print(f"wall time: {result['seconds']:.0f} s, of it {result['seconds_rtl']:.0f} s on the simulated engine")
-    console.print(f"kept: {picture}, {folder / 'result.json'}")
-    console.print(
-        "next: gradloom measure product 512x512x512 --density 0.25\n"
-        "      gradloom train --net cnn --backend rtl --steps 3 --check\n"
-        "      gradloom generate --chip ecp5-64 -o build/rtl"
-    )
-    write_json(result, json_to)
-    if result["differing_words"] or result["differing_epoch_digests"]:
-        raise SystemExit(1)
-    if result["interrupted"]:
-        console.print(f"interrupted after {result['epochs']} of {config.epochs} epochs")
-        raise SystemExit(INTERRUPTED)
-
-
-@main.command()
 @click.option("--unit", type=click.Choice(["engine", "machine"]), default="engine", show_default=True)
 @chip_option("ecp5-64")
 @click.option(
@@ -102,6 +50,7 @@ def generate(unit: str, chip: Chip, folder: Path | None) -> None:
         click.echo(path)
 
 
+main.add_command(demo)
 main.add_command(train)
 main.add_command(trace)
 

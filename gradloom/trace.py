@@ -12,7 +12,7 @@ from gradloom.options import chip_option, json_option, seed_option
 from host.profile import Share, convolutions, totals
 from spec.chip import Chip
 
-WIDTH = 120  # of a table where no terminal has one
+WIDTH = 150  # of a table where no terminal has one
 
 
 @click.command()
@@ -64,7 +64,8 @@ def trace(
     samples = load(data, download=download)
     if picture is not None:
         write_folder(picture.parent)
-    result = traced(config, samples, chip, backend, after, latency, bandwidth, ladder)
+    with err.status("compiling") as status:
+        result = traced(config, samples, chip, backend, after, latency, bandwidth, ladder, status.update)
     title = f"{net} on {data}, batch {config.batch}, chip {chip.name} ({chip.total_lanes} lanes)"
     console = talk(json_to)
     print_trace(console, title, result.shares)
@@ -82,7 +83,7 @@ def trace(
         console.print(f"kept: {timeline(title, result.spans, picture)}")
     write_json(result.to_json(), json_to)
     if result.differing_words:
-        err.print(f"first: {result.first_difference}")
+        err.print(f"first: {result.first_difference}", result.wrong_command, sep="\n")
         raise SystemExit(1)
 
 

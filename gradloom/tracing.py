@@ -1,17 +1,20 @@
 """One step on a machine, and what it cost."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from golden.emulator_scratch import EmulatorError
 from golden.graph import Graph
 from golden.layers import GoldenExecute
+from golden.optimizer import SgdPlan
 from golden.tally import Tally
 from golden.trainer import Config, Samples, batches, train
 from gradloom.backend import opened
 from host.driver import MEMORY, RING, Driver, without_masks
+from host.locate import Lockstep, WrongCommand
 from host.machines import Backend, EmulatedMachine
 from host.profile import Share, merged, profile
 from host.timeline import Row
@@ -30,6 +33,7 @@ class Traced:
     words_compared: int
     differing_words: int
     first_difference: str
+    wrong_command: str  # the first, if words differ
 
     def to_json(self) -> list[dict]:
         """A row for each layer and phase."""
@@ -51,12 +55,26 @@ class _Step:
     number: int
     epoch: int
 
+    @property
+    def plans(self) -> list[SgdPlan]:
+        return [self.config.sgd_at(self.epoch).plan(formats, self.config.batch) for formats in self.graph.formats]
+
     def take(self, graph: Graph, backend: Backend, skip: bool = True) -> tuple[list[Row], Tally]:
         driver = Driver(graph, backend, check=True, skip=skip)
-        plans = [self.config.sgd_at(self.epoch).plan(formats, self.config.batch) for formats in driver.formats]
         tally = Tally(GoldenExecute(backend.chip.width, backend.chip.acc_width))
-        driver.step(tally, self.x, self.labels, plans, self.config.rounding, self.number)
+        driver.step(tally, self.x, self.labels, self.plans, self.config.rounding, self.number)
         return driver.trace(), tally
+
+    def first_wrong(self, backend: Backend) -> str:
+        """The first command of the step that ``backend`` carries out wrongly; nothing if there is none."""
+        both = Lockstep(backend)
+        driver = Driver(self.graph, both)
+        both.used = driver.program(len(self.x), self.plans, self.config.rounding).memory_bytes
+        try:
+            driver.step(Tally(GoldenExecute()), self.x, self.labels, self.plans, self.config.rounding, self.number)
+        except (WrongCommand, EmulatorError) as error:
+            return str(error)
+        return ""
 
 
 def traced(
@@ -68,23 +86,31 @@ def traced(
     latency: int = 50,
     bandwidth: float = 8.0,
     ladder: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Traced:
     """One step, with the weights that ``after`` steps of golden leave.
 
     It is taken twice, by the machine and by the emulator, which counts the multiplications that had to be done; with
-    ``ladder`` also without skipping zeros, without masks, and without both.
+    ``ladder`` also without skipping zeros, without masks, and without both. progress : told now and then what is going on.
     """
+    wrong = ""
     with threadpool_limits(1), opened(backend, chip, latency, bandwidth) as machine:
         step = _step(config, samples, after)
+        progress("emulator")
         counted, tally = step.take(step.graph, EmulatedMachine(chip, MEMORY, RING))
         timed, steps, tallies = counted, {}, [tally]
         if backend != "emulator":
+            progress(backend)
+            machine.progress = lambda cycles: progress(f"{backend}, a run of {cycles / 1e6:.1f} M cycles so far")
             timed, tally = step.take(step.graph, machine)
             tallies.append(tally)
+            if tally.differing_words:
+                wrong = step.first_wrong(machine)
             for name, (skip, masks) in LADDER.items() if ladder else ():
                 if name == "both":
                     rows = timed
                 else:
+                    progress(f"{backend}: {name}")
                     rows, tally = step.take(step.graph if masks else without_masks(step.graph), machine, skip)
                     tallies.append(tally)
                 steps[name] = _cycles(rows)
@@ -99,6 +125,7 @@ def traced(
         words_compared=sum(tally.words_compared for tally in tallies),
         differing_words=sum(tally.differing_words for tally in tallies),
         first_difference=next((tally.first_difference for tally in tallies if tally.first_difference), ""),
+        wrong_command=wrong,
     )
 
 

@@ -117,15 +117,23 @@ class Driver:
         rounding: Rounding,
         step: int,
     ) -> StepResult:
-        """One step on the machine, counted in ``execute``; with ``check`` golden's densities and the differing words."""
+        """One step on the machine, counted in ``execute``; with ``check`` golden's densities and the differing words.
+
+        A step that is interrupted leaves the state of the step before.
+        """
         program = self.program(len(x), plans, rounding)
+        before = self.state()
         seen: dict[str, np.ndarray] = {}
         if self.check:
-            self.graph.restore(self.state())
+            self.graph.restore(before)
             self.graph.observe = seen.__setitem__
             self.graph.step(execute, x, labels, plans, rounding, step)
             self.graph.observe = None
-        results = self._execute(program, step, {"x": x, "labels": labels, "plans": plans})
+        try:
+            results = self._execute(program, step, {"x": x, "labels": labels, "plans": plans})
+        except BaseException:
+            self._load(before)
+            raise
         self.stepped = self.last
         self._count(execute, program)
         if self.check:
@@ -193,7 +201,6 @@ class Driver:
 
     def _execute(self, program: Program, step: int, inputs: Mapping[str, Any]) -> dict[str, Any]:
         self.backend.take()
-        # A step that is interrupted leaves its own copy of the running statistics behind, not half of them.
         running = {number: words.copy() for number, words in self._running.items()}
         results = execute_program(
             program, self.backend, seed=self.graph.seed, step=step, inputs=inputs, running=running

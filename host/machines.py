@@ -14,6 +14,7 @@ from golden.emulator_vector import VectorOutcome
 from spec.chip import Chip
 from spec.engine import COUNTERS
 from spec.isa import DESCRIPTOR_BYTES, UNITS, ErrorCode, Unit
+from spec.registers import Control
 
 BACKENDS = ("emulator", "rtl")
 
@@ -148,6 +149,8 @@ class Native(Protocol):
 
     def wait(self, limit: int = ..., progress: Callable[[int], None] | None = None) -> Any: ...
 
+    def write(self, register: str, value: int) -> None: ...
+
     def take_events(self) -> np.ndarray: ...
 
     def counters(self) -> dict[str, int]: ...
@@ -157,7 +160,10 @@ class Native(Protocol):
 
 
 class NativeBackend:
-    """Generated hardware, compiled to a library, as a :class:`Backend`; its memory begins at address 0."""
+    """Generated hardware, compiled to a library, as a :class:`Backend`; its memory begins at address 0.
+
+    A KeyboardInterrupt in :meth:`run` stops the hardware before it goes on, so that the next run finds it idle.
+    """
 
     def __init__(self, native: Native, ring: int):
         self.native = native
@@ -177,7 +183,13 @@ class NativeBackend:
         before = self.native.counters()
         self.native.start(self.ring, count)
         begin = self.native.cycles
-        outcome = self.native.wait(progress=self.progress)
+        try:
+            outcome = self.native.wait(progress=self.progress)
+        except KeyboardInterrupt:
+            self.native.write("control", Control.ABORT)
+            self.native.wait()
+            self.native.take_events()
+            raise
         after = self.native.counters()
         commands = [
             Carried(

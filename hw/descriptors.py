@@ -198,7 +198,8 @@ class Descriptors(wiring.Component):
             self.o.p.head.eq(words[0]),
             self.o.p.index.eq(index),
         ]
-        m.d.sync += self.o.p.following.eq(Mux(index + 1 == self.size, 0, index + 1))
+        above = Signal(RING_BITS)
+        m.d.sync += [above.eq(index + 1), self.o.p.following.eq(Mux(above == self.size, 0, above))]
         with m.FSM():
             with m.State("STOPPED"):
                 m.d.sync += [index.eq(self.head), slot.eq(0), complete.eq(0), reading.eq(0), self.o.valid.eq(0)]
@@ -208,11 +209,14 @@ class Descriptors(wiring.Component):
                 m.d.sync += [beat.eq(0), rest.eq(Check.LATENCY), self.o.p.error.eq(ErrorCode.FETCH)]
                 with m.If(complete.bit_select(slot, 1)):
                     with m.If(failed.bit_select(slot, 1)):
-                        m.d.sync += self.o.valid.eq(1)
-                        m.next = "OFFER"
+                        m.next = "FAILED"
                     with m.Else():
                         m.d.sync += reading.eq(1)
                         m.next = "READ"
+                self._leave(m)
+            with m.State("FAILED"):  # time for `following`
+                m.d.sync += self.o.valid.eq(1)
+                m.next = "OFFER"
                 self._leave(m)
             with m.State("READ"):
                 m.d.sync += beat.eq(beat + 1)

@@ -163,14 +163,18 @@ class Registers(wiring.Component):
         m.d.sync += [
             stage.eq(Cat(bus.ar.valid & bus.ar.ready, stage)),
             address.eq(bus.ar.p.addr),
-            hits.eq(Cat(address == at for at, _ in choices)),
-            high_hit.eq(Cat(address == at + 4 for at in COUNTER_REGISTERS.values()).any()),
-            known.eq(high_hit | hits.any()),
         ]
+        with m.If(stage[0]):
+            m.d.sync += [
+                hits.eq(Cat(address == at for at, _ in choices)),
+                high_hit.eq(Cat(address == at + 4 for at in COUNTER_REGISTERS.values()).any()),
+            ]
         words = [value & hits[n].replicate(len(value)) for n, (_, value) in enumerate(choices)]
         words.append(kept & high_hit.replicate(len(kept)))
         fours = [Signal(REGISTER_BITS, name=f"words_{n}") for n in range(0, len(words), 4)]
-        m.d.sync += [four.eq(reduce(or_, words[4 * n : 4 * n + 4])) for n, four in enumerate(fours)]
+        with m.If(stage[1]):
+            m.d.sync += known.eq(high_hit | hits.any())
+            m.d.sync += [four.eq(reduce(or_, words[4 * n : 4 * n + 4])) for n, four in enumerate(fours)]
         for n, name in enumerate(COUNTER_NAMES):
             with m.If(stage[1] & hits[len(REGISTERS) + n]):
                 m.d.sync += kept.eq(self.counters[name][REGISTER_BITS:])

@@ -1,7 +1,5 @@
 """The scratchpad: banks of bricks with several readers and writers."""
 
-from functools import reduce
-from operator import or_
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
@@ -67,13 +65,14 @@ class Scratchpad(wiring.Component):
             for p in reversed(range(self.readers)):
                 with m.If(wants[p][b]):
                     m.d.sync += address.eq(self.read[p].p)
-            # At most one writer is granted, so that an or of what is granted is that one's brick.
+            # At most one writer is granted. Nothing is chosen while none is, which spares a simulator wide words.
             granted = Signal(self.writers, name=f"granted_{b}")
             m.d.sync += granted.eq(Cat(stores[w][b] & port.ready for w, port in enumerate(self.write)))
             write = Signal(write_request(chip), name=f"write_to_{b}")
-            bits_of = [held.as_value() for held in writes]
+            for w, held in enumerate(writes):
+                with m.If(granted[w]):
+                    m.d.comb += write.eq(held)
             m.d.comb += [
-                write.eq(reduce(or_, (held & granted[w].replicate(len(held)) for w, held in enumerate(bits_of)))),
                 bank.r_addr.eq(address),
                 bank.w_en.eq(granted.any()),
                 bank.w_addr.eq(write.address),

@@ -19,7 +19,7 @@ def learning_curve(result: dict, picture: Path) -> Path:
         style: dict[str, Any] = {"linestyle": "none", "marker": "o", "fillstyle": "none"} if name == "rtl" else {}
         label = f"RTL, {result['lanes']} lanes" if name == "rtl" else name
         axes.plot(range(1, len(accuracies) + 1), accuracies, label=label, **style)
-    axes.set(xlabel="epoch", ylabel="test accuracy", title=f"{result['data']}: every product on the generated engine")
+    axes.set(xlabel="epoch", ylabel="test accuracy", title=f"{result['data']}: trained on the generated machine")
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(picture, dpi=130)

@@ -14,31 +14,23 @@ def accuracy_table(result: dict) -> Table:
         ("float64", "accuracy_float"),
         ("golden, 16 bits, stochastic rounding", "accuracy_golden"),
         (f"RTL, {result['lanes']} lanes ({result['chip']}), the same", "accuracy_rtl"),
-        ("golden, 3 fraction bits, stochastic", "accuracy_coarse_stochastic"),
-        ("golden, 3 fraction bits, nearest", "accuracy_coarse_nearest"),
+        ("golden, 5 fraction bits, stochastic", "accuracy_coarse_stochastic"),
+        ("golden, 5 fraction bits, nearest", "accuracy_coarse_nearest"),
     ):
         table.add_row(name, f"{result[key]:.4f}")
     return table
 
 
 def phase_table(result: dict) -> Table:
-    """Cycles and utilisation of the three phases, from on-chip counters."""
-    table = Table(title="What the engine did, per phase")
+    """Cycles, multiplications and densities of the three phases, from the machine's counters."""
+    table = Table(title="What the machine did, per phase")
     for name in ("", *PHASES):
         table.add_column(name, justify="left" if not name else "right")
-    table.add_row("cycles", *(f"{result['cycles'][phase]:,}" for phase in PHASES))
-    table.add_row("cycles, dense machine", *(f"{result['cycles_dense'][phase]:,}" for phase in PHASES))
-    table.add_row(
-        "speed-up from skipping",
-        *(f"{result['cycles_dense'][phase] / max(1, result['cycles'][phase]):.2f}" for phase in PHASES),
-    )
-    for title, key in (
-        ("density of A", "density"),
-        ("density of the mask", "mask_density"),
-        ("utilisation", "utilisation"),
-        ("utilisation, steady", "utilisation_steady"),
-    ):
-        table.add_row(title, *(f"{result[key][phase]:.3f}" for phase in PHASES))
+    table.add_row("cycles, vector commands and transfers included", *(f"{result['cycles'][p]:,}" for p in PHASES))
+    table.add_row("multiplications of a dense machine", *(f"{result['macs_dense'][p]:,}" for p in PHASES))
+    table.add_row("multiplications done", *(f"{result['macs_done'][p]:,}" for p in PHASES))
+    for title, key in (("density of A, last epoch", "density"), ("utilisation, last epoch", "utilisation")):
+        table.add_row(title, *(f"{result[key].get(phase, 0):.3f}" for phase in PHASES))
     return table
 
 

@@ -64,8 +64,7 @@ def timeline(title: str, spans: Sequence[dict[str, Any]], picture: Path) -> Path
             axes.broken_barh(bars, (place - 0.4, 0.8), facecolors=colour)
     axes.set(title=title, xlabel="cycle", yticks=range(len(UNITS)), yticklabels=reversed(UNITS))
     axes.set_xlim(0, max((s["end"] for s in spans), default=1))
-    axes.legend(
-        handles=[Patch(color=colour, label=phase) for phase, colour in COLOURS.items()], ncols=4, loc="upper right"
-    )
+    handles = [Patch(color=colour, label=phase) for phase, colour in COLOURS.items()]
+    figure.legend(handles=handles, ncols=len(handles), loc="outside lower center")
     figure.savefig(picture, dpi=130)
     return picture

@@ -211,7 +211,7 @@ FAULTS = (
           "positive.eq(~self.v[-1])", bench="vector"),
     Fault("vector_lane: sum goes on into the next row", "hw/vector_lane.py", "Mux(self.clear_3, 0, sum_3)", "sum_3",
           bench="vector"),
-    Fault("vector_lane: relu on the sum's sign alone", "hw/vector_lane.py", "modes.relu & converter.o.p.word[-1]",
+    Fault("vector_lane: relu clears every word", "hw/vector_lane.py", "modes.relu & converter.o.p.word[-1]",
           "modes.relu", bench="vector"),
     Fault("vector_scale: rounding index of a beat", "hw/vector_scale.py", "lane_index.eq(index_4 + n)", "lane_index.eq(index_4)",
           bench="vector"),

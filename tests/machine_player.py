@@ -162,7 +162,7 @@ class Player:
                 high = middle
             else:
                 low = middle + 1
-        if low == 2 and self.differs(case.prefix(2)):
+        if low == 2:
             return "nothing but loading and storing the scratchpad"
         opcode, fields = decode(case.descriptors[low - 1])
         kind = f" {Kind(fields['kind']).name}" if opcode == Opcode.VECTOR else ""

@@ -5,6 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from compiler_cases import (
+    ODD,
+    SGD,
+    chip_named,
+    driver,
+    random_chip,
+    random_formats,
+    random_network,
+    train,
+)
 from threadpoolctl import threadpool_limits
 
 from golden.emulator_scratch import EmulatorError
@@ -18,16 +28,6 @@ from host.program import Command, HostStep, Run, Symbol
 from spec.chip import Chip, load_chip
 from spec.isa import DESCRIPTOR_BYTES, Opcode, Unit, encode
 from spec.number import Fixed, Rounding
-from tests.compiler_cases import (
-    ODD,
-    SGD,
-    chip_named,
-    driver,
-    random_chip,
-    random_formats,
-    random_network,
-    train,
-)
 
 CHIPS = ("tiny", "odd", "sim64", "ecp5-64")
 

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from compiler_cases import ODD
 
 from golden.conv import out_size
 from golden.emulator_scratch import packed
@@ -21,7 +22,6 @@ from host.program import Label
 from host.tensor import Tensor
 from spec.chip import CHIPS, Chip
 from spec.isa import Opcode, entry_bricks, record_bricks
-from tests.compiler_cases import ODD
 
 
 def windows(r: random.Random):

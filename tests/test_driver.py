@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from golden.checkpoint import Checkpoint
 from golden.config import Samples
-from golden.layers import PHASES, GoldenExecute
+from golden.layers import PHASES, Formats, GoldenExecute
 from golden.presets import preset
 from golden.tally import Tally
 from golden.trainer import train
@@ -17,6 +17,7 @@ from host.machines import EmulatedMachine, MachineError
 from host.program import Run
 from spec.chip import CHIPS
 from spec.isa import ErrorCode, Opcode, encode
+from spec.number import Fixed
 
 CHIP = CHIPS["tiny"]
 CNN = replace(preset("cnn"), epochs=2, batch=16)
@@ -71,6 +72,20 @@ def test_chips_agree(change, blobs):
     chip = replace(CHIP, name="other", **change)
     digests = [train(config, blobs, network=driver(blobs, config, c)).history[0].digest for c in (CHIP, chip)]
     assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize(("width", "acc_width"), [(8, 32), (12, 40), (18, 56)])
+def test_words_of_other_widths(width, acc_width, blobs):
+    def fixed(frac):
+        return Fixed(width, max(1, frac + width - 16))
+
+    fine, sums = fixed(13), fixed(8)
+    formats = Formats(weights=fine, activations=fixed(10), deltas=fine, gradients=sums, velocity=sums)
+    config = replace(CNN, epochs=1, inputs=fixed(8), formats=formats, sgd=replace(CNN.sgd, decay=0))
+    d = driver(blobs, config, replace(CHIP, width=width, acc_width=acc_width), check=True)
+    result = train(config, blobs, network=d, execute=GoldenExecute(width, acc_width))
+    assert (result.differing_words, result.first_difference) == (0, "")
+    assert result.words_compared > 50_000
 
 
 def test_every_tensor_of_a_step_is_compared(blobs):
@@ -143,22 +158,26 @@ def test_a_run_on_a_machine_goes_on_from_a_checkpoint_on_golden_and_back(blobs, 
     assert last.network.digest() == whole.network.digest()
 
 
-def test_a_step_that_is_interrupted_does_not_count(blobs):
+@pytest.mark.parametrize("last", [4, 6, 10])
+def test_a_step_that_is_interrupted_does_not_count(last, blobs):
     d = driver(blobs)
     run = d.backend.run
     calls = []
 
     def interrupted(descriptors):
         calls.append(len(descriptors))
-        if len(calls) == 12:
+        if len(calls) == last:
             raise KeyboardInterrupt
         run(descriptors)
 
-    d.backend.run = interrupted
     kept = []
-    assert train(CNN, blobs, network=d, keep=kept.append).interrupted
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(d.backend, "run", interrupted)
+        assert train(CNN, blobs, network=d, keep=kept.append).interrupted
     assert kept[-1].steps < 2
-    assert train(CNN, blobs, resume=kept[-1]).network.digest() == train(CNN, blobs).network.digest()
+    for name, words in kept[-1].state.items():
+        np.testing.assert_array_equal(d.state()[name], words)
+    assert train(CNN, blobs, resume=kept[-1], network=d).network.digest() == train(CNN, blobs).network.digest()
 
 
 def test_counts_and_rows_are_those_of_the_commands(blobs):

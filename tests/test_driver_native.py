@@ -9,6 +9,7 @@ from machine_cases import MACHINE_CHIPS
 from machine_player import build_case_machine
 
 import gradloom.tracing
+import tb.native.machine_host
 from golden.checkpoint import Checkpoint
 from golden.config import Samples
 from golden.layers import PHASES, GoldenExecute
@@ -116,10 +117,29 @@ def test_a_trace_tells_what_skipping_and_masks_save(native, blobs, monkeypatch):
     ladder = conv["ladder"]
     print(ladder)
     assert ladder["both"] == conv["cycles"]
-    assert ladder["both"] < ladder["output"] < ladder["dense"]
-    assert ladder["both"] < ladder["input"] < ladder["dense"]
+    # Few words of this gradient are zero: masks save, skipping can do little.
+    assert ladder["both"] < 0.9 * ladder["input"]
+    assert ladder["output"] < 0.9 * ladder["dense"]
+    assert ladder["both"] < 1.01 * ladder["output"]
     (conv,) = (row for row in rows if (row["layer"], row["phase"]) == (3, "FP"))
     assert conv["ladder"]["both"] < 0.8 * conv["ladder"]["dense"]
+
+
+def test_hardware_that_is_interrupted_takes_the_next_step(native, blobs, monkeypatch):
+    driver = Driver(CNN.graph(blobs), NativeBackend(native, RING))
+    calls = []
+
+    def interrupt(cycles):
+        calls.append(cycles)
+        if len(calls) == 9:
+            raise KeyboardInterrupt
+
+    driver.backend.progress = interrupt
+    monkeypatch.setattr(tb.native.machine_host, "CHUNK", 5000)
+    kept: list[Checkpoint] = []
+    assert train(CNN, blobs, network=driver, keep=kept.append).interrupted
+    assert train(CNN, blobs, network=driver, resume=kept[0]).network.digest() == train(CNN, blobs).network.digest()
+    assert len(calls) > 20
 
 
 def test_hardware_that_stops_says_where(native):

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from engine_cases import CASE_CHIPS, KINDS, Case, draw, generator, products_issued
 from engine_player import CaseFailed, Player, build_case_engine
+from window_cases import STYLES, draw_window
 
 from golden.product import product as golden_product
 from spec.number import Rounding
 from spec.product import MASK_COLUMNS, Product, ceil_div
 from spec.tiling import planned, row_tile
 
-CASES = 50  # of each of ten chips
+CASES = 100  # of each of ten chips, every second one with a window
 
 
 @pytest.mark.rtl
@@ -66,7 +67,7 @@ def test_the_cases_hold_what_they_promise(seed):
     """Nothing of what the engine must bear is drawn less than three times in five hundred."""
     seen = Counter()
     for chip in CASE_CHIPS.values():
-        for number in range(CASES):
+        for number in range(0, CASES, 2):
             case = draw(generator(chip, seed, number), chip)
             p = planned(chip, case.command)
             seen[case.kind] += 1
@@ -86,6 +87,37 @@ def test_the_cases_hold_what_they_promise(seed):
     wanted = {*KINDS, *Rounding, "traffic", "dense", "all zero", "masked", "tiles of k", "many tiles of k"}
     wanted |= {"no shift", "full shift", "nothing asked", "mask of two bricks", "column tiles", "row tiles"}
     assert {name: seen[name] for name in wanted if seen[name] < 3} == {}
+
+
+def test_the_window_cases_hold_what_they_promise(seed):
+    seen = Counter()
+    for chip in CASE_CHIPS.values():
+        for number in range(1, CASES, 2):
+            case = draw_window(generator(chip, seed, number), chip)
+            p = case.products[0]
+            tiles = ceil_div(p.k, p.k_tile)
+            seen[case.style] += 1
+            seen["traffic"] += case.traffic
+            seen["chain"] += len(case.products) > 1
+            seen["bias"] += p.bias
+            seen["bias in a later tile"] += p.bias and tiles > 1
+            seen["masked"] += p.masked
+            seen["segments"] += p.segments > 1
+            seen["tiles of slabs"] += p.slabs and tiles > 1
+            seen["tiles within taps"] += not p.slabs and tiles > 1 and p.a_tile % p.a_bricks > 0
+            seen["tiles of whole taps"] += not p.slabs and tiles > 1 and p.a_tile % p.a_bricks == 0
+            seen["row tiles"] += p.m > p.row_tile
+            seen["column tiles"] += ceil_div(p.n, p.columns * chip.lanes) > 1
+            seen["stride"] += p.stride > 1
+            seen["holes"] += p.dilation > 1
+            seen["images"] += p.m > p.out_x * p.out_y
+            seen["backward"] += min(p.step_x, p.step_y, p.step_b) < 0
+            seen["padding"] += min(p.origin_x, p.origin_y) < 0
+            seen["eleven taps"] += max(p.taps_x, p.taps_y) == 11
+    wanted = {"traffic", "chain", "bias", "bias in a later tile", "masked", "segments", "tiles of slabs", "tiles within taps"}
+    wanted |= {"tiles of whole taps", "row tiles", "column tiles", "stride", "holes", "images", "backward", "padding", *STYLES}
+    assert {name: seen[name] for name in wanted if seen[name] < 3} == {}
+    assert seen["eleven taps"] > 0
 
 
 def test_products_are_counted_one_by_one():

@@ -22,7 +22,6 @@ from golden.optimizer import Sgd
 from golden.tally import Tally
 from host.backends import GoldenMachine
 from host.rtl import RtlExecute
-from host.trace import Recorder, Replay
 from spec.chip import load_chip
 from spec.number import Fixed, Rounding
 
@@ -336,15 +335,3 @@ def test_a_driver_that_cuts_products_to_fit_has_the_same_words(rng):
     driver = RtlExecute(GoldenMachine(load_chip("tiny")))
     assert steps(Graph(architecture, Fixed(16, 8), seed=1), x, labels, execute=driver)[0] == digest
     assert {counts.products > 0 for phase, counts in driver.phases.items() if phase in PHASES} == {True}
-
-
-def test_a_recorded_run_is_replayed_piece_by_piece(rng, monkeypatch):
-    monkeypatch.setattr(golden.conv, "PATCH_WORDS", 1000)
-    architecture = everything()
-    x, labels = batch(rng, architecture)
-    recorder = Recorder(GoldenExecute())
-    digest, _ = steps(Graph(architecture, Fixed(16, 8), seed=1), x, labels, execute=recorder)
-    replay = Replay(recorder.records)
-    tally = Tally(GoldenExecute(), replay)
-    assert steps(Graph(architecture, Fixed(16, 8), seed=1), x, labels, execute=tally)[0] == digest
-    assert tally.differing_words == replay.differing_words == 0

@@ -1,12 +1,10 @@
-"""Products of a training run on an engine: layout, blocks, counters, and words equal to golden's."""
+"""Products on an engine: layout, blocks, counters, and words equal to golden's."""
 
-import json
 import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from golden.graph import Graph
 from golden.layers import GoldenExecute
@@ -15,17 +13,12 @@ from golden.networks import build
 from golden.product import chained_product, product
 from golden.tally import Tally
 from golden.trainer import DEMO, Samples, train
-from gradloom.cli import main
-from gradloom.console import bars
-from gradloom.training import run_rtl, steps
 from host.backends import GoldenMachine, mask_to_bricks, to_bricks
 from host.placement import blocks, bricks_needed, place
-from host.rtl import EVALUATION, RtlExecute
-from host.trace import Record, Recorder, Replay
+from host.rtl import RtlExecute
 from spec.chip import CHIPS, Chip
 from spec.number import Fixed, Rounding
 from spec.product import ProductError
-from tb.native.engine import NativeEngine
 
 TINY = CHIPS["tiny"]
 SMALL = replace(TINY, name="small", scratch_depth=64)  # 256 bricks: products must be cut
@@ -151,72 +144,12 @@ def blobs():
 CONFIG = replace(DEMO, hidden=(24, 20), epochs=2, batch=16)
 
 
-def trained(blobs, execute):
-    recorder = Recorder(GoldenExecute())
-    golden = train(CONFIG, blobs, execute=recorder)
-    replay = Replay(recorder.records)
-    rtl = train(CONFIG, blobs, execute=execute, reference=replay)
-    return golden, rtl, replay
-
-
-def weight_words(records: list[Record]) -> int:
-    return sum(record.weights.size for record in records if record.weights is not None)
-
-
-def test_training_on_a_machine_compares_with_an_independent_run(blobs):
-    golden, rtl, replay = trained(blobs, RtlExecute(GoldenMachine(TINY)))
-    assert [log.digest for log in rtl.history] == [log.digest for log in golden.history]
-    assert (rtl.differing_words, replay.differing_words) == (0, 0)
-    recorder = Recorder(GoldenExecute())
-    train(CONFIG, blobs, execute=recorder)
-    assert rtl.words_compared == sum(record.words.size for record in recorder.records)
-    assert replay.words_compared == weight_words(recorder.records)
-
-
-def test_one_wrong_word_is_seen_in_products_and_in_all_later_weights(blobs):
-    class Faulty(RtlExecute):
-        calls = 0
-
-        def __call__(self, a, b, **options):
-            c = super().__call__(a, b, **options)
-            self.calls += 1
-            if self.calls == 40:
-                c[0, 0] ^= 1 << 12
-            return c
-
-    golden, rtl, replay = trained(blobs, Faulty(GoldenMachine(TINY)))
-    assert rtl.differing_words > 0
-    assert rtl.first_difference
-    assert replay.differing_words > 0
-    assert replay.first_difference.startswith("weights of layer")
-    assert rtl.history[-1].digest != golden.history[-1].digest
-
-
-def test_runs_of_different_products_are_not_compared(rng):
-    replay = Replay([Record("layer0.z", np.zeros((2, 3), np.int32), None)])
-    text = "runs differ: layer0.z of shape (2, 4) where layer0.z of shape (2, 3) was recorded"
-    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
-        replay(np.zeros((2, 5)), np.zeros((5, 4)), shift=0, rounding=Rounding.FLOOR, key=0, name="layer0.z")
-    with pytest.raises(ValueError, match=r"where nothing was recorded$"):
-        replay(np.zeros((2, 5)), np.zeros((5, 4)), shift=0, rounding=Rounding.FLOOR, key=0, name="layer0.z")
-
-
 @pytest.fixture(scope="module")
 def engine():
     from gradloom.machine import native_engine
 
     with native_engine(TINY, progress=False) as machine:
         yield machine
-
-
-@pytest.mark.rtl
-def test_training_on_the_engine_gives_goldens_words(engine, blobs):
-    execute = RtlExecute(engine)
-    golden, rtl, replay = trained(blobs, execute)
-    assert (rtl.differing_words, replay.differing_words) == (0, 0), rtl.first_difference
-    assert [log.digest for log in rtl.history] == [log.digest for log in golden.history]
-    assert rtl.words_compared > 20_000
-    assert [log.saturations for log in rtl.history] == [log.saturations for log in golden.history]
 
 
 @pytest.mark.rtl
@@ -259,94 +192,6 @@ def test_dense_cycles_depend_on_the_shape_alone(engine, rng):
             dense(a, b, shift=8, rounding=Rounding.NEAREST, key=2)
             cycles.add(dense.phases["FP"].cycles)
         assert len(cycles) == 1, f"{m}x{k}x{n}: {cycles}"
-
-
-def test_evaluations_are_counted_apart_from_training(blobs):
-    execute = RtlExecute(GoldenMachine(TINY))
-    with bars() as shown:
-        result = run_rtl(CONFIG, blobs, shown, "RTL", execute, GoldenExecute())
-    assert result.differing_words == 0
-    layers, per_epoch = 3, steps(CONFIG, blobs)
-    products = {phase: counts.products for phase, counts in execute.phases.items()}
-    trained = CONFIG.epochs * per_epoch
-    assert products == {"FP": 3 * trained, "BP": 2 * trained, "WG": 3 * trained, EVALUATION: CONFIG.epochs * layers}
-    assert execute.phases["FP"].macs_dense == sum(log.macs_dense["FP"] for log in result.history)
-
-
-DEMO_NAMES = {
-    "accuracy_float",
-    "accuracy_golden",
-    "accuracy_rtl",
-    "differing_words",
-    "words_compared",
-    "cycles",
-    "cycles_dense",
-    "density",
-    "utilisation",
-    "seconds",
-}
-
-
-@pytest.fixture
-def small_demo(monkeypatch, blobs):
-    """The demo on a network and a data set that take seconds."""
-    monkeypatch.setattr("golden.trainer.DEMO", CONFIG)
-    monkeypatch.setattr("host.datasets.load", lambda name: blobs)
-
-
-def demo(folder, *arguments):
-    return CliRunner().invoke(main, ["demo", "--chip", "tiny", "-o", str(folder), *arguments])
-
-
-@pytest.mark.rtl
-def test_demo_keeps_its_promises(small_demo, tmp_path):
-    done = demo(tmp_path, "--json", "-")
-    assert done.exit_code == 0, done.output
-    result = json.loads(done.stdout)
-    assert result == json.loads((tmp_path / "result.json").read_text())
-    assert result.keys() >= DEMO_NAMES
-    assert result["accuracy_rtl"] == result["accuracy_golden"] > 0.5
-    assert result["differing_words"] == 0
-    assert result["words_compared"] > 40_000
-    assert (tmp_path / "learning_curve.png").is_file()
-    for phase in ("FP", "BP", "WG"):
-        assert 0 < result["cycles"][phase] < result["cycles_dense"][phase]
-        assert 0 < result["density"][phase] < 1
-        assert 0 < result["utilisation"][phase] < 1
-
-
-@pytest.mark.rtl
-def test_demo_fails_when_the_engine_gives_a_wrong_word(small_demo, tmp_path, monkeypatch):
-    read = NativeEngine.read
-
-    def faulty(self, address, count):
-        bricks = read(self, address, count)
-        bricks[0, 0] ^= 1 << 9
-        return bricks
-
-    monkeypatch.setattr(NativeEngine, "read", faulty)
-    done = demo(tmp_path)
-    assert done.exit_code == 1
-    assert json.loads((tmp_path / "result.json").read_text())["differing_words"] > 0
-
-
-@pytest.mark.rtl
-def test_interrupted_demo_keeps_whole_epochs(small_demo, tmp_path, monkeypatch):
-    calls, run = [], NativeEngine.run
-
-    def interrupted(self, *arguments):
-        calls.append(1)
-        if len(calls) == 200:  # in the second epoch
-            raise KeyboardInterrupt
-        return run(self, *arguments)
-
-    monkeypatch.setattr(NativeEngine, "run", interrupted)
-    done = demo(tmp_path)
-    assert done.exit_code == 130
-    result = json.loads((tmp_path / "result.json").read_text())
-    assert result["epochs"] == 1
-    assert result["words_compared"] > 10_000
-    assert "interrupted after 1 of 2 epochs" in done.stdout
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spec.netlist import Netlist
 from tb.native.build import build_library
+from tb.native.gating import PORTS, gated
 
 TOP = "native"
 ENGINE = Path(__file__).with_name("engine.cpp")
@@ -30,11 +31,14 @@ def build_machine(netlist: Netlist, *, trained: bool = False, progress: bool = T
 def _build(netlist: Netlist, wrapper: Path, trainer: str, progress: bool) -> Path:
     source = netlist.folder / f"{TOP}.v"
     verilog = netlist.verilog.read_text()
+    extra = {}
+    if wrapper == MACHINE:
+        verilog, extra = gated(verilog, netlist.top), PORTS
 
     def train(library: Path) -> list[str]:
         return [sys.executable, "-m", trainer, str(netlist.spec), str(library)]
 
-    source.write_text(verilog + "\n" + clocked(netlist))
+    source.write_text(verilog + "\n" + clocked(netlist, extra))
     return build_library(
         source, TOP, wrapper, name=netlist.top, control=shared_code(verilog), train=train if trainer else None,
         progress=progress,
@@ -64,13 +68,13 @@ def shared_code(verilog: str, unit: str = "group") -> str:
     return "\n".join([*lines, ""])
 
 
-def clocked(netlist: Netlist) -> str:
-    """A module with the top's ports around it that registers its reset.
+def clocked(netlist: Netlist, extra: dict[str, dict]) -> str:
+    """A module with the top's ports, and ``extra`` ones, around it that registers its reset.
 
     Verilator evaluates once more whatever depends on an input of the top, and everything
     depends on reset: with a register of its own between them the simulation is three times as fast.
     """
-    ports = json.loads(netlist.ports.read_text())
+    ports = json.loads(netlist.ports.read_text()) | extra
     declared = [
         f"  {port['direction']} {'signed ' if port['signed'] else ''}{_range(port['width'])}{name};"
         for name, port in ports.items()

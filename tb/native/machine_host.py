@@ -94,6 +94,10 @@ class NativeMachine:
         """Change when the memory answers."""
         self._lib.machine_settings(self._handle, ctypes.byref(Settings.of(how)))
 
+    def rest(self, units: bool) -> None:
+        """Whether units without a command are left out of a cycle, as they are from the start; see tb/native/gating.py."""
+        self._lib.machine_rest(self._handle, units)
+
     def fail(self, first: int, end: int, response: int = 2, *, writes: bool = False) -> None:
         """Bursts (of reads: beats) that touch addresses ``first`` to ``end`` are answered by ``response``."""
         self._lib.machine_fail(self._handle, writes, first, end, response)
@@ -199,6 +203,7 @@ def _load(library: Path) -> ctypes.CDLL:
         "new": (pointer, [pointer, u64, u64, pointer]),
         "free": (None, [pointer]),
         "reset": (None, [pointer]),
+        "rest": (None, [pointer, integer]),
         "cycles": (u64, [pointer]),
         "settings": (None, [pointer, pointer]),
         "counts": (None, [pointer, pointer]),
