@@ -12,7 +12,7 @@ from golden.emulator_scratch import packed
 from golden.window import seen
 from host.compiler.emit import Emitter, Span, pipeline
 from host.compiler.errors import DoesNotFit
-from host.compiler.geometry import Axis, Window, backward_axis, cut, forward_axis, ramp
+from host.compiler.geometry import GROWTHS, Axis, Window, backward_axis, cut, forward_axis, ramp
 from host.compiler.gradient import blocks
 from host.compiler.memory import view
 from host.compiler.phases import parted, sides
@@ -79,7 +79,7 @@ def test_tiles_see_what_the_whole_sees(number, back, seed):
     window = Window(y, x, Tensor("u", 0, (r.randint(1, 5), y.size, x.size, 8 * bricks), 2))
     room = window.seen_bricks(1, 1) + r.randint(0, 4 * window.seen_bricks(1, y.out))
     tiles = cut(
-        window, lambda images, lines: window.seen_bricks(images, lines) <= room, r.randint(1, 4), r.choice([0, 2, 3])
+        window, lambda images, lines: window.seen_bricks(images, lines) <= room, r.randint(1, 4), r.choice(GROWTHS)
     )
     assert tiles is not None
     whole = tiles[0].__class__(0, 0, window.batch, 0, y.out, 0, y.size)
@@ -110,10 +110,11 @@ def test_tiles_see_what_the_whole_sees(number, back, seed):
 def test_pieces_grow_and_shrink():
     assert ramp(40, 9, 0) == [8] * 5
     assert ramp(40, 9, 3) == [1, 3, 9, 9, 9, 9]
+    assert ramp(40, 9, 1) == [1, 1, 2, 3, 4, 5, 6, 7, 6, 5]
     assert ramp(41, 9, 3, True) == [1, 3, 9, 8, 8, 8, 3, 1]
     for count in range(1, 60):
         for most in range(1, 20):
-            for growth in (0, 2, 3):
+            for growth in GROWTHS:
                 for down in (False, True):
                     pieces = ramp(count, most, growth, down)
                     assert sum(pieces) == count
@@ -176,8 +177,9 @@ def test_estimated_overlap():
     jobs = [(10.0, 100.0, 20.0)] * 5
     assert pipelined(jobs, 2) == repeated(5, jobs[0], 2) == 10 + 500 + 20
     assert pipelined(jobs, 1) == repeated(5, jobs[0], 1) == 650
-    # The second job's load is longer than the first one's work, and a third may not load before the first is done.
-    assert pipelined([(1, 2, 1), (10, 3, 1), (5, 4, 1)], 2) == 1 + 10 + 5 + 4 + 1
+    # The second job's load is longer than the first one's work; the first one's store and the third one's load share the
+    # memory.
+    assert pipelined([(1, 2, 1), (10, 3, 2), (5, 4, 1)], 2) == 1 + 10 + (1 + 5) + 4 + 1
 
 
 def test_no_line_fits():

@@ -127,7 +127,7 @@ class Window:
 
 
 MAX_ROWS = 65535  # of one command
-GROWTHS = (0, 2, 3)  # that are tried: a product takes some times as long as its loads
+GROWTHS = (0, 1, 2, 3)  # that are tried: a product takes some times as long as its loads
 TAPER = 4  # the part of a single image's lines that a small tile has
 
 
@@ -181,13 +181,13 @@ def _small_last(extent: _Extent) -> list[_Extent]:
 def ramp(count: int, most: int, growth: int, down: bool = False) -> list[int]:
     """``count`` in pieces of at most ``most``, as equal as can be.
 
-    growth : pieces grow by this factor from one on, and if ``down`` shrink to one at the end; 0 for neither.
+    growth : pieces grow by this factor from one on, 1 for 1, 1, 2, 3, 4, ..., and if ``down`` shrink to one at the end; 0 for neither.
     """
     steps: list[int] = []
     size = 1
     while growth and size < most and (1 + down) * (sum(steps) + size) <= count - most:
         steps.append(size)
-        size *= growth
+        size = size * growth if growth > 1 else len(steps)
     head, tail = steps, steps[::-1] * down
     rest = count - sum(head) - sum(tail)
     pieces = ceil_div(rest, most)

@@ -142,22 +142,25 @@ def estimate(chip: Chip, m: int, n: int, tiling: Tiling, tiles: int, masked: boo
 
 
 def pipelined(jobs: Sequence[tuple[float, float, float]], depth: int) -> float:
-    """Rough cycles of jobs, each its load, work and store, in the order of :func:`host.compiler.emit.pipeline`."""
+    """Rough cycles of jobs, each its load, work and store, in the order of :func:`host.compiler.emit.pipeline`.
+
+    While one works, the store of the one before and the load of the next share the memory.
+    """
     if depth == 1:
         return sum(map(sum, jobs))
-    loaded = stored = before = 0.0  # when the units are done; before : with the store of the job before the last
-    begun = worked = 0.0  # work of the last job
-    for load, work, store in jobs:
-        loaded = max(loaded, begun) + load
-        begun = max(loaded, worked, before)
-        worked = begun + work
-        before, stored = stored, max(stored, worked) + store
-    return stored
+    moved, worked = jobs[0][0], 0.0
+    stores = [0.0, *(store for _, _, store in jobs)]
+    loads = [*(load for load, _, _ in jobs[1:]), 0.0]
+    for (_, work, _), store, load in zip(jobs, stores, loads, strict=False):
+        begun = max(moved, worked)
+        worked, moved = begun + work, begun + store + load
+    return max(worked, moved) + stores[-1]
 
 
 def repeated(count: int, job: tuple[float, float, float], depth: int) -> float:
-    """:func:`pipelined` of so many equal jobs."""
-    return count * sum(job) if depth == 1 else job[0] + count * max(job) + job[2]
+    """:func:`pipelined` of so many equal jobs, about."""
+    load, work, store = job
+    return count * sum(job) if depth == 1 else load + count * max(work, load + store) + store
 
 
 def memory_cycles(chip: Chip, bricks: float) -> float:
