@@ -9,8 +9,9 @@ from host.compiler.emit import Emitter, Span
 from host.compiler.errors import Unsupported
 from host.compiler.geometry import Window, backward_axis, forward_axis
 from host.compiler.gradient import Gradient
-from host.compiler.gradient_conv import Kernel, emit_conv_gradient
+from host.compiler.gradient_conv import Kernel
 from host.compiler.gradient_matrix import emit_matrix_gradient
+from host.compiler.gradient_plan import emit_conv_gradient
 from host.compiler.memory import Memory, view
 from host.compiler.product_emit import emit_product
 from host.compiler.products import Block, Part, WindowedProduct
