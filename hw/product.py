@@ -15,8 +15,9 @@ from hw.scratchpad import Scratchpad
 from hw.sequencer import Sequencer
 from spec.chip import Chip
 from spec.engine import COUNTER_BITS, COUNTERS, Widths
+from spec.product import ceil_div
 
-A, B, MASK = range(3)  # readers, in the order in which they go first
+A, B, MASK = (0, 1), 2, 3  # readers, in the order in which they go first; group g has reader g % 2 of A
 
 
 class ProductUnit(wiring.Component):
@@ -31,12 +32,12 @@ class ProductUnit(wiring.Component):
     command : :py:`In(stream.Signature(command))`, accepted when idle; fields are those of
         :class:`spec.product.Product`, which checks them: the unit does not
     running, done : a command is under way; one pulse at its end
-    read, valid, bricks : requests of ``READERS`` readers, A, B and the mask, and the answers
+    read, valid, bricks : requests of ``READERS`` readers, two of A, B and the mask, and the answers
     write : :py:`Out(stream.Signature(write_request))`, bricks of C; may stall
     counters : of the last command, see :data:`spec.engine.COUNTERS`
     """
 
-    READERS = 3
+    READERS = 4
 
     def __init__(self, chip: Chip, target: str | None = None):
         self.chip = chip
@@ -62,8 +63,8 @@ class ProductUnit(wiring.Component):
         m.submodules.sequencer = sequencer = Sequencer(chip)
         m.submodules.queue = queue = RowQueue(chip)
         m.submodules.counters = counters = Counters(chip)
-        m.submodules.a_arbiter = a_arbiter = Arbiter(address, chip.groups)
-        m.submodules.mask_arbiter = mask_arbiter = Arbiter(address, 2 * chip.groups)  # scans and finishes
+        a_arbiters = [Arbiter(address, ceil_div(chip.groups - n, len(A))) for n in range(min(len(A), chip.groups))]
+        mask_arbiter = Arbiter(address, 2 * chip.groups)  # scans and finishes
         m.submodules.c_arbiter = c_arbiter = Arbiter(write_request(chip), chip.groups)
 
         connect(m, flipped(self.command), sequencer.i)
@@ -87,18 +88,21 @@ class ProductUnit(wiring.Component):
             sequencer.brick.eq(self.bricks[B]),
         ]
         answers = {}
-        for name, arbiter, reader in (("a", a_arbiter, A), ("mask", mask_arbiter, MASK)):
+        shared = [(f"a_{n}", arbiter, reader) for n, (arbiter, reader) in enumerate(zip(a_arbiters, A, strict=False))]
+        for name, arbiter, reader in (*shared, ("mask", mask_arbiter, MASK)):
+            m.submodules[f"{name}_arbiter"] = arbiter
             m.d.comb += [
                 self.read[reader].valid.eq(arbiter.o.valid),
                 self.read[reader].p.eq(arbiter.o.p.value),
                 arbiter.o.ready.eq(self.read[reader].ready),
             ]
             source = delayed(m, arbiter.o.p.source, Scratchpad.LATENCY, f"{name}_source")
-            answers[name] = Cat(self.valid[reader] & (source == n) for n in range(arbiter.count))
+            answers[reader] = Cat(self.valid[reader] & (source == n) for n in range(arbiter.count))
         for g in range(chip.groups):
             group = Group(chip, self.target)
             m.submodules[f"group_{g}"] = group
-            connect(m, group.a_request, a_arbiter.i[g])
+            place, port = divmod(g, len(A))
+            connect(m, group.a_request, a_arbiters[port].i[place])
             connect(m, group.scan_request, mask_arbiter.i[2 * g])
             connect(m, group.finish_request, mask_arbiter.i[2 * g + 1])
             connect(m, group.c, c_arbiter.i[g])
@@ -116,10 +120,10 @@ class ProductUnit(wiring.Component):
                 group.queue_none.eq(queue.none),
                 group.queue_row.eq(queue.row),
                 group.load.eq(sequencer.load),
-                group.a_valid.eq(answers["a"][g]),
-                group.a_brick.eq(self.bricks[A]),
-                group.scan_valid.eq(answers["mask"][2 * g]),
-                group.finish_valid.eq(answers["mask"][2 * g + 1]),
+                group.a_valid.eq(answers[A[port]][place]),
+                group.a_brick.eq(self.bricks[A[port]]),
+                group.scan_valid.eq(answers[MASK][2 * g]),
+                group.finish_valid.eq(answers[MASK][2 * g + 1]),
                 group.mask_brick.eq(self.bricks[MASK]),
                 counters.busy[g].eq(group.busy),
                 counters.blocked[g].eq(group.blocked),

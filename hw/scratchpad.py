@@ -15,10 +15,10 @@ from spec.engine import Widths
 
 
 class Scratchpad(wiring.Component):
-    """Every bank serves one read and one write a cycle; readers of different banks never wait.
+    """Every bank is two memories, of even and of odd bricks, that serve one read and one write a cycle each.
 
-    Two readers of one bank, or two writers: the one with the smaller number goes first. The top address bits choose
-    the bank. A brick written is readable from the next cycle on.
+    Two readers of one such half, or two writers: the one with the smaller number goes first; others never wait. The top
+    address bits choose the bank. A brick written is readable from the next cycle on.
 
     Latency: ``LATENCY`` cycles from a read's transfer to ``valid``. Answers cannot stall.
 
@@ -49,51 +49,54 @@ class Scratchpad(wiring.Component):
         m = Module()
         chip = self.chip
         bits = ceil_log2(chip.scratch_depth)
-        banks = range(chip.scratch_banks)
+        halves = range(2 * chip.scratch_banks)
 
-        wants = self._arbitrate(m, self.read, [read.p for read in self.read], bits)
-        stores = self._arbitrate(m, self.write, [write.p.address for write in self.write], bits)
+        def half_of(address):
+            return Cat(address[0], address[bits:])
+
+        wants = self._arbitrate(m, self.read, [half_of(read.p) for read in self.read])
+        stores = self._arbitrate(m, self.write, [half_of(write.p.address) for write in self.write])
 
         writes = [Signal(write_request(chip), name=f"write_{w}", reset_less=True) for w in range(self.writers)]
         m.d.sync += [held.eq(write.p) for held, write in zip(writes, self.write, strict=True)]
         answers = []
-        for b in banks:
-            bank = Bram(width=chip.width * BRICK, depth=chip.scratch_depth, target=self.target)
-            m.submodules[f"bank_{b}"] = bank
-            answers.append(bank.r_data)
-            address = Signal(bits, name=f"address_{b}")
+        for h in halves:
+            memory = Bram(width=chip.width * BRICK, depth=chip.scratch_depth // 2, target=self.target)
+            m.submodules[f"half_{h}"] = memory
+            answers.append(memory.r_data)
+            address = Signal(bits - 1, name=f"address_{h}")
             for p in reversed(range(self.readers)):
-                with m.If(wants[p][b]):
-                    m.d.sync += address.eq(self.read[p].p)
+                with m.If(wants[p][h]):
+                    m.d.sync += address.eq(self.read[p].p[1:bits])
             # At most one writer is granted. Nothing is chosen while none is, which spares a simulator wide words.
-            granted = Signal(self.writers, name=f"granted_{b}")
-            m.d.sync += granted.eq(Cat(stores[w][b] & port.ready for w, port in enumerate(self.write)))
-            write = Signal(write_request(chip), name=f"write_to_{b}")
+            granted = Signal(self.writers, name=f"granted_{h}")
+            m.d.sync += granted.eq(Cat(stores[w][h] & port.ready for w, port in enumerate(self.write)))
+            write = Signal(write_request(chip), name=f"write_to_{h}")
             for w, held in enumerate(writes):
                 with m.If(granted[w]):
                     m.d.comb += write.eq(held)
             m.d.comb += [
-                bank.r_addr.eq(address),
-                bank.w_en.eq(granted.any()),
-                bank.w_addr.eq(write.address),
-                bank.w_data.eq(write.words),
+                memory.r_addr.eq(address),
+                memory.w_en.eq(granted.any()),
+                memory.w_addr.eq(write.address[1:bits]),
+                memory.w_data.eq(write.words),
             ]
         for p in range(self.readers):
-            chosen = Signal(range(max(2, chip.scratch_banks)), name=f"bank_of_{p}")
+            chosen = Signal(range(len(halves)), name=f"half_of_{p}")
             valid = Signal(name=f"valid_{p}")
             m.d.sync += [
-                chosen.eq(self.read[p].p >> bits),
+                chosen.eq(half_of(self.read[p].p)),
                 valid.eq(self.read[p].valid & self.read[p].ready),
-                self.bricks[p].eq(select(delayed(m, chosen, Bram.LATENCY, f"bank_{p}"), answers)),
+                self.bricks[p].eq(select(delayed(m, chosen, Bram.LATENCY, f"half_{p}"), answers)),
                 self.valid[p].eq(delayed(m, valid, Bram.LATENCY, f"valid_{p}")),
             ]
         return m
 
-    def _arbitrate(self, m, ports, addresses, bits):
-        """Ready of each port, by its number; and for each port which bank it wants, a value for each bank."""
-        banks = range(self.chip.scratch_banks)
-        wants = [[port.valid & (at >> bits == b) for b in banks] for port, at in zip(ports, addresses, strict=True)]
+    def _arbitrate(self, m, ports, places):
+        """Ready of each port, by its number; and for each port which half it wants, a value for each half."""
+        halves = range(2 * self.chip.scratch_banks)
+        wants = [[port.valid & (place == h) for h in halves] for port, place in zip(ports, places, strict=True)]
         for n, port in enumerate(ports):
-            beaten = [wants[n][b] & Cat(wants[k][b] for k in range(n)).any() for b in banks]
+            beaten = [wants[n][h] & Cat(wants[k][h] for k in range(n)).any() for h in halves]
             m.d.comb += port.ready.eq(~Cat(beaten).any())
         return wants

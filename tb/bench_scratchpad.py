@@ -32,32 +32,32 @@ class Model:
                 expected = None
                 if read.valid.value:
                     address = int(read.raw()[0])
-                    bank = address // self.chip.scratch_depth
-                    # The smaller number goes first; readers of different banks never wait.
-                    assert bool(read.ready.value) == (bank not in busy), f"reader {n} of bank {bank}, {busy} taken"
-                    if bank not in busy:
+                    half = address // self.chip.scratch_depth, address % 2
+                    # The smaller number goes first; readers of different halves never wait.
+                    assert bool(read.ready.value) == (half not in busy), f"reader {n} of half {half}, {busy} taken"
+                    if half not in busy:
                         # A brick read in the very cycle that writes it is nothing one may rely on.
                         expected = "any" if address in written else self.memory.get(address, "any")
                     else:
                         self.waited += 1
-                    busy.add(bank)
+                    busy.add(half)
                 self.answers[n].append(expected)
                 self._compare(n, self.answers[n].pop(0))
             self.memory |= written
 
     def _take(self):
-        """What is written in this cycle: of two writers of one bank the smaller number goes first."""
+        """What is written in this cycle: of two writers of one half of a bank the smaller number goes first."""
         written, busy = {}, set()
         for n, write in enumerate(self.writes):
             if write.valid.value:
                 address, words = write.raw()
-                bank = address // self.chip.scratch_depth
-                assert bool(write.ready.value) == (bank not in busy), f"writer {n} of bank {bank}, {busy} taken"
-                if bank not in busy:
+                half = address // self.chip.scratch_depth, address % 2
+                assert bool(write.ready.value) == (half not in busy), f"writer {n} of half {half}, {busy} taken"
+                if half not in busy:
                     written[address] = words
                 else:
                     self.held_up += 1
-                busy.add(bank)
+                busy.add(half)
         return written
 
     def _compare(self, n, expected):
@@ -75,7 +75,7 @@ async def answers_what_was_written(dut, stall):
     rng, chip = generator(), load_spec(Chip)
     await start(dut)
     model = Model(dut, chip)
-    # Few addresses, so that readers meet in banks and bricks are rewritten; the ends of the banks among them.
+    # Few addresses, so that readers meet in halves of banks and bricks are rewritten; the ends of the banks among them.
     depth = chip.scratch_depth
     some = [b * depth + n for b in range(chip.scratch_banks) for n in (0, 1, depth // 2, depth - 1)]
     waiting = {stream: None for stream in (*model.reads, *model.writes)}

@@ -254,7 +254,7 @@ FAULTS = (
           "owners.i.p.eq(first.valid)", bench="read_share"),
     Fault("read_share: masters change with the beat", "hw/read_share.py", "self.r.valid & self.r.ready & self.r.p.last",
           "self.r.valid & self.r.ready", bench="read_share"),
-    Fault("scratchpad: two writers of a bank at once", "hw/scratchpad.py", "stores[w][b] & port.ready for", "stores[w][b] for",
+    Fault("scratchpad: two writers of half a bank at once", "hw/scratchpad.py", "stores[w][h] & port.ready for", "stores[w][h] for",
           bench="scratchpad"),
     # Descriptors, issue and registers
     Fault("check: the largest value is too large", "hw/check.py", "bits > high", "bits >= high", bench="check"),
