@@ -114,35 +114,71 @@ def convert_rows(sums, mask, words, base, stride, rounder):  # type: ignore[no-u
 def affine(u, v, s0, s1, s2, mask, words, base, rounder):  # type: ignore[no-untyped-def]
     """``Convert(s0*u + s1*v + s2)``: u, v, words and mask flat, element i under the index ``base + i``.
 
-    s0, s1, s2 : one for every element of a block, repeated for the blocks that follow. mask may be empty.
-    Returns saturations, smallest and largest word of u and v.
+    s0, s1, s2 : one for every element of a block, repeated for the blocks that follow; the factors are int32, so that
+    products of narrow words are narrow. v and mask may be empty: no v, no mask. Returns saturations.
     """
     length = s0.size
     low_bits, high_bits = np.zeros(length, np.uint16), np.zeros(length, np.uint16)
     sums = np.empty(length, np.int64)
     saturations = 0
-    smallest, largest = EXTREMES
     for first in range(0, u.size, length):
         size = min(length, u.size - first)
         some = slice(first, first + size)
-        part_u, part_v = u[some], v[some]
+        part_u = u[some]
         for j in range(size):
-            smallest = min(smallest, part_u[j], part_v[j])
-            largest = max(largest, part_u[j], part_v[j])
-            sums[j] = s0[j] * part_u[j] + s1[j] * part_v[j] + s2[j]
+            sums[j] = np.int64(s0[j]) * np.int64(part_u[j]) + s2[j]
+        if v.size:
+            part_v = v[some]
+            for j in range(size):
+                sums[j] += np.int64(s1[j]) * np.int64(part_v[j])
         where = mask[some] if mask.size else mask
         saturations += _convert_block(sums[:size], where, words[some], base + first, rounder, low_bits, high_bits)[0]
-    return saturations, smallest, largest
+    return saturations
 
 
 @njit(nogil=True, cache=True)
 def reduce(u, v, sums, products):  # type: ignore[no-untyped-def]
-    """Add u and u*v (rows, channels) to sums and products (channels,); smallest and largest word of u and v."""
-    smallest, largest = EXTREMES
+    """Add u and u*v (rows, channels) to sums and products (channels,)."""
     for row in range(u.shape[0]):
         for channel in range(u.shape[1]):
-            a, b = u[row, channel], v[row, channel]
-            smallest, largest = min(smallest, a, b), max(largest, a, b)
+            a = np.int64(u[row, channel])
             sums[channel] += a
-            products[channel] += a * b
-    return smallest, largest
+            products[channel] += a * np.int64(v[row, channel])
+
+
+@njit(nogil=True, cache=True)
+def windows(x, kernel, stride, padding, columns, first, out):  # type: ignore[no-untyped-def]
+    """Rows ``first`` and on of :func:`golden.conv.patches` of x (batch, h, w, c), as float64; what follows is left.
+
+    columns : positions along an output line. out : (rows, at least kernel * kernel * c).
+    """
+    _, height, width, channels = x.shape
+    words = x.reshape(-1)
+    lines = (height + 2 * padding - kernel) // stride + 1
+    run = kernel * channels
+    for number in range(out.shape[0]):
+        position = first + number
+        left = position % columns * stride - padding
+        top = position // columns % lines * stride - padding
+        image = position // (columns * lines)
+        begin, end = max(0, -left) * channels, (min(width, left + kernel) - left) * channels
+        row = out[number]
+        for ky in range(kernel):
+            line = row[ky * run : (ky + 1) * run]
+            if not 0 <= top + ky < height or end <= begin:
+                line[:] = 0
+                continue
+            line[:begin] = 0
+            line[end:] = 0
+            start = ((image * height + top + ky) * width + left) * channels
+            source = words[start + begin : start + end]
+            inside = line[begin:end]
+            for j in range(end - begin):
+                inside[j] = source[j]
+
+
+@njit(nogil=True, cache=True)
+def gate(words, by, out):  # type: ignore[no-untyped-def]
+    """``words`` where ``by`` is positive, else zero; all flat."""
+    for j in range(words.size):
+        out[j] = words[j] if by[j] > 0 else 0
