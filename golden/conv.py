@@ -6,6 +6,7 @@ generates the addresses instead. Both compute the same sums under the same round
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -73,13 +74,13 @@ class Windows(Rows):
         check_words("x", x, bits)
         return cls(np.ascontiguousarray(x, narrow(bits)), *how)
 
-    @property
+    @cached_property
     def positions(self) -> tuple[int, int]:
         """Along the two sides."""
         height, width = (out_size(size, self.kernel, self.stride, self.padding) for size in self.x.shape[1:3])
         return height, width
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int]:  # type: ignore[override]
         oh, ow = self.positions
         return len(self.x) * oh * ow, self.kernel**2 * self.x.shape[3] + (self.one is not None)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit, uint16
+from numpy.lib.stride_tricks import as_strided
 
 from spec.keyed import HALF, LAST_HIGH, LAST_LOW, ROUND_CONSTANTS, TURN_HIGH, TURN_LOW, TURN_SUM
 
@@ -155,30 +156,28 @@ def windows(x, kernel, stride, padding, columns, first, out):  # type: ignore[no
     _, height, width, channels = x.shape
     words = x.reshape(-1)
     lines = (height + 2 * padding - kernel) // stride + 1
-    run = kernel * channels
-    for number in range(out.shape[0]):
-        position = first + number
-        left = position % columns * stride - padding
+    run, length = kernel * channels, width * channels
+    padded = np.zeros((width + 2 * padding) * channels)  # a line of the image
+    inside = padded[padding * channels : padding * channels + length]
+    word = padded.itemsize
+    seen = as_strided(padded, (columns, run), (stride * channels * word, word))  # by the windows of an output line
+    parts = as_strided(out, (out.shape[0], kernel, run), (out.strides[0], run * word, word))
+    done = 0
+    while done < out.shape[0]:
+        position = first + done
+        column = position % columns
+        some = min(columns - column, out.shape[0] - done)
         top = position // columns % lines * stride - padding
         image = position // (columns * lines)
-        begin, end = max(0, -left) * channels, (min(width, left + kernel) - left) * channels
-        row = out[number]
         for ky in range(kernel):
-            line = row[ky * run : (ky + 1) * run]
-            if not 0 <= top + ky < height or end <= begin:
-                line[:] = 0
-                continue
-            line[:begin] = 0
-            line[end:] = 0
-            start = ((image * height + top + ky) * width + left) * channels
-            source = words[start + begin : start + end]
-            inside = line[begin:end]
-            for j in range(end - begin):
-                inside[j] = source[j]
-
-
-@njit(nogil=True, cache=True)
-def gate(words, by, out):  # type: ignore[no-untyped-def]
-    """``words`` where ``by`` is positive, else zero; all flat."""
-    for j in range(words.size):
-        out[j] = words[j] if by[j] > 0 else 0
+            if 0 <= top + ky < height:
+                start = (image * height + top + ky) * length
+                line = words[start : start + length]
+                for j in range(length):
+                    inside[j] = line[j]
+                for r in range(some):
+                    for j in range(run):
+                        parts[done + r, ky, j] = seen[column + r, j]
+            else:
+                parts[done : done + some, ky] = 0
+        done += some

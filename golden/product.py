@@ -16,11 +16,13 @@ EXACT_INT = 1 << 63  # int64 wraps from here on
 SHORTEST_PART = 64  # a reduction is not cut shorter than this: narrower operands are cheaper
 BLOCK_WORDS = 1 << 16  # words of an operand that a core takes at a time: as float64 they stay in its cache
 BLOCK_LEAST = 256  # but as many rows as this, where there are: each block goes through the whole other operand
+A_WORDS = 1 << 17  # words of rows made and multiplied at a time
 SMALL = 1 << 18  # multiplications that are not worth another thread
 
 
 PIECE_WORK = 1_000_000  # multiplications up to which BLAS takes its operands as they lie
-PIECE_LEAST = 128  # rows below which that gains nothing
+PIECE_LEAST = 16  # rows below which that gains nothing
+TURNED_LEAST = 96  # the same where pieces are added up
 
 
 class OverflowRefused(ValueError):
@@ -140,15 +142,25 @@ class Turned:
         if m << (2 * (width - 1)) > EXACT_FLOAT:
             return _sums(np.asarray(self), b, width)
 
+        piece = _piece(k * n)
+        small = piece >= TURNED_LEAST
+
         def part(some: list[slice]) -> np.ndarray:
-            total, sums = np.zeros((k, n)), scratch("sums", k, n)
+            total = np.zeros((k, n))
             for rows in some:
-                floats = scratch("b", rows.stop - rows.start, n)
-                np.copyto(floats, b[rows])
-                total += np.matmul(_floats(self.rows, rows).T, floats, out=sums)
+                size = rows.stop - rows.start
+                floats, other = _floats(self.rows, rows), scratch("b", size, n)
+                np.copyto(other, b[rows])
+                whole = size // piece * piece if small else 0
+                if whole:
+                    pairs = (floats[:whole].reshape(-1, piece, k).transpose(0, 2, 1), other[:whole].reshape(-1, piece, n))
+                    sums = scratch("sums", whole // piece * k, n).reshape(-1, k, n)
+                    total += np.matmul(*pairs, out=sums).sum(axis=0)
+                if whole < size:
+                    total += np.matmul(other[whole:].T, floats[whole:], out=scratch("sums", n, k)).T
             return total
 
-        cut = _blocks(m, k, n)
+        cut = blocks(m, _a_time(k, piece if small else 8))
         with one_blas_thread():
             return sum(each(part, [cut[i :: cores()] for i in range(cores())]), start=np.zeros((k, n))).astype(np.int64)
 
@@ -242,7 +254,17 @@ def product(
         return _small_products(_floats(a, rows), floats, out)
 
     with one_blas_thread():  # rows of C are rounded while their sums are in the cache
-        return finish((m, n), sums, _blocks(m, k, n))
+        return finish((m, n), sums, blocks(m, _a_time(k, _piece(k * n))))
+
+
+def _piece(words: int) -> int:
+    """Rows of A in a product with an operand B of ``words`` that BLAS takes as it lies; at least one."""
+    return max(PIECE_WORK // max(words, 1) // 8 * 8, 1)
+
+
+def _a_time(k: int, piece: int) -> int:
+    """Rows of A that a core makes and multiplies at a time: a multiple of ``piece`` for its cache."""
+    return max(A_WORDS // k // piece, 1) * piece
 
 
 def _floats(a: Operand, rows: slice) -> np.ndarray:
@@ -257,7 +279,7 @@ def _floats(a: Operand, rows: slice) -> np.ndarray:
 
 def _small_products(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
     """``out = a @ b`` in pieces of rows so small that BLAS does not copy them first, where such pieces pay."""
-    piece = PIECE_WORK // max(b.size, 1) // 8 * 8
+    piece = _piece(b.size)
     if piece < PIECE_LEAST:
         return np.matmul(a, b, out=out)
     whole = len(a) // piece * piece
