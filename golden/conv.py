@@ -6,12 +6,16 @@ generates the addresses instead. Both compute the same sums under the same round
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from golden.convert import narrow
+from golden.fused import windows
 from golden.layers import Execute, Formats, shift_between
-from golden.product import check_words
+from golden.product import Rows, Turned, check_words
 from golden.workers import blocks, each
 from spec.number import Fixed, Rounding
 
@@ -33,12 +37,11 @@ def patches(
     batch, height, width, channels = x.shape
     oh, ow = out_size(height, kernel, stride, padding), out_size(width, kernel, stride, padding)
     length, line = kernel * kernel * channels, kernel * channels
-    narrow = np.int16 if bits <= 16 else np.int32
-    out = np.empty((batch, oh, ow, length + (one is not None)), narrow)
+    out = np.empty((batch, oh, ow, length + (one is not None)), narrow(bits))
 
     def images(some: slice) -> None:
         check_words("x", x[some], bits)
-        padded = np.zeros((some.stop - some.start, height + 2 * padding, width + 2 * padding, channels), narrow)
+        padded = np.zeros((some.stop - some.start, height + 2 * padding, width + 2 * padding, channels), narrow(bits))
         padded[:, padding : padding + height, padding : padding + width] = x[some]
         # Every line of a window, (kx, c), lies in one piece.
         image, row, column, word = padded.strides
@@ -51,6 +54,44 @@ def patches(
 
     each(images, blocks(batch, max(1, SHARE // max(oh * ow * length, 1))))
     return out.reshape(-1, out.shape[3])
+
+
+@dataclass(frozen=True)
+class Windows(Rows):
+    """:func:`patches` of these arguments, rows made when they are needed."""
+
+    x: np.ndarray  # in one piece, of the type :func:`golden.convert.narrow`
+    kernel: int
+    stride: int
+    padding: int
+    one: int | None
+    bits: int
+
+    @classmethod
+    def of(cls, x: np.ndarray, *how: Any) -> "Windows":
+        """ValueError for words outside ``bits`` bits."""
+        bits = how[-1]
+        check_words("x", x, bits)
+        return cls(np.ascontiguousarray(x, narrow(bits)), *how)
+
+    @cached_property
+    def positions(self) -> tuple[int, int]:
+        """Along the two sides."""
+        height, width = (out_size(size, self.kernel, self.stride, self.padding) for size in self.x.shape[1:3])
+        return height, width
+
+    @cached_property
+    def shape(self) -> tuple[int, int]:  # type: ignore[override]
+        oh, ow = self.positions
+        return len(self.x) * oh * ow, self.kernel**2 * self.x.shape[3] + (self.one is not None)
+
+    def fill(self, first: int, out: np.ndarray) -> None:
+        windows(self.x, self.kernel, self.stride, self.padding, self.positions[1], first, out)
+        if self.one is not None:
+            out[:, -1] = self.one
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return patches(self.x, self.kernel, self.stride, self.padding, self.one, self.bits)
 
 
 def out_size(size: int, kernel: int, stride: int, padding: int) -> int:
@@ -115,7 +156,7 @@ class Conv:
         c_out = weights.shape[1]
         pieces = [
             execute(
-                self._patches(x[some]),
+                self._patches(execute, x[some]),
                 weights,
                 shift=shift,
                 rounding=rounding,
@@ -156,7 +197,7 @@ class Conv:
         border, bits = kernel - 1 - self.padding, self.formats.deltas.width
         pieces = [
             execute(
-                patches(self._dilated(delta[some], height, width), kernel, padding=border, bits=bits),
+                _windows(execute, self._dilated(delta[some], height, width), kernel, 1, border, None, bits),
                 b,
                 shift=shift,
                 rounding=rounding,
@@ -182,12 +223,12 @@ class Conv:
         self._check_delta(delta, x.shape, delta.shape[3])
         name = f"layer{self.number}.dw"
         row = self.kernel * self.kernel * x.shape[3] + self.bias
-        parts = _Parts(self, x, delta, _pieces(len(x), delta.shape[1] * delta.shape[2] * row))
+        parts = _Parts(self, execute, x, delta, _pieces(len(x), delta.shape[1] * delta.shape[2] * row))
         return execute.chain(parts, shift=shift, rounding=rounding, key=key, name=name, phase="WG")
 
-    def _patches(self, x: np.ndarray) -> np.ndarray:
+    def _patches(self, execute: Execute, x: np.ndarray) -> np.ndarray:
         one = self.one if self.bias else None
-        return patches(x, self.kernel, self.stride, self.padding, one, self.inputs.width)
+        return _windows(execute, x, self.kernel, self.stride, self.padding, one, self.inputs.width)
 
     def _dilated(self, delta: np.ndarray, height: int, width: int) -> np.ndarray:
         """delta with stride - 1 zeros between its positions: of the shape that a stride of one would give."""
@@ -213,15 +254,21 @@ class Conv:
 class _Parts(Sequence[tuple[np.ndarray, np.ndarray]]):
     """The pairs of a weight gradient, a piece of the batch each, copied out when read."""
 
-    def __init__(self, conv: Conv, x: np.ndarray, delta: np.ndarray, pieces: list[slice]):
-        self.conv, self.x, self.delta, self.pieces = conv, x, delta, pieces
+    def __init__(self, conv: Conv, execute: Execute, x: np.ndarray, delta: np.ndarray, pieces: list[slice]):
+        self.conv, self.execute, self.x, self.delta, self.pieces = conv, execute, x, delta, pieces
 
     def __len__(self) -> int:
         return len(self.pieces)
 
     def __getitem__(self, i):  # type: ignore[no-untyped-def]  # an index alone, never a slice
         some = self.pieces[i]
-        return self.conv._patches(self.x[some]).T, self.delta[some].reshape(-1, self.delta.shape[3])
+        a = self.conv._patches(self.execute, self.x[some])
+        return Turned(a) if isinstance(a, Rows) else a.T, self.delta[some].reshape(-1, self.delta.shape[3])
+
+
+def _windows(execute: Execute, x: np.ndarray, *how: Any) -> Any:
+    """:func:`patches`, or for executors that make their rows themselves, :class:`Windows`."""
+    return Windows.of(x, *how) if getattr(execute, "takes_rows", False) else patches(x, *how)
 
 
 def _joined(pieces: list[np.ndarray]) -> np.ndarray:

@@ -80,6 +80,14 @@ def convert_linear(
     return words.reshape(np.shape(acc)), sum(saturations for saturations, _, _ in found)
 
 
+def narrow(width: int) -> type[np.signedinteger]:
+    """The type that tensors have between operations: the fewest bytes that hold words of ``width`` bits.
+
+    Only operations that widen may compute with it: NumPy wraps.
+    """
+    return np.int16 if width <= 16 else np.int32
+
+
 def rounder(shift: int, rounding: Rounding, key: int, width: int) -> Rounder:
     """What :func:`convert` with these arguments does to a sum, for :mod:`golden.fused`; the same ValueErrors."""
     _check_shift(shift)

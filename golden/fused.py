@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit, uint16
+from numpy.lib.stride_tricks import as_strided
 
 from spec.keyed import HALF, LAST_HIGH, LAST_LOW, ROUND_CONSTANTS, TURN_HIGH, TURN_LOW, TURN_SUM
 
@@ -114,35 +115,69 @@ def convert_rows(sums, mask, words, base, stride, rounder):  # type: ignore[no-u
 def affine(u, v, s0, s1, s2, mask, words, base, rounder):  # type: ignore[no-untyped-def]
     """``Convert(s0*u + s1*v + s2)``: u, v, words and mask flat, element i under the index ``base + i``.
 
-    s0, s1, s2 : one for every element of a block, repeated for the blocks that follow. mask may be empty.
-    Returns saturations, smallest and largest word of u and v.
+    s0, s1, s2 : one for every element of a block, repeated for the blocks that follow; the factors are int32, so that
+    products of narrow words are narrow. v and mask may be empty: no v, no mask. Returns saturations.
     """
     length = s0.size
     low_bits, high_bits = np.zeros(length, np.uint16), np.zeros(length, np.uint16)
     sums = np.empty(length, np.int64)
     saturations = 0
-    smallest, largest = EXTREMES
     for first in range(0, u.size, length):
         size = min(length, u.size - first)
         some = slice(first, first + size)
-        part_u, part_v = u[some], v[some]
+        part_u = u[some]
         for j in range(size):
-            smallest = min(smallest, part_u[j], part_v[j])
-            largest = max(largest, part_u[j], part_v[j])
-            sums[j] = s0[j] * part_u[j] + s1[j] * part_v[j] + s2[j]
+            sums[j] = np.int64(s0[j]) * np.int64(part_u[j]) + s2[j]
+        if v.size:
+            part_v = v[some]
+            for j in range(size):
+                sums[j] += np.int64(s1[j]) * np.int64(part_v[j])
         where = mask[some] if mask.size else mask
         saturations += _convert_block(sums[:size], where, words[some], base + first, rounder, low_bits, high_bits)[0]
-    return saturations, smallest, largest
+    return saturations
 
 
 @njit(nogil=True, cache=True)
 def reduce(u, v, sums, products):  # type: ignore[no-untyped-def]
-    """Add u and u*v (rows, channels) to sums and products (channels,); smallest and largest word of u and v."""
-    smallest, largest = EXTREMES
+    """Add u and u*v (rows, channels) to sums and products (channels,)."""
     for row in range(u.shape[0]):
         for channel in range(u.shape[1]):
-            a, b = u[row, channel], v[row, channel]
-            smallest, largest = min(smallest, a, b), max(largest, a, b)
+            a = np.int64(u[row, channel])
             sums[channel] += a
-            products[channel] += a * b
-    return smallest, largest
+            products[channel] += a * np.int64(v[row, channel])
+
+
+@njit(nogil=True, cache=True)
+def windows(x, kernel, stride, padding, columns, first, out):  # type: ignore[no-untyped-def]
+    """Rows ``first`` and on of :func:`golden.conv.patches` of x (batch, h, w, c), as float64; what follows is left.
+
+    columns : positions along an output line. out : (rows, at least kernel * kernel * c).
+    """
+    _, height, width, channels = x.shape
+    words = x.reshape(-1)
+    lines = (height + 2 * padding - kernel) // stride + 1
+    run, length = kernel * channels, width * channels
+    padded = np.zeros((width + 2 * padding) * channels)  # a line of the image
+    inside = padded[padding * channels : padding * channels + length]
+    word = padded.itemsize
+    seen = as_strided(padded, (columns, run), (stride * channels * word, word))  # by the windows of an output line
+    parts = as_strided(out, (out.shape[0], kernel, run), (out.strides[0], run * word, word))
+    done = 0
+    while done < out.shape[0]:
+        position = first + done
+        column = position % columns
+        some = min(columns - column, out.shape[0] - done)
+        top = position // columns % lines * stride - padding
+        image = position // (columns * lines)
+        for ky in range(kernel):
+            if 0 <= top + ky < height:
+                start = (image * height + top + ky) * length
+                line = words[start : start + length]
+                for j in range(length):
+                    inside[j] = line[j]
+                for r in range(some):
+                    for j in range(run):
+                        parts[done + r, ky, j] = seen[column + r, j]
+            else:
+                parts[done : done + some, ky] = 0
+        done += some

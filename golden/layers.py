@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -65,6 +65,7 @@ def whole(parts: Parts) -> tuple[np.ndarray, np.ndarray]:
 class GoldenExecute:
     """The default :class:`Execute`: :func:`golden.product.product`."""
 
+    takes_rows: ClassVar[bool] = True  # operands may be golden.product.Rows
     width: int = 16
     acc_width: int = 48
     saturations: int = field(default=0, init=False)

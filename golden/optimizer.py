@@ -26,7 +26,7 @@ class Affine:
     ) -> tuple[np.ndarray, int]:
         """u, v and out: int64 words of one shape, rounded under their linear index; saturations."""
         done = vector.affine(u, v, self.s0, self.s1, shift=self.shift, rounding=rounding, key=key, width=width)
-        return done.words, done.saturations
+        return done.words.astype(np.int64), done.saturations
 
 
 def affine(what: str, out: Fixed, u: Fixed, c0: float, v: Fixed, c1: float) -> Affine:

@@ -36,7 +36,7 @@ class MaxPool:
         oh, ow = (out_size(size, self.kernel, self.stride, self.padding) for size in x.shape[1:3])
         if self.padding:
             p, lowest = self.padding, np.iinfo(np.int64).min
-            x = np.pad(x, ((0, 0), (p, p), (p, p), (0, 0)), constant_values=lowest)
+            x = np.pad(x.astype(np.int64), ((0, 0), (p, p), (p, p), (0, 0)), constant_values=lowest)
         best = _tap(x, 0, 0, oh, ow, self.stride).copy()
         place = np.zeros(best.shape, np.int64)
         for tap, (ky, kx) in enumerate(np.ndindex(self.kernel, self.kernel)):

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from golden.convert import UNMASKED, rounder
+from golden.convert import UNMASKED, narrow, rounder
 from golden.fused import Rounder, convert_rows
-from golden.workers import blocks, cores, each, one_blas_thread
+from golden.workers import blocks, cores, each, one_blas_thread, scratch
 from spec.number import Rounding
 
 EXACT_FLOAT = 1 << 53  # float64 holds every integer up to and including this one
@@ -15,7 +16,13 @@ EXACT_INT = 1 << 63  # int64 wraps from here on
 SHORTEST_PART = 64  # a reduction is not cut shorter than this: narrower operands are cheaper
 BLOCK_WORDS = 1 << 16  # words of an operand that a core takes at a time: as float64 they stay in its cache
 BLOCK_LEAST = 256  # but as many rows as this, where there are: each block goes through the whole other operand
+A_WORDS = 1 << 17  # words of rows made and multiplied at a time
 SMALL = 1 << 18  # multiplications that are not worth another thread
+
+
+PIECE_WORK = 1_000_000  # multiplications up to which BLAS takes its operands as they lie
+PIECE_LEAST = 16  # rows below which that gains nothing
+TURNED_LEAST = 96  # the same where pieces are added up
 
 
 class OverflowRefused(ValueError):
@@ -100,11 +107,73 @@ def _blocks(size: int, across: int, columns: int) -> list[slice]:
     return blocks(size, max(BLOCK_WORDS // across, min(BLOCK_LEAST, -(-size // cores()))))
 
 
+class Rows:
+    """An operand A whose rows are made when they are needed, for executors that say ``takes_rows``.
+
+    Others see the array: ``numpy.asarray`` makes it. Words have to be of :func:`golden.convert.narrow`.
+    """
+
+    shape: tuple[int, int]
+
+    def fill(self, first: int, out: np.ndarray) -> None:
+        """Rows ``first`` and on, to float64 ``out``."""
+        raise NotImplementedError
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Turned:
+    """The transpose of ``rows``, as the first operand of a sum over all their number."""
+
+    rows: Rows
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.rows.shape[1], self.rows.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self.rows).T
+
+    def times(self, b: np.ndarray, width: int) -> np.ndarray:
+        """The exact product in int64: a sum over blocks of rows, each core's own."""
+        (k, m), n = self.shape, b.shape[1]
+        if m << (2 * (width - 1)) > EXACT_FLOAT:
+            return _sums(np.asarray(self), b, width)
+
+        piece = _piece(k * n)
+        small = piece >= TURNED_LEAST
+
+        def part(some: list[slice]) -> np.ndarray:
+            total = np.zeros((k, n))
+            for rows in some:
+                size = rows.stop - rows.start
+                floats, other = _floats(self.rows, rows), scratch("b", size, n)
+                np.copyto(other, b[rows])
+                whole = size // piece * piece if small else 0
+                if whole:
+                    pairs = (floats[:whole].reshape(-1, piece, k).transpose(0, 2, 1), other[:whole].reshape(-1, piece, n))
+                    sums = scratch("sums", whole // piece * k, n).reshape(-1, k, n)
+                    total += np.matmul(*pairs, out=sums).sum(axis=0)
+                if whole < size:
+                    total += np.matmul(other[whole:].T, floats[whole:], out=scratch("sums", n, k)).T
+            return total
+
+        cut = blocks(m, _a_time(k, piece if small else 8))
+        with one_blas_thread():
+            return sum(each(part, [cut[i :: cores()] for i in range(cores())]), start=np.zeros((k, n))).astype(np.int64)
+
+
+Operand = np.ndarray | Rows
+
+
 @dataclass(frozen=True)
 class _Finish:
     """What becomes of the sums of C: masked, checked against the accumulator, converted."""
 
     how: Rounder
+    width: int
     acc_width: int
     mask: np.ndarray | None
     base: int
@@ -120,7 +189,7 @@ class _Finish:
             if mask.shape != shape:
                 raise ValueError(f"mask must have shape {shape}, not {mask.shape}")
             mask = np.ascontiguousarray(mask, bool)
-        words = np.empty(shape, np.int64)
+        words = np.empty(shape, narrow(self.width))
 
         def convert(rows: slice) -> tuple[int, int, int]:
             parts = [sums(rows), UNMASKED if mask is None else mask[rows], words[rows]]
@@ -145,7 +214,7 @@ class _Finish:
 
 
 def product(
-    a: np.ndarray,
+    a: Operand,
     b: np.ndarray,
     *,
     shift: int,
@@ -164,24 +233,63 @@ def product(
     ``index_base + p * index_stride + j``, taken modulo 2**32; ``index_stride`` defaults to
     n, the linear index in a tensor of C's own shape.
 
-    Returns int64 words of shape (m, n) and the number of them that saturated.
+    Returns words of shape (m, n), of the type :func:`golden.convert.narrow`, and the number of them that saturated.
     Raises ValueError on a word outside ``width`` bits and :class:`OverflowRefused` when a
     sum that is asked for does not fit in ``acc_width`` bits.
     """
-    finish = _Finish(rounder(shift, rounding, key, width), acc_width, mask, index_base, index_stride)
-    a, b = np.asarray(a), np.asarray(b)
-    bound = _check_part(a, b, width)
-    if bound > EXACT_FLOAT or a.shape[1] > len(a):
-        return finish.whole(_sums(a, b, width))
+    finish = _Finish(rounder(shift, rounding, key, width), width, acc_width, mask, index_base, index_stride)
+    b = np.asarray(b)
+    (m, k), n = np.shape(a), b.shape[1]
+    if not isinstance(a, Rows) or k << (2 * (width - 1)) > EXACT_FLOAT:
+        a = np.asarray(a)
+        bound = _check_part(a, b, width)
+        if bound > EXACT_FLOAT or k > m:
+            return finish.whole(_sums(a, b, width))
+    else:
+        check_words("b", b, width)
     floats = b.astype(np.float64)
+
+    def sums(rows: slice) -> np.ndarray:
+        out = scratch("sums", rows.stop - rows.start, n)
+        return _small_products(_floats(a, rows), floats, out)
+
     with one_blas_thread():  # rows of C are rounded while their sums are in the cache
-        return finish(
-            (len(a), b.shape[1]), lambda rows: a[rows].astype(np.float64) @ floats, _blocks(len(a), *b.shape)
-        )
+        return finish((m, n), sums, blocks(m, _a_time(k, _piece(k * n))))
+
+
+def _piece(words: int) -> int:
+    """Rows of A in a product with an operand B of ``words`` that BLAS takes as it lies; at least one."""
+    return max(PIECE_WORK // max(words, 1) // 8 * 8, 1)
+
+
+def _a_time(k: int, piece: int) -> int:
+    """Rows of A that a core makes and multiplies at a time: a multiple of ``piece`` for its cache."""
+    return max(A_WORDS // k // piece, 1) * piece
+
+
+def _floats(a: Operand, rows: slice) -> np.ndarray:
+    """These rows in float64, in this thread's scratch."""
+    floats = scratch("a", rows.stop - rows.start, a.shape[1])
+    if isinstance(a, Rows):
+        a.fill(rows.start, floats)
+    else:
+        np.copyto(floats, a[rows])
+    return floats
+
+
+def _small_products(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """``out = a @ b`` in pieces of rows so small that BLAS does not copy them first, where such pieces pay."""
+    piece = _piece(b.size)
+    if piece < PIECE_LEAST:
+        return np.matmul(a, b, out=out)
+    whole = len(a) // piece * piece
+    np.matmul(a[:whole].reshape(-1, piece, a.shape[1]), b, out=out[:whole].reshape(-1, piece, b.shape[1]))
+    np.matmul(a[whole:], b, out=out[whole:])
+    return out
 
 
 def chained_product(
-    parts: Iterable[tuple[np.ndarray, np.ndarray]],
+    parts: Iterable[tuple[np.ndarray | Turned, np.ndarray]],
     *,
     shift: int,
     rounding: Rounding,
@@ -198,14 +306,14 @@ def chained_product(
     never shows. Pieces must have one m and one n. Besides what :func:`product` raises,
     :class:`OverflowRefused` when the pieces' bounds together reach 2**63.
     """
-    finish = _Finish(rounder(shift, rounding, key, width), acc_width, mask, index_base, index_stride)
+    finish = _Finish(rounder(shift, rounding, key, width), width, acc_width, mask, index_base, index_stride)
     acc, bound = None, 0
     for a, b in parts:
-        a, b = np.asarray(a), np.asarray(b)
+        a, b = a if isinstance(a, Turned) else np.asarray(a), np.asarray(b)
         bound += _check_part(a, b, width)
         if bound >= EXACT_INT:
             raise OverflowRefused(f"product bound 2**{2 * (width - 1)}*k = {bound} must be below 2**63 = {EXACT_INT}")
-        part = _sums(a, b, width)
+        part = a.times(b, width) if isinstance(a, Turned) else _sums(a, b, width)
         if acc is None:
             acc = part
         elif acc.shape == part.shape:
@@ -217,11 +325,14 @@ def chained_product(
     return finish.whole(acc)
 
 
-def _check_part(a: np.ndarray, b: np.ndarray, width: int) -> int:
+def _check_part(a: np.ndarray | Turned, b: np.ndarray, width: int) -> int:
     """Whether a product is possible; the bound on its sums that words of ``width`` bits give."""
-    _check_operands(a, b)
-    for name, operand in (("a", a), ("b", b)):
-        check_words(name, operand, width)
+    if isinstance(a, Turned):
+        check_words("b", b, width)
+    else:
+        _check_operands(a, b)
+        for name, operand in (("a", a), ("b", b)):
+            check_words(name, operand, width)
     return a.shape[1] << (2 * (width - 1))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from golden import fused
-from golden.convert import SHARE, rounder
+from golden.convert import SHARE, narrow, rounder
 from golden.product import EXACT_INT, OverflowRefused, check_words
 from golden.workers import blocks, each
 from spec.number import Rounding
@@ -19,7 +19,7 @@ SCALAR_MAX = (1 << (SCALAR_WIDTH - 1)) - 1
 class Scaled:
     """What ``affine`` gives."""
 
-    words: np.ndarray  # int64, the shape of u
+    words: np.ndarray  # of the type :func:`golden.convert.narrow`, the shape of u
     saturations: int
     mask: np.ndarray | None  # bool, where words are positive; None without ReLU
 
@@ -42,7 +42,7 @@ def affine(
 ) -> Scaled:
     """``Convert(s0*u + s1*v + s2)`` with one s0, s1, s2 per channel, the last axis.
 
-    u, v : int64 words of ``width`` bits and of one shape; no v is a v of zeros. s0, s1 :
+    u, v : words of ``width`` bits and of one shape; no v is a v of zeros. s0, s1 :
     integers of 18 bits, s2 of ``acc_width`` bits, each one for all channels or one per channel.
     Element i is rounded under ``index_base + i``, i its linear index in u.
     relu : words below zero become zero, and the positive ones are the mask that is returned;
@@ -53,7 +53,7 @@ def affine(
     :class:`golden.product.OverflowRefused` where words of ``width`` bits *could* pass
     ``acc_width`` bits, whatever the words are: a command is legal or not by its scalars alone.
     """
-    u = np.asarray(u, np.int64)
+    u = _words("u", u, width)
     channels = u.shape[-1] if u.ndim else 1
     scalars = np.stack(
         [
@@ -66,32 +66,27 @@ def affine(
     if worst >= 1 << (acc_width - 1):
         bound = (1 << (acc_width - 1)) - 1
         raise OverflowRefused(f"affine: |s0*u| + |s1*v| + |s2| must be at most {bound}, but can reach {worst}")
-    if v is None:
-        v, scalars[1] = u, 0
-    v = np.asarray(v, np.int64)
-    if v.shape != u.shape:
-        raise ValueError(f"affine: v must have u's shape {u.shape}, not {v.shape}")
+    if v is not None and np.shape(v) != u.shape:
+        raise ValueError(f"affine: v must have u's shape {u.shape}, not {np.shape(v)}")
     if mask is not None and np.shape(mask) != u.shape:
         raise ValueError(f"affine: mask must have u's shape {u.shape}, not {np.shape(mask)}")
 
     how = rounder(shift, rounding, key, width)
     tiles = -(-fused.BLOCK // channels)
-    tiled = np.tile(scalars, tiles)
-    flat_u, flat_v = np.ascontiguousarray(u).reshape(-1), np.ascontiguousarray(v).reshape(-1)
+    s0, s1, s2 = np.tile(scalars, tiles)
+    factors = (s0.astype(np.int32), s1.astype(np.int32), s2)
+    flat_u = u.reshape(-1)
+    flat_v = flat_u[:0] if v is None else _words("v", v, width).reshape(-1)
     where = np.zeros(0, bool) if mask is None else np.ascontiguousarray(mask, bool).reshape(-1)
-    words = np.empty(u.shape, np.int64)
+    words = np.empty(u.shape, narrow(width))
     flat = words.reshape(-1)
 
-    def part(some: slice) -> tuple[int, int, int]:
+    def part(some: slice) -> int:
         first = (index_base + some.start) % (1 << 32)
-        return fused.affine(flat_u[some], flat_v[some], *tiled, where[some], flat[some], first, how)
+        return fused.affine(flat_u[some], flat_v[some], *factors, where[some], flat[some], first, how)
 
     length = tiles * channels
-    found = each(part, blocks(u.size, length * -(-SHARE // length)))
-    if any(smallest < -extent or largest >= extent for _, smallest, largest in found):
-        for name, operand in (("u", u), ("v", v)):
-            check_words(name, operand, width)
-    saturations = sum(count for count, _, _ in found)
+    saturations = sum(each(part, blocks(u.size, length * -(-SHARE // length))))
     if not relu:
         return Scaled(words, saturations, None)
     words = np.maximum(words, 0)
@@ -101,27 +96,25 @@ def affine(
 def reduce(u: np.ndarray, v: np.ndarray, *, width: int = 16, acc_width: int = 48) -> tuple[np.ndarray, np.ndarray]:
     """Exact sums of u and of u*v per channel: two int64 arrays of (channels,).
 
-    u, v : int64 words of ``width`` bits, of one shape whose last axis is the channel.
+    u, v : words of ``width`` bits, of one shape whose last axis is the channel.
     Raises ValueError for shapes that differ or words out of range, and
     :class:`golden.product.OverflowRefused` when a sum does not fit in ``acc_width`` bits.
     """
-    u, v = np.asarray(u, np.int64), np.asarray(v, np.int64)
+    u, v = _words("u", u, width), _words("v", v, width)
     if u.shape != v.shape or not u.ndim:
         raise ValueError(f"reduce: u and v must have one shape with channels last, not {u.shape} and {v.shape}")
     u, v = u.reshape(-1, u.shape[-1]), v.reshape(-1, v.shape[-1])
-    extent, bound = 1 << (width - 1), len(u) << (2 * (width - 1))
+    bound = len(u) << (2 * (width - 1))
     if bound >= EXACT_INT:
         raise OverflowRefused(f"reduce: sums of {len(u)} words can reach {bound}, which must be below {EXACT_INT}")
 
-    def part(rows: slice) -> tuple[np.ndarray, tuple[int, int]]:
+    def part(rows: slice) -> np.ndarray:
         totals = np.zeros((2, u.shape[1]), np.int64)
-        return totals, fused.reduce(u[rows], v[rows], totals[0], totals[1])
+        fused.reduce(u[rows], v[rows], totals[0], totals[1])
+        return totals
 
     found = each(part, blocks(len(u), -(-SHARE // max(u.shape[1], 1))))
-    if any(smallest < -extent or largest >= extent for _, (smallest, largest) in found):
-        for name, operand in (("u", u), ("v", v)):
-            check_words(name, operand, width)
-    sums, products = sum((totals for totals, _ in found), start=np.zeros((2, u.shape[1]), np.int64))
+    sums, products = sum(found, start=np.zeros((2, u.shape[1]), np.int64))
     limit = 1 << (acc_width - 1)
     for name, sums_of in (("u", sums), ("u*v", products)):
         if sums_of.size and not (-limit <= sums_of.min() and sums_of.max() < limit):
@@ -130,6 +123,13 @@ def reduce(u: np.ndarray, v: np.ndarray, *, width: int = 16, acc_width: int = 48
                 f"not {sums_of.min()} to {sums_of.max()}"
             )
     return sums, products
+
+
+def _words(name: str, given: np.ndarray, width: int) -> np.ndarray:
+    """Words of ``width`` bits in one piece and in their own type; ValueError for others."""
+    given = np.asarray(given)
+    check_words(name, given, width)
+    return np.ascontiguousarray(given, narrow(width)).reshape(given.shape)
 
 
 def _scalars(name: str, given: int | Sequence[int] | np.ndarray, channels: int, width: int) -> np.ndarray:

@@ -1,12 +1,14 @@
 """Blocks of independent work on every core this process may use."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any, TypeVar
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 Block = TypeVar("Block")
@@ -48,9 +50,21 @@ def each(task: Callable[[Block], Result], some: Sequence[Block]) -> list[Result]
     return results
 
 
+def scratch(name: str, rows: int, columns: int) -> np.ndarray:
+    """Room for float64 (rows, columns), this thread's own under this name until it asks again: new memory costs more
+    than what is written to it."""
+    rooms = vars(_rooms)
+    if name not in rooms or rooms[name].size < rows * columns:
+        rooms[name] = np.empty(rows * columns)
+    return rooms[name][: rows * columns].reshape(rows, columns)
+
+
 def one_blas_thread() -> AbstractContextManager:
     """Inside, a matrix product of NumPy runs on the thread that asks for it alone."""
     return _libraries().limit(limits=1, user_api="blas")
+
+
+_rooms = threading.local()
 
 
 @lru_cache(maxsize=1)
