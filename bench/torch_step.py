@@ -3,10 +3,13 @@
 usage: python bench/torch_step.py [NET] [BATCH] [ROUNDS]     (default resnet20 32 15; needs the extra `torch`)
 
 Both take the same architecture, a batch of random 32x32x3 images and one step of SGD with momentum and weight decay: forward, backward,
-update. Steps alternate, so that other work on the machine meets both; the best of ROUNDS counts.
-On a busy machine PyTorch's threads wait for each other: `taskset -c 0` before the command gives both one core.
+update. They take turns of TURN steps, so that other work on the machine meets both; the first step of a turn does not count, because the
+other's threads may still be spinning and its data lie in the caches. Two turns each warm up. Printed are the best and the median step
+of each, threads, and the load of the machine before: with other work on it, PyTorch's threads wait for each other.
+`taskset -c 0` before the command gives both one core.
 """
 
+import os
 import sys
 import time
 
@@ -19,8 +22,10 @@ from golden.layers import GoldenExecute
 from golden.networks import build
 from golden.nodes import SAMPLES, Architecture, AvgPoolNode, BatchNormNode, ConvNode, DenseNode, MaxPoolNode, ReluNode
 from golden.presets import preset
+from golden.workers import cores
 
 SHAPE, CLASSES = (32, 32, 3), 10
+TURN, WARM = 4, 2  # steps in a turn, turns that warm up
 
 
 class FloatNetwork(nn.Module):
@@ -81,19 +86,24 @@ def main(net: str, batch: int, rounds: int) -> None:
         nn.functional.cross_entropy(model(images), targets).backward()
         optimizer.step()
 
-    best = {"golden": np.inf, "torch": np.inf}
-    for step in range(rounds + 1):
-        for name, run in (
-            ("golden", lambda step=step: graph.step(GoldenExecute(), x, labels, plans, config.rounding, step)),
-            ("torch", torch_step),
-        ):
-            start = time.perf_counter()
-            run()
-            if step:  # the first one warms up
-                best[name] = min(best[name], time.perf_counter() - start)
-    print(f"{net}, batch {batch}, {torch.get_num_threads()} threads: golden {best['golden']:.3f} s, "
-          f"float32 PyTorch {torch.__version__} {best['torch']:.3f} s, "
-          f"golden at {best['torch'] / best['golden']:.2f} of its speed")  # fmt: skip
+    def golden_step() -> None:
+        graph.step(GoldenExecute(), x, labels, plans, config.rounding, 0)
+
+    load = os.getloadavg()[0]
+    times: dict[str, list[float]] = {"golden": [], "torch": []}
+    for turn in range(WARM + rounds):
+        for name, run in (("golden", golden_step), ("torch", torch_step)):
+            for step in range(TURN):
+                start = time.perf_counter()
+                run()
+                if turn >= WARM and step:
+                    times[name].append(time.perf_counter() - start)
+    print(f"{net}, batch {batch}, {rounds} rounds, load {load:.1f} before")
+    print(f"golden, {cores()} threads: best {min(times['golden']):.3f} s, median {np.median(times['golden']):.3f} s")
+    print(f"float32 PyTorch {torch.__version__}, {torch.get_num_threads()} threads: "
+          f"best {min(times['torch']):.3f} s, median {np.median(times['torch']):.3f} s")  # fmt: skip
+    print(f"golden at {min(times['torch']) / min(times['golden']):.2f} of its speed by the best steps, "
+          f"{np.median(times['torch']) / np.median(times['golden']):.2f} by the medians")  # fmt: skip
 
 
 if __name__ == "__main__":

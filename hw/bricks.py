@@ -42,8 +42,8 @@ class Bricks(wiring.Component):
     Taps outside the operand have no bricks but count as many. A row without any asks for one brick of which no word counts.
 
     Latency: seven cycles from a job to its first request where no tap is left out; a tap that is left out costs a cycle.
-    Stalls: requests wait while ``room`` is low; it falls only with a request. The next job is taken when the last
-    brick has been asked for.
+    Stalls: requests wait while ``room`` is low; it falls only with a request. The next job is taken when the last tap
+    has been found, so that its first one is found while bricks of this one are asked for.
 
     Members
     -------
@@ -78,15 +78,19 @@ class Bricks(wiring.Component):
         k, k_next = Signal(widths.half_address), Signal(widths.half_address)
         slot = Signal(ceil_log2(chip.slots))
 
-        # A tap that was found, and the one whose bricks are asked for.
+        # A tap that was found, and the one whose bricks are asked for. The first waits until it is known whether it is its
+        # row's last: until the next one is seen, or the row's end.
         found = Signal()
+        ended = Signal()  # it is its row's last
+        found_slot = Signal.like(slot, reset_less=True)
         found_address = Signal(widths.brick_address, reset_less=True)
         found_left = Signal(widths.list_bricks, reset_less=True)
         found_k = Signal(widths.half_address, reset_less=True)
         found_counts = Signal(Counts, reset_less=True)  # words of its last brick
         nothing = Signal()  # no tap has been found in this row
-        searched = Signal()  # no further one will be
         asking = Signal()
+        asking_slot = Signal.like(slot, reset_less=True)
+        asking_last = Signal(reset_less=True)
         address = Signal(widths.brick_address, reset_less=True)
         left = Signal(widths.list_bricks, reset_less=True)
         only = Signal()  # one brick is left
@@ -96,16 +100,20 @@ class Bricks(wiring.Component):
 
         # Find taps that lie in the operand and in the tile.
         fits = Signal()  # the tile does not end before the tap does
-        take = Signal()
+        here = Signal()  # a tap of the tile is seen
+        take, moves = Signal(), Signal()
+        closes = Signal()  # the row ends with the tap that is seen
         m.d.comb += [
             fits.eq(~over[-1] | over.all()),
             taps.i.p.eq(self.i.p.row),
-            take.eq(0),
+            closes.eq(over[-1] | tap.final),
+            take.eq(here & (~asking | ~found | ~(ended | tap.inside))),
+            moves.eq(found & ~asking & (ended | (here & tap.inside))),
         ]
         m.d.sync += taps.stop.eq(0)
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += [taps.i.valid.eq(self.i.valid & ~searched), self.i.ready.eq(taps.i.ready & ~searched)]
+                m.d.comb += [taps.i.valid.eq(self.i.valid & ~taps.stop), self.i.ready.eq(taps.i.ready & ~taps.stop)]
                 m.d.sync += skip.eq(self.i.p.skip)
                 with m.If(self.i.valid & self.i.ready):
                     m.d.sync += [nothing.eq(1), slot.eq(self.i.p.slot)]
@@ -128,7 +136,7 @@ class Bricks(wiring.Component):
                 m.d.sync += over.eq(command.a_tile - have - 1)
                 m.next = "TAPS"
             with m.State("TAPS"):
-                m.d.comb += [take.eq(taps.o.valid & ~found), taps.o.ready.eq(take)]
+                m.d.comb += [here.eq(taps.o.valid), taps.o.ready.eq(take)]
                 with m.If(take):
                     m.d.sync += [
                         have.eq(command.a_bricks),
@@ -137,28 +145,35 @@ class Bricks(wiring.Component):
                         k.eq(k_next),
                         k_next.eq(k_next + command.tap_k),
                     ]
-                    with m.If(over[-1] | tap.final):
-                        m.d.sync += [searched.eq(1), taps.stop.eq(1)]
+                    with m.If(closes):
+                        m.d.sync += taps.stop.eq(1)
                         m.next = "IDLE"
-        with m.If(take & tap.inside):
+        with m.If(moves):
+            m.d.sync += [found.eq(0), ended.eq(0)]
+        with m.If(take & (tap.inside | (closes & nothing))):
             m.d.sync += [
                 found.eq(1),
                 nothing.eq(0),
+                found_slot.eq(slot),
                 found_address.eq(tap.address + skip),
-                found_left.eq(Mux(tap.bias, 1, Mux(over[-1], have + over + 1, have))),
+                found_left.eq(Mux(tap.bias | ~tap.inside, 1, Mux(over[-1], have + over + 1, have))),
                 found_k.eq(k),
                 found_counts.eq(Mux(tap.bias, Counts.ONE, Mux(fits, Counts.TAIL, Counts.ALL))),
             ]
+            with m.If(~tap.inside):
+                m.d.sync += found_counts.eq(Counts.NONE)
+        with m.If(take & closes):
+            m.d.sync += ended.eq(1)
 
-        # Ask for their bricks. Whether a tap's last one is the row's shows when the next tap is found.
+        # Ask for their bricks.
         m.d.comb += [
-            self.request.valid.eq(asking & self.room & (~only | found | searched)),
+            self.request.valid.eq(asking & self.room),
             self.request.p.eq(address),
             asked.eq(self.request.valid & self.request.ready),
-            self.token.slot.eq(slot),
+            self.token.slot.eq(asking_slot),
             self.token.k.eq(here_k),
             self.token.counts.eq(Mux(only, counts, Counts.ALL)),
-            self.token.last.eq(only & ~found),
+            self.token.last.eq(only & asking_last),
         ]
         with m.If(asked):
             m.d.sync += [
@@ -168,18 +183,15 @@ class Bricks(wiring.Component):
                 only.eq(left == 2),
                 asking.eq(~only),
             ]
-            with m.If(self.token.last):
-                m.d.sync += searched.eq(0)
-        with m.If(~asking & found):
+        with m.If(moves):
             m.d.sync += [
                 asking.eq(1),
-                found.eq(0),
+                asking_slot.eq(found_slot),
+                asking_last.eq(ended),
                 address.eq(found_address),
                 here_k.eq(found_k),
                 left.eq(found_left),
                 only.eq(found_left == 1),
                 counts.eq(found_counts),
             ]
-        with m.Elif(~asking & searched & nothing):
-            m.d.sync += [asking.eq(1), nothing.eq(0), only.eq(1), counts.eq(Counts.NONE)]
         return m
