@@ -29,8 +29,8 @@ class Fetch(wiring.Component):
     of one zero, so that every column still gets a sum.
 
     Stalls: bricks may come any number of cycles after they were asked for; at most ``BUFFERS`` are
-    outstanding, so the answer needs no ready. The next job is accepted when the last brick has been asked for, while lists of
-    earlier ones are still being written.
+    outstanding, so the answer needs no ready. The next job is accepted when the last tap has been found, while
+    bricks of earlier ones are asked for and their lists written.
 
     Members
     -------

@@ -44,6 +44,13 @@ def draw_window(rng, chip):
     }  # fmt: skip
 
 
+def draw_place(rng, f):
+    """Where another row's window begins: some lie outside the operand, and rows of several kinds follow each other."""
+    if rng.random() < 0.5:
+        return {}
+    return {"origin_x": int(rng.integers(-5, 5)) if f["taps_x"] > 1 else f["origin_x"], "origin_y": int(rng.choice([-9, f["origin_y"]]))}
+
+
 def words_of(chip, f, base, skip, memory):
     """Words of one row in one tile and the rows of B that they meet, counted in the tile."""
     inside, address = seen(f, np.zeros(1, int), base)
@@ -101,7 +108,10 @@ async def record(dut, chip, lists):
 
 
 async def check(dut, rng, chip, f, rows, columns, skip, memory, stall, latency):
-    """Fetch ``rows``, (bricks before the tile, address of the window's first position); return the cycles each took to write."""
+    """Fetch ``rows``, (bricks before the tile, address of the window's first position, what else differs from ``f``).
+
+    Return the cycles each took to write.
+    """
     lists = []
     command(dut, chip, f, columns=columns, skip=skip)
     await cycles(dut, 2)
@@ -110,8 +120,8 @@ async def check(dut, rng, chip, f, rows, columns, skip, memory, stall, latency):
     )
     watcher = cocotb.start_soon(record(dut, chip, lists))
     slots = [int(slot) for slot in rng.integers(0, chip.slots, len(rows))]
-    for slot, (before, base) in zip(slots, rows, strict=True):
-        await send(Stream(dut, "i"), job(f, slot, before, base), rng, stall)
+    for slot, (before, base, place) in zip(slots, rows, strict=True):
+        await send(Stream(dut, "i"), job(f | place, slot, before, base), rng, stall)
     for _ in range(5000):
         if len(lists) == len(rows):
             break
@@ -122,8 +132,8 @@ async def check(dut, rng, chip, f, rows, columns, skip, memory, stall, latency):
 
     assert len(lists) == len(rows), f"{len(lists)} lists of {len(rows)} rows"
     wrap = (1 << Widths(chip).half_address) - 1
-    for (before, base), slot, (got_slot, pairs, _) in zip(rows, slots, lists, strict=True):
-        words, k = words_of(chip, f, base, before, memory)
+    for (before, base, place), slot, (got_slot, pairs, _) in zip(rows, slots, lists, strict=True):
+        words, k = words_of(chip, f | place, base, before, memory)
         kept, a = row_list(words, 1, skip)
         assert got_slot == slot
         if len(words) and (words.any() or not skip):
@@ -148,7 +158,7 @@ async def matches_golden(dut, stall, density):
             columns, latency = int(rng.integers(1, 1 << Widths(chip).column, endpoint=True)), int(rng.integers(1, 12))
             total = f["taps_x"] * f["taps_y"] * f["a_bricks"] + f["bias"]
             tiles = range(0, total, f["a_tile"])
-            rows = [(int(rng.choice(tiles)), int(rng.integers(chip.scratch_bricks))) for _ in range(4)]
+            rows = [(int(rng.choice(tiles)), int(rng.integers(chip.scratch_bricks)), draw_place(rng, f)) for _ in range(4)]
             await check(dut, rng, chip, f, rows, columns, skip, memory, stall, latency)
 
 
@@ -158,7 +168,7 @@ async def stores_a_nonzero_in_every_cycle(dut):
     rng, chip = generator(), load_spec(Chip)
     await start(dut)
     memory = draw_memory(rng, chip, 1.0)
-    rows = [(0, int(address)) for address in rng.integers(0, chip.scratch_bricks // 2, 3)]
+    rows = [(0, int(address), {}) for address in rng.integers(0, chip.scratch_bricks // 2, 3)]
     spans = await check(dut, rng, chip, plain(chip.list_depth), rows, 1, 0, memory, 0.0, 6)
     assert max(spans) == chip.list_depth, f"{max(spans)} cycles for {chip.list_depth} words"
 
