@@ -141,7 +141,9 @@ class BatchNorm:
         frac, of_weights = self.formats.activations.frac, self.formats.weights.frac
 
         channels = list(self._channels(parameters, statistics))
-        first = _Factors([gamma * r for gamma, _, _, r in channels], 1, frac - self.inputs.frac - of_weights - ROOT_FRAC)
+        first = _Factors(
+            [gamma * r for gamma, _, _, r in channels], 1, frac - self.inputs.frac - of_weights - ROOT_FRAC
+        )
 
         def scalars(shift: int) -> Iterable[tuple[int, int, int]]:
             for (_, beta, s, _), s0 in zip(channels, first.at(shift), strict=True):

@@ -153,7 +153,10 @@ class Turned:
                 np.copyto(other, b[rows])
                 whole = size // piece * piece if small else 0
                 if whole:
-                    pairs = (floats[:whole].reshape(-1, piece, k).transpose(0, 2, 1), other[:whole].reshape(-1, piece, n))
+                    pairs = (
+                        floats[:whole].reshape(-1, piece, k).transpose(0, 2, 1),
+                        other[:whole].reshape(-1, piece, n),
+                    )
                     sums = scratch("sums", whole // piece * k, n).reshape(-1, k, n)
                     total += np.matmul(*pairs, out=sums).sum(axis=0)
                 if whole < size:
