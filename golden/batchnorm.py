@@ -141,7 +141,9 @@ class BatchNorm:
         frac, of_weights = self.formats.activations.frac, self.formats.weights.frac
 
         channels = list(self._channels(parameters, statistics))
-        first = _Factors([gamma * r for gamma, _, _, r in channels], 1, frac - self.inputs.frac - of_weights - ROOT_FRAC)
+        first = _Factors(
+            [gamma * r for gamma, _, _, r in channels], 1, frac - self.inputs.frac - of_weights - ROOT_FRAC
+        )
 
         def scalars(shift: int) -> Iterable[tuple[int, int, int]]:
             for (_, beta, s, _), s0 in zip(channels, first.at(shift), strict=True):
@@ -275,7 +277,12 @@ class _Factors:
 
     @property
     def most_shift(self) -> int:
-        """Past it the largest factor does not fit: a quotient is more than ``2**(a - b - 1)``, a and b the bits of
-        its terms."""
-        bits = max(n.bit_length() for n in self.numerators) - self.denominator.bit_length() + self.power
-        return min(max(SCALAR_WIDTH - bits, 0), MAX_SHIFT)
+        """Past it a factor does not fit; 0 where none does. A quotient is more than ``2**(a - b - 1)``, a and b the bits
+        of its terms: the search begins there, and looks at the two outermost factors."""
+        ends = (min(self.numerators), max(self.numerators))
+        bits = max(n.bit_length() for n in ends) - self.denominator.bit_length() + self.power
+        first = min(max(SCALAR_WIDTH - bits, 0), MAX_SHIFT)
+        return next((shift for shift in range(first, 0, -1) if self._fit(ends, shift)), 0)
+
+    def _fit(self, numerators: Iterable[int], shift: int) -> bool:
+        return all(abs(ratio(n, self.denominator, self.power + shift)) < SCALAR_MAX for n in numerators)

@@ -148,6 +148,13 @@ def reduce(u, v, sums, products):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
+def gate(words, by, out):  # type: ignore[no-untyped-def]
+    """``words`` where ``by`` is positive, else zero; all flat."""
+    for j in range(words.size):
+        out[j] = words[j] if by[j] > 0 else 0
+
+
+@njit(nogil=True, cache=True)
 def windows(x, kernel, stride, padding, columns, first, out):  # type: ignore[no-untyped-def]
     """Rows ``first`` and on of :func:`golden.conv.patches` of x (batch, h, w, c), as float64; what follows is left.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from golden.batchnorm import BatchNorm
 from golden.conv import Conv
-from golden.layers import Dense, Execute, Formats, Role, relu, tensor_key
+from golden.layers import Dense, Execute, Formats, Role, tensor_key
 from golden.network import first_weights
 from golden.nodes import (
     AddNode,
@@ -24,6 +24,7 @@ from golden.nodes import (
 )
 from golden.pool import AvgPool, MaxPool
 from golden.residual import add, rescale
+from golden.vector import gate
 from spec.number import Fixed, Rounding
 
 SLOTS = 4  # layer numbers a node has for its keys: one more for each tensor of a role it already has
@@ -195,10 +196,10 @@ class BatchNormOperator(_Computing):
 
 class ReluOperator(Operator):
     def forward(self, p: Pass, reads: Words, weights: Any, running: Any) -> tuple[np.ndarray, Any]:
-        return relu(reads[0]), None
+        return gate(reads[0], reads[0]), None
 
     def backward(self, p: Pass, delta: np.ndarray, kept: Kept, weights: Any) -> Gradients:
-        return [delta * (kept.out > 0)], None
+        return [gate(delta, kept.out)], None
 
 
 class MaxPoolOperator(Operator):

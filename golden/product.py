@@ -146,19 +146,22 @@ class Turned:
         small = piece >= TURNED_LEAST
 
         def part(some: list[slice]) -> np.ndarray:
-            total = np.zeros((k, n))
+            total, turned = np.zeros((k, n)), np.zeros((n, k))
             for rows in some:
                 size = rows.stop - rows.start
                 floats, other = _floats(self.rows, rows), scratch("b", size, n)
                 np.copyto(other, b[rows])
                 whole = size // piece * piece if small else 0
                 if whole:
-                    pairs = (floats[:whole].reshape(-1, piece, k).transpose(0, 2, 1), other[:whole].reshape(-1, piece, n))
+                    pairs = (
+                        floats[:whole].reshape(-1, piece, k).transpose(0, 2, 1),
+                        other[:whole].reshape(-1, piece, n),
+                    )
                     sums = scratch("sums", whole // piece * k, n).reshape(-1, k, n)
                     total += np.matmul(*pairs, out=sums).sum(axis=0)
                 if whole < size:
-                    total += np.matmul(other[whole:].T, floats[whole:], out=scratch("sums", n, k)).T
-            return total
+                    turned += np.matmul(other[whole:].T, floats[whole:], out=scratch("sums", n, k))
+            return total + turned.T
 
         cut = blocks(m, _a_time(k, piece if small else 8))
         with one_blas_thread():

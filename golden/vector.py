@@ -54,15 +54,14 @@ def affine(
     ``acc_width`` bits, whatever the words are: a command is legal or not by its scalars alone.
     """
     u = _words("u", u, width)
-    channels = u.shape[-1] if u.ndim else 1
-    scalars = np.stack(
-        [
-            _scalars(name, given, channels, bits)
-            for name, given, bits in (("s0", s0, SCALAR_WIDTH), ("s1", s1, SCALAR_WIDTH), ("s2", s2, acc_width))
-        ]
-    )
+    given = (("s0", s0, SCALAR_WIDTH), ("s1", s1, SCALAR_WIDTH), ("s2", s2, acc_width))
+    per_channel = u.ndim > 0 and not all(isinstance(one, int) for _, one, _ in given)
+    channels = u.shape[-1] if per_channel else 1  # one for all is as good as a single channel
+    scalars = np.empty((3, 1, channels), np.int64)
+    for row, one in zip(scalars, given, strict=True):
+        row[:] = _scalars(*one, channels)
     extent = 1 << (width - 1)
-    worst = int((np.array([extent, extent, 1]) @ np.abs(scalars)).max())
+    worst = int((np.array([extent, extent, 1]) @ np.abs(scalars[:, 0])).max())
     if worst >= 1 << (acc_width - 1):
         bound = (1 << (acc_width - 1)) - 1
         raise OverflowRefused(f"affine: |s0*u| + |s1*v| + |s2| must be at most {bound}, but can reach {worst}")
@@ -73,7 +72,7 @@ def affine(
 
     how = rounder(shift, rounding, key, width)
     tiles = -(-fused.BLOCK // channels)
-    s0, s1, s2 = np.tile(scalars, tiles)
+    s0, s1, s2 = scalars.repeat(tiles, axis=1).reshape(3, -1)
     factors = (s0.astype(np.int32), s1.astype(np.int32), s2)
     flat_u = u.reshape(-1)
     flat_v = flat_u[:0] if v is None else _words("v", v, width).reshape(-1)
@@ -125,6 +124,14 @@ def reduce(u: np.ndarray, v: np.ndarray, *, width: int = 16, acc_width: int = 48
     return sums, products
 
 
+def gate(words: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """``words`` where ``by``, of their shape, is positive, else zero: ReLU where both are one, and its gradient."""
+    out = np.empty(words.shape, words.dtype)
+    flat = [np.ascontiguousarray(tensor).reshape(-1) for tensor in (words, by)] + [out.reshape(-1)]
+    each(lambda some: fused.gate(*(tensor[some] for tensor in flat)), blocks(words.size, SHARE))
+    return out
+
+
 def _words(name: str, given: np.ndarray, width: int) -> np.ndarray:
     """Words of ``width`` bits in one piece and in their own type; ValueError for others."""
     given = np.asarray(given)
@@ -132,10 +139,12 @@ def _words(name: str, given: np.ndarray, width: int) -> np.ndarray:
     return np.ascontiguousarray(given, narrow(width)).reshape(given.shape)
 
 
-def _scalars(name: str, given: int | Sequence[int] | np.ndarray, channels: int, width: int) -> np.ndarray:
-    """One int64 per channel."""
+def _scalars(name: str, given: int | Sequence[int] | np.ndarray, width: int, channels: int) -> int | np.ndarray:
+    """One for all or one per channel; ValueError for those outside ``width`` bits."""
+    if isinstance(given, int) and -(1 << (width - 1)) <= given < 1 << (width - 1):
+        return given
     values = np.asarray(given, np.int64)
     if values.ndim and values.shape != (channels,):
         raise ValueError(f"affine: {name} must be one or {channels} integers, not of shape {values.shape}")
     check_words(name, values, width)
-    return np.broadcast_to(values, (channels,))
+    return values

@@ -5,14 +5,16 @@ import threading
 import numpy as np
 import pytest
 
+import golden.product
 import golden.workers
 from golden import fused
 from golden.batchnorm import BatchNorm, _Factors
-from golden.convert import SHARE, convert, convert_linear, rounder
+from golden.conv import Windows, patches
+from golden.convert import SHARE, convert, convert_linear, narrow, rounder
 from golden.keyed import random_bits
 from golden.layers import Formats
-from golden.product import BLOCK_WORDS, chained_product, product
-from golden.vector import affine, reduce
+from golden.product import BLOCK_WORDS, Turned, chained_product, product
+from golden.vector import affine, gate, reduce
 from golden.workers import blocks, each
 from spec.number import Fixed, Rounding
 from spec.product import MAX_SHIFT
@@ -134,6 +136,48 @@ def test_products_of_many_blocks_are_the_definition(rng, rounding):
         words, saturations = chained_product(parts, mask=mask, **options)
         np.testing.assert_array_equal(words, wanted)
         assert saturations == count
+
+
+def test_windows_are_patches(rng):
+    """Rows from anywhere, in any number, and the sums over all of them."""
+    for case in range(40):
+        kernel, stride, batch, channels = (int(rng.integers(1, most)) for most in (6, 5, 5, 20))
+        padding, bits = int(rng.integers(0, kernel)), int(rng.choice([16, 18]))
+        height, width = (int(n) for n in rng.integers(max(1, kernel - 2 * padding), 15, 2))
+        one = 256 if rng.integers(2) else None
+        x = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (batch, height, width, channels))
+        how = (kernel, stride, padding, one, bits)
+        print("x", x.shape, "kernel, stride, padding, one, bits", how)
+        rows, wanted = Windows.of(x, *how), patches(x, *how)
+        assert rows.shape == wanted.shape
+        first = int(rng.integers(0, len(wanted)))
+        out = np.full((int(rng.integers(1, len(wanted) - first + 1)), wanted.shape[1]), np.nan)
+        rows.fill(first, out)
+        np.testing.assert_array_equal(out, wanted[first : first + len(out)])
+        delta = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (len(wanted), int(rng.integers(1, 9))))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(golden.product, "A_WORDS", int(rng.choice([1, 5000, 1 << 17])))
+            patch.setattr(golden.product, "PIECE_WORK", int(rng.choice([1, 3000, 20000, 1_000_000])))
+            patch.setattr(golden.product, "TURNED_LEAST", int(rng.choice([1, 96])))
+            patch.setattr(golden.product, "PIECE_LEAST", int(rng.choice([1, 16])))
+            np.testing.assert_array_equal(Turned(rows).times(delta, bits), wanted.T.astype(np.int64) @ delta)
+            b = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (wanted.shape[1], int(rng.integers(1, 9))))
+            options = {"shift": 17, "rounding": Rounding.STOCHASTIC, "key": case, "width": bits}
+            exact = wanted.astype(np.int64) @ b
+            words, count = convert(exact, 17, Rounding.STOCHASTIC, case, linear(exact.shape), bits)
+            for a in (rows, wanted):
+                got, saturations = product(a, b, **options)
+                np.testing.assert_array_equal(got, words)
+                assert (saturations, got.dtype) == (count, narrow(bits))
+
+
+def test_a_gate_lets_through_where_another_tensor_is_positive(rng):
+    for shape in [(0,), (5,), (3, 4, 5), (SHARE + 7,)]:
+        for kind in (np.int16, np.int32, np.int64):
+            words, by = rng.integers(-5, 6, (2, *shape)).astype(kind)
+            got = gate(words, by)
+            np.testing.assert_array_equal(got, np.where(by > 0, words, 0))
+            assert got.dtype == kind
 
 
 def test_a_shift_is_looked_for_below_the_first_that_could_fit(rng):
