@@ -163,7 +163,7 @@ class Turned:
                     turned += np.matmul(other[whole:].T, floats[whole:], out=scratch("sums", n, k))
             return total + turned.T
 
-        cut = blocks(m, _a_time(k, piece if small else 8))
+        cut = _a_time(m, k, n)
         with one_blas_thread():
             return sum(each(part, [cut[i :: cores()] for i in range(cores())]), start=np.zeros((k, n))).astype(np.int64)
 
@@ -257,7 +257,7 @@ def product(
         return _small_products(_floats(a, rows), floats, out)
 
     with one_blas_thread():  # rows of C are rounded while their sums are in the cache
-        return finish((m, n), sums, blocks(m, _a_time(k, _piece(k * n))))
+        return finish((m, n), sums, _a_time(m, k, n))
 
 
 def _piece(words: int) -> int:
@@ -265,9 +265,14 @@ def _piece(words: int) -> int:
     return max(PIECE_WORK // max(words, 1) // 8 * 8, 1)
 
 
-def _a_time(k: int, piece: int) -> int:
-    """Rows of A that a core makes and multiplies at a time: a multiple of ``piece`` for its cache."""
-    return max(A_WORDS // k // piece, 1) * piece
+def _a_time(m: int, k: int, n: int) -> list[slice]:
+    """Rows of A (m, k) that a core makes and multiplies by (k, n) at a time: for its cache, and worth a thread each."""
+    if m * k * n < SMALL:
+        return blocks(m, max(m, 1))
+    piece, rows = _piece(k * n), min(A_WORDS // k, -(-m // (4 * cores())))
+    if piece >= PIECE_LEAST:
+        return blocks(m, max(rows // piece, 1) * piece)
+    return blocks(m, max(rows, min(BLOCK_LEAST, -(-m // cores()))))
 
 
 def _floats(a: Operand, rows: slice) -> np.ndarray:
@@ -283,7 +288,7 @@ def _floats(a: Operand, rows: slice) -> np.ndarray:
 def _small_products(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
     """``out = a @ b`` in pieces of rows so small that BLAS does not copy them first, where such pieces pay."""
     piece = _piece(b.size)
-    if piece < PIECE_LEAST:
+    if not PIECE_LEAST <= piece <= len(a):
         return np.matmul(a, b, out=out)
     whole = len(a) // piece * piece
     np.matmul(a[:whole].reshape(-1, piece, a.shape[1]), b, out=out[:whole].reshape(-1, piece, b.shape[1]))

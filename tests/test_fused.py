@@ -119,7 +119,14 @@ def test_reduce_is_numpys_sum(rng):
 @pytest.mark.parametrize("rounding", Rounding)
 def test_products_of_many_blocks_are_the_definition(rng, rounding):
     """Rows in blocks, reductions in blocks, and both in one block; in words of a few types."""
-    for m, k, n in [(4 * BLOCK_WORDS // 50, 50, 9), (20, BLOCK_WORDS // 5, 6), (700, 700, 3), (5, 4, 3)]:
+    for m, k, n in [
+        (4 * BLOCK_WORDS // 50, 50, 9),
+        (20, BLOCK_WORDS // 5, 6),
+        (700, 700, 3),
+        (5, 4, 3),
+        (BLOCK_WORDS, 5, 70),
+        (2000, 99, 700),
+    ]:
         a, b = rng.integers(-(1 << 15), 1 << 15, (m, k)), rng.integers(-(1 << 15), 1 << 15, (k, n))
         a[0], b[:, 0], b[:, -1] = -(1 << 15), -(1 << 15), (1 << 15) - 1
         mask, stride = rng.random((m, n)) < 0.5, n + int(rng.integers(0, 4))
