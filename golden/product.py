@@ -269,7 +269,7 @@ def _a_time(m: int, k: int, n: int) -> list[slice]:
     """Rows of A (m, k) that a core makes and multiplies by (k, n) at a time: for its cache, and worth a thread each."""
     if m * k * n < SMALL:
         return blocks(m, max(m, 1))
-    piece, rows = _piece(k * n), min(A_WORDS // k, -(-m // (4 * cores())))
+    piece, rows = _piece(k * n), min(A_WORDS // max(k, 1), -(-m // (4 * cores())))
     if piece >= PIECE_LEAST:
         return blocks(m, max(rows // piece, 1) * piece)
     return blocks(m, max(rows, min(BLOCK_LEAST, -(-m // cores()))))

@@ -146,9 +146,10 @@ def test_engines_come_and_go_in_any_order():
 
 @pytest.mark.rtl
 def test_groups_run_the_same_code():
-    """Verilator merged the groups' functions; without that an engine runs a third slower."""
-    library = build_engine(netlist(CASE_CHIPS["2x4w16"]), progress=False)
+    """Verilator merged the groups' functions, but for those that tell the two readers of A apart: without that an engine
+    runs a third slower."""
+    library = build_engine(netlist(CASE_CHIPS["7x4w12"]), progress=False)
     written = "".join(path.read_text() for path in library.parent.glob("Vnative_group__*.cpp"))
-    names = set(re.findall(r"^void (\w+___nba_sequent\w+)\(", written, re.MULTILINE))
-    assert names
-    assert {name for name in names if "group_1" in name} == set()
+    names = re.findall(r"^void \w+___nba_sequent\w*(group_\d+)__\d+\(", written, re.MULTILINE)
+    assert names.count("group_0") > names.count("group_1")
+    assert set(names) <= {"group_0", "group_1"}
