@@ -9,8 +9,13 @@ from spec.chip import Chip
 
 
 @contextmanager
-def opened(backend: str, chip: Chip, latency: int = 50, bandwidth: float = 8.0) -> Generator[Backend, None, None]:
-    """A machine of ``chip``: "emulator", or "rtl", compiled if that has not been done."""
+def opened(
+    backend: str, chip: Chip, latency: int = 50, bandwidth: float = 8.0, exact: bool = False
+) -> Generator[Backend, None, None]:
+    """A machine of ``chip``: "emulator", or "rtl", compiled if that has not been done.
+
+    exact : units that rest are simulated too; slower, and cycles are the hardware's to the last one.
+    """
     if backend == "emulator":
         yield EmulatedMachine(chip, MEMORY, RING)
         return
@@ -22,4 +27,5 @@ def opened(backend: str, chip: Chip, latency: int = 50, bandwidth: float = 8.0) 
 
     library = build_machine(netlist(chip, "machine"), trained=True)
     with NativeMachine(chip, library, MEMORY, Memory(read_latency=latency, bandwidth=bandwidth)) as machine:
+        machine.rest(not exact)
         yield NativeBackend(machine, RING)

@@ -94,7 +94,7 @@ def traced(
     ``ladder`` also without skipping zeros, without masks, and without both. progress : told now and then what is going on.
     """
     wrong = ""
-    with threadpool_limits(1), opened(backend, chip, latency, bandwidth) as machine:
+    with threadpool_limits(1), opened(backend, chip, latency, bandwidth, exact=True) as machine:
         step = _step(config, samples, after)
         progress("emulator")
         counted, tally = step.take(step.graph, EmulatedMachine(chip, MEMORY, RING))
