@@ -106,7 +106,7 @@ def test_cycles_of_commands_are_those_of_the_step(native, blobs):
 
 
 def test_a_trace_tells_what_skipping_and_masks_save(native, blobs, monkeypatch):
-    monkeypatch.setattr(gradloom.tracing, "opened", lambda *_: nullcontext(NativeBackend(native, RING)))
+    monkeypatch.setattr(gradloom.tracing, "opened", lambda *_, **__: nullcontext(NativeBackend(native, RING)))
     result = traced(CNN, blobs, CHIP, "rtl", after=1, ladder=True)
     assert (result.differing_words, result.first_difference) == (0, "")
     rows = result.to_json()
