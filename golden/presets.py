@@ -33,11 +33,23 @@ def _gupta(net: str, rate: float, outputs: Fixed, drops: tuple[tuple[int, float]
     )
 
 
+def _updates(config: Config, deltas: int, updates: int) -> Config:
+    """``config`` with so many fraction bits of errors, and of gradients and velocity."""
+    assert isinstance(config.formats, Formats)
+    of = Fixed(16, updates)
+    return replace(config, formats=replace(config.formats, deltas=Fixed(16, deltas), gradients=of, velocity=of))
+
+
 _PRESETS = {
     "mlp": DEMO,
     "cnn": CNN,
-    # 0.1 * 0.95**epoch
-    "gupta-cnn": _gupta("gupta-cnn", 0.1, Fixed(16, 10), tuple((epoch, 0.95) for epoch in range(1, 200)), 20),
+    # 0.1 * 0.95**epoch. Errors of the mean loss and updates have the 14 bits: of sums over 100 samples 7, and before the rate
+    # of 0.1 is applied 4.
+    "gupta-cnn": _updates(
+        _gupta("gupta-cnn", 0.1, Fixed(16, 10), tuple((epoch, 0.95) for epoch in range(1, 200)), 20),
+        deltas=7,
+        updates=4,
+    ),
     # 0.01, halved after 50, 75 and 100 epochs; momentum and decay are not given there, these are the other network's
     "gupta-cifar": _gupta("gupta-cifar", 0.01, Fixed(16, 12), ((50, 0.5), (75, 0.5), (100, 0.5)), 125),
 }
