@@ -13,8 +13,6 @@ from spec.number import Rounding
 from spec.product import MASK_COLUMNS, Product, ProductError, ceil_div
 from spec.tiling import choose_tiling
 
-EVALUATION = "test"  # the phase under which products are counted while `evaluating` is set
-
 
 @dataclass
 class PhaseCounters:
@@ -27,7 +25,6 @@ class PhaseCounters:
     outputs: int = 0
     macs_dense: int = 0
     macs_done: int = 0  # products of a nonzero word and an output that is wanted
-    cycles_dense: int = 0  # of the same shapes with skipping and mask off; 0 unless asked for
     counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
 
     @property
@@ -67,19 +64,15 @@ class RtlExecute:
     element's place in the whole, so the words are the same.
 
     skip : off, every word of A costs a cycle. split : off, a product that does not fit is refused.
-    dense : also count, per shape, the cycles of the same product without skipping and mask. Nothing but
-    the shape decides them, so each shape is run once.
     """
 
-    def __init__(self, machine: Machine, *, skip: bool = True, split: bool = True, dense: bool = False):
+    def __init__(self, machine: Machine, *, skip: bool = True, split: bool = True):
         self.machine = machine
         self.skip = skip
         self.split = split
-        self.dense = dense
         self.saturations = 0
-        self.evaluating = False
         lanes = machine.chip.total_lanes
-        self.phases = {phase: PhaseCounters(lanes) for phase in (*PHASES, EVALUATION)}
+        self.phases = {phase: PhaseCounters(lanes) for phase in PHASES}
         self._dense_cycles: dict[tuple[int, int, int], int] = {}
 
     def __call__(
@@ -100,7 +93,7 @@ class RtlExecute:
         Raises :class:`spec.product.ProductError` for what the chip cannot hold.
         """
         (m, k), n = a.shape, b.shape[1]
-        counts = self.phases[EVALUATION if self.evaluating else phase]
+        counts = self.phases[phase]
         c = np.empty((m, n), np.int64)
         for block in self._blocks(m, k, n, mask is not None):
             rows = slice(block.row, block.row + block.rows)
@@ -122,8 +115,6 @@ class RtlExecute:
             for counter, value in counters.items():
                 counts.counters[counter] += value
             self.saturations += counters["saturations"]
-            if self.dense:
-                counts.cycles_dense += self.dense_cycles(block.rows, k, block.columns)
         row_nonzero = np.count_nonzero(a, axis=1)
         row_outputs = np.full(m, n) if mask is None else np.count_nonzero(mask, axis=1)
         counts.products += 1
@@ -151,7 +142,7 @@ class RtlExecute:
         except ProductError:
             if not self.split:
                 raise
-        chip, counts = self.machine.chip, self.phases[EVALUATION if self.evaluating else phase]
+        chip, counts = self.machine.chip, self.phases[phase]
         rows, columns, piece = chain_size(chip, m, max(k for _, k, _ in shapes), n)
         along = ceil_div(piece, BRICK)  # the same for all: rows of A lie alike in a chain's products
         base = Product(m=rows, k=piece, n=columns, a_stride=along, skip=self.skip, finish=False, index_stride=n)
@@ -198,17 +189,7 @@ class RtlExecute:
             counts.nonzero += int(np.count_nonzero(a))
             counts.macs_dense += a.size * n
             counts.macs_done += int(np.count_nonzero(a)) * n
-            if self.dense:  # only now: it would overwrite the sums of a chain
-                for first in range(0, a.shape[1], piece):
-                    counts.cycles_dense += self._dense_blocks(m, min(piece, a.shape[1] - first), n, rows, columns)
         return c
-
-    def _dense_blocks(self, m: int, k: int, n: int, rows: int, columns: int) -> int:
-        return sum(
-            self.dense_cycles(min(rows, m - row), k, min(columns, n - column))
-            for row in range(0, m, rows)
-            for column in range(0, n, columns)
-        )
 
     def _blocks(self, m: int, k: int, n: int, masked: bool) -> list[Block]:
         if self.split:

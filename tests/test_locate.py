@@ -75,7 +75,7 @@ def test_a_machine_without_faults_takes_the_whole_step():
 
 def test_a_trace_of_a_faulty_machine_names_the_command(monkeypatch):
     suspect = Faulty(2, Opcode.PRODUCT)
-    monkeypatch.setattr(gradloom.tracing, "opened", lambda *_: nullcontext(suspect))
+    monkeypatch.setattr(gradloom.tracing, "opened", lambda *_, **__: nullcontext(suspect))
     result = CliRunner().invoke(main, ["trace", "--net", "cnn", "--batch", "8", "--chip", "tiny"])
     assert result.exit_code == 1
     assert "differing words: 0 of" not in result.stdout

@@ -54,7 +54,7 @@ def test_words_and_saturations_are_golden_whole_or_in_blocks(chip, masked, mode,
 @pytest.mark.parametrize("chip", [TINY, SMALL, CHIPS["ecp5-64"]], ids=lambda chip: chip.name)
 @pytest.mark.parametrize("lengths", [(40,), (1500,), (7, 300, 64, 1), (3, 5)])
 def test_long_reductions_are_chained_and_rounded_once(chip, lengths, rng):
-    execute, saturated = RtlExecute(GoldenMachine(chip), dense=True), 0
+    execute, saturated = RtlExecute(GoldenMachine(chip)), 0
     for m, n in [(1, 1), (19, 12), (150, 70)]:
         pairs = [operands(rng, m, k, n)[:2] for k in lengths]
         got = execute.chain(pairs, shift=12, rounding=Rounding.STOCHASTIC, key=9)
@@ -209,7 +209,7 @@ def test_a_wider_chip_gives_the_same_weights(blobs, engine):
 
 @pytest.mark.rtl
 def test_the_engine_chains_long_reductions(engine, rng):
-    execute = RtlExecute(engine, dense=True)
+    execute = RtlExecute(engine)
     for m, n, lengths in [(19, 12, (700,)), (37, 20, (7, 500, 64, 1)), (9, 8, (3000, 20))]:
         pairs = [operands(rng, m, k, n)[:2] for k in lengths]
         before = execute.saturations
