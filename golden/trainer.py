@@ -70,6 +70,7 @@ class EpochLog:
     digest: str  # SHA-256 of weights and velocities
     seconds: float
     cycles: dict[str, int] = field(default_factory=dict)  # of a machine: by phase, evaluation apart
+    test_samples: int = 0  # that accuracy is of; 0 where an older checkpoint does not say
 
 
 @dataclass
@@ -241,6 +242,7 @@ def _log(
         digest=network.digest(),
         seconds=sums.seconds + time.perf_counter() - start,
         cycles=trained.cycles | ({"test": sum(tested.cycles.values())} if tested.cycles else {}),
+        test_samples=len(samples.test_x),
     )
 
 
