@@ -96,18 +96,6 @@ class Result:
     def differing_words(self) -> int:
         return sum(log.differing_words for log in self.history)
 
-    def to_dict(self) -> dict:
-        """Everything but the weights, for JSON."""
-        return {
-            "config": asdict(self.config),
-            "history": [asdict(log) for log in self.history],
-            "accuracy": self.accuracy,
-            "interrupted": self.interrupted,
-            "words_compared": self.words_compared,
-            "differing_words": self.differing_words,
-            "first_difference": self.first_difference,
-        }
-
 
 def batches(samples: Samples, config: Config, epoch: int) -> Iterator[np.ndarray]:
     """Indices of an epoch's batches, in keyed order; the last batch may be shorter."""

@@ -12,11 +12,11 @@ from functools import partial
 
 import numpy as np
 import pytest
+from blobs import draw_blobs
 from machine_cases import MACHINE_CHIPS
-from threadpoolctl import threadpool_limits
 
 from golden.checkpoint import Checkpoint
-from golden.config import Config, Samples
+from golden.config import Config
 from golden.layers import GoldenExecute
 from golden.presets import preset
 from golden.trainer import train
@@ -26,22 +26,13 @@ CHIP = MACHINE_CHIPS["tiny"]
 MLP = Config(hidden=(12,), epochs=3, batch=16, rate_drops=((1, 0.5),))
 CNN = replace(preset("cnn"), epochs=2, batch=16)
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    with threadpool_limits(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
 def blobs():
     """Small images of three classes."""
-    rng = np.random.default_rng(8)
-    labels = np.arange(75) % 3
-    pixels = rng.integers(0, 90, (75, 36)) * rng.integers(0, 2, (75, 36))
-    pixels[np.arange(75), labels] += 120
-    pixels = pixels.astype(np.uint8)
-    return Samples("blobs", (6, 6, 1), 3, 8, pixels[:60], labels[:60], pixels[60:], labels[60:])
+    return draw_blobs(np.random.default_rng(8), 60, 15)
 
 
 def logs(result):

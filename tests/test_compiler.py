@@ -15,7 +15,6 @@ from compiler_cases import (
     random_network,
     train,
 )
-from threadpoolctl import threadpool_limits
 
 from golden.emulator_scratch import EmulatorError
 from golden.graph import Graph
@@ -31,16 +30,7 @@ from spec.number import Fixed, Rounding
 
 CHIPS = ("tiny", "odd", "sim64", "ecp5-64")
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    with threadpool_limits(1):
-        yield
-
-
-@pytest.fixture
-def rng(seed):
-    return np.random.default_rng(seed)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def graph_of(name: str, shape: tuple[int, int, int], seed: int = 3) -> Graph:

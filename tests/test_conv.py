@@ -17,11 +17,6 @@ FORMATS = Formats()
 IN = Fixed(16, 8)
 
 
-@pytest.fixture
-def rng(seed):
-    return np.random.default_rng(seed)
-
-
 def plain(conv, x, weights, delta):
     """Exact z, dx, dw by the definition, one product at a time; also for floats."""
     (batch, h, w, c_in), (_, oh, ow, c_out) = x.shape, delta.shape

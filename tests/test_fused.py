@@ -23,11 +23,6 @@ from spec.product import MAX_SHIFT
 BASES = (0, 1, fused.RUN - 3, (1 << 32) - 1000, (1 << 40) + 77)  # before a run of indices ends, before they start again
 
 
-@pytest.fixture
-def rng(seed):
-    return np.random.default_rng(seed)
-
-
 def linear(shape, base=0):
     return np.arange(base, base + int(np.prod(shape))).reshape(shape)
 
