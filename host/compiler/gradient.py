@@ -1,4 +1,4 @@
-"""Weight gradients: rows of C are input channels, the reduction runs along positions, kernel taps are segments.
+"""Weight gradients: rows of C are input channels, the reduction runs along positions, kernel taps are segments or rows.
 
 What both kinds share: blocks of rows and columns of C, and for each a chain of products over parts of the positions.
 """
@@ -6,7 +6,8 @@ What both kinds share: blocks of rows and columns of C, and for each a chain of 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from itertools import product as pairs
+from typing import Protocol, TypeVar
 
 from host.compiler.emit import Emitter, Span, pipeline, rounding_fields
 from host.compiler.errors import DoesNotFit
@@ -16,6 +17,9 @@ from spec.chip import BRICK, Chip
 from spec.isa import Opcode
 from spec.number import Rounding
 from spec.product import ceil_div
+
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,14 @@ class Parts(Protocol):
     """The positions of a reduction in parts; buffers are "raw" (x as it lies), "a" (by channel) and "b"."""
 
     @property
+    def chip(self) -> Chip: ...
+
+    @property
     def segments(self) -> int: ...
+
+    @property
+    def row_taps(self) -> int:
+        """Rows of C for each channel of x: taps of the kernel that are not segments."""
 
     def sizes(self, rows: int, columns: int) -> dict[str, int]:
         """Bricks of the buffers of the largest part, for blocks of so many bricks of channels."""
@@ -112,7 +123,7 @@ def buffers(parts: Parts, cut: Blocks) -> dict[str, int]:
     each = parts.sizes(cut.row_bricks, cut.column_bricks)
     sizes = {f"{name}{i}": size for i in range(cut.depth) for name, size in each.items()}
     rows = max(block.count for block in cut.rows)
-    return sizes | {f"c{i}": parts.segments * rows * cut.column_bricks for i in range(cut.depth)}
+    return sizes | {f"c{i}": parts.segments * parts.row_taps * rows * cut.column_bricks for i in range(cut.depth)}
 
 
 def emit_gradient(e: Emitter, g: Gradient, parts: Parts, cut: Blocks) -> None:
@@ -121,7 +132,7 @@ def emit_gradient(e: Emitter, g: Gradient, parts: Parts, cut: Blocks) -> None:
     held = [{name: spans[f"{name}{i}"] for name in ("raw", "a", "b", "c")} for i in range(cut.depth)]
     count = parts.count()
 
-    def job(number: int, chain: int, rows: Channels, columns: Channels, part: int) -> Iterator[None]:
+    def job(number: int, chain: int, rows: Channels, columns: Channels, part: int, place: int) -> Iterator[None]:
         own = held[number % cut.depth]
         c = held[chain % cut.depth]["c"]
         label = replace(g.label, tile=f"rows {rows.first}+{rows.count} columns {columns.first}+{columns.count} {part}")
@@ -130,7 +141,7 @@ def emit_gradient(e: Emitter, g: Gradient, parts: Parts, cut: Blocks) -> None:
         parts.load(e, label, part, rows, columns, own)
         yield
         parts.work(e, replace(label, what="transpose"), part, rows, own)
-        last = part + 1 == count
+        last = place + 1 == count
         fields = {
             "m": rows.count,
             "n": columns.count,
@@ -138,7 +149,7 @@ def emit_gradient(e: Emitter, g: Gradient, parts: Parts, cut: Blocks) -> None:
             **parts.result(rows, columns),
             "c_base": c.base,
             "skip": 1,
-            "start": int(not part),
+            "start": int(not place),
             "finish": int(last),
             **rounding_fields(g.key, g.rounding, g.shift),
         }
@@ -149,15 +160,16 @@ def emit_gradient(e: Emitter, g: Gradient, parts: Parts, cut: Blocks) -> None:
             parts.store(e, replace(label, what="result"), rows, columns, c)
 
     def jobs() -> Iterator[Iterator[None]]:
-        number = chain = 0
-        for rows in cut.rows:
-            for columns in cut.columns:
-                for part in range(count):
-                    yield job(number, chain, rows, columns, part)
-                    number += 1
-                chain += 1
+        for chain, (rows, columns) in enumerate(pairs(cut.rows, cut.columns)):
+            for place, part in enumerate(in_turn(range(count), chain)):
+                yield job(chain * count + place, chain, rows, columns, part, place)
 
     pipeline(e, jobs(), cut.depth)
+
+
+def in_turn(parts: Sequence[Part], chain: int) -> Sequence[Part]:
+    """The parts of a chain in their order: forward and backward in turn, so that small ones stand at both ends only."""
+    return parts[::-1] if chain % 2 else parts
 
 
 def refuse(chip: Chip, g: Gradient, parts: Parts, cut: Blocks) -> DoesNotFit:

@@ -49,6 +49,18 @@ class ConvParts:
         return self.y.taps * self.x.taps
 
     @property
+    def row_taps(self) -> int:
+        return 1
+
+    @property
+    def shares(self) -> list[float]:
+        return [images * lines / (self.images * self.lines) for _, images, _, lines in self.extents]
+
+    @property
+    def positions(self) -> float:
+        return self.images * self.lines * self.x.size / self.slabs
+
+    @property
     def strips(self) -> int:
         """Of an image."""
         return ceil_div(self.y.size, self.lines)
@@ -109,14 +121,14 @@ class ConvParts:
             e.fill(label, b)
             return
         # From the last output of a line to the first of the next.
-        _fill_inside(e, label, b, 0, line, 1, 0)
-        _fill_inside(e, label, b, line + data, pitch - data, ceil_div(b.bricks, pitch), pitch)
+        fill_inside(e, label, b, 0, line, 1, 0)
+        fill_inside(e, label, b, line + data, pitch - data, ceil_div(b.bricks, pitch), pitch)
         if self.strips == 1:
             image, data = self.y.pitch * pitch, (high_y - low_y) * pitch
-            _fill_inside(e, label, b, 0, self.y.border * pitch, 1, 0)
-            _fill_inside(e, label, b, self.y.border * pitch + data, image - data, self.images - 1, image)
+            fill_inside(e, label, b, 0, self.y.border * pitch, 1, 0)
+            fill_inside(e, label, b, self.y.border * pitch + data, image - data, self.images - 1, image)
             last = (self.images - 1) * image + self.y.border * pitch + data
-            _fill_inside(e, label, b, last, b.bricks - last, 1, 0)
+            fill_inside(e, label, b, last, b.bricks - last, 1, 0)
 
     def load(
         self, e: Emitter, label: Label, part: int, rows: Channels, columns: Channels, spans: dict[str, Span]
@@ -294,7 +306,7 @@ class ConvParts:
             e.store(label, dw, (tap * words + rows.first) * across + columns.brick, span, offset, **shape)
 
 
-def _fill_inside(e: Emitter, label: Label, span: Span, first: int, bricks: int, times: int, step: int) -> None:
+def fill_inside(e: Emitter, label: Label, span: Span, first: int, bricks: int, times: int, step: int) -> None:
     """Zeros to ``times`` runs, as far as they lie in the span."""
     while times and first + (times - 1) * step + bricks > span.bricks:
         times -= 1

@@ -23,6 +23,7 @@ class MatrixParts:
     g: Gradient
     part: int
     segments: int = 1
+    row_taps: int = 1
 
     def sizes(self, rows: int, columns: int) -> dict[str, int]:
         return {"raw": self.part * rows, "a": BRICK * rows * self.line, "b": self.part * columns}

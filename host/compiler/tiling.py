@@ -1,8 +1,9 @@
 """How a product's reduction, columns and rows are cut for the banks, row lists and partial sums of a chip."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 from host.compiler.errors import DoesNotFit
 from host.program import Label
@@ -14,6 +15,9 @@ from spec.product import MASK_COLUMNS, ceil_div
 BUS_BYTES = 8  # that memory moves in a cycle
 COMMAND_CYCLES = 150  # that a product takes besides its tiles
 MASKED_SHARE = 0.65  # of the cycles that half a mask leaves: lanes wait for each other
+
+
+Choice = TypeVar("Choice")
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,16 @@ def choose(
         "words of a row list or bank",
         chip.name,
     )
+
+
+def cheapest(choices: Iterable[Choice], cost: Callable[[Choice], float | None]) -> tuple[Choice, float] | None:
+    """The first of those with the least cost, and that; None where none has one: what does not fit has none."""
+    best: tuple[Choice, float] | None = None
+    for choice in choices:
+        here = cost(choice)
+        if here is not None and (best is None or here < best[1]):
+            best = choice, here
+    return best
 
 
 @lru_cache(maxsize=1 << 14)
