@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product as pairs
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from host.compiler.emit import Emitter, Span, pipeline, rounding_fields
 from host.compiler.errors import DoesNotFit
@@ -17,9 +17,6 @@ from spec.chip import BRICK, Chip
 from spec.isa import Opcode
 from spec.number import Rounding
 from spec.product import ceil_div
-
-
-Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -68,6 +65,9 @@ class Parts(Protocol):
         """Bricks of the buffers of the largest part, for blocks of so many bricks of channels."""
 
     def count(self) -> int: ...
+
+    def later(self) -> "Parts":
+        """For chains behind the first: in the same buffers, but no small parts first, as loads hide behind products."""
 
     def fresh(self, e: Emitter, label: Label, spans: dict[str, Span]) -> None:
         """Commands that prepare buffers once."""
@@ -130,26 +130,25 @@ def emit_gradient(e: Emitter, g: Gradient, parts: Parts, cut: Blocks) -> None:
     """All commands, from memory to memory. Raises :class:`DoesNotFit`."""
     spans = e.layout(g.label, buffers(parts, cut))
     held = [{name: spans[f"{name}{i}"] for name in ("raw", "a", "b", "c")} for i in range(cut.depth)]
-    count = parts.count()
 
-    def job(number: int, chain: int, rows: Channels, columns: Channels, part: int, place: int) -> Iterator[None]:
+    def job(here: Parts, number: int, chain: int, rows: Channels, columns: Channels, part: int) -> Iterator[None]:
         own = held[number % cut.depth]
         c = held[chain % cut.depth]["c"]
         label = replace(g.label, tile=f"rows {rows.first}+{rows.count} columns {columns.first}+{columns.count} {part}")
         if number < cut.depth:
-            parts.fresh(e, replace(label, what="border"), own)
-        parts.load(e, label, part, rows, columns, own)
+            here.fresh(e, replace(label, what="border"), own)
+        here.load(e, label, part, rows, columns, own)
         yield
-        parts.work(e, replace(label, what="transpose"), part, rows, own)
-        last = place + 1 == count
+        here.work(e, replace(label, what="transpose"), part, rows, own)
+        last = part + 1 == here.count()
         fields = {
             "m": rows.count,
             "n": columns.count,
-            **parts.product(part, rows, columns, own),
-            **parts.result(rows, columns),
+            **here.product(part, rows, columns, own),
+            **here.result(rows, columns),
             "c_base": c.base,
             "skip": 1,
-            "start": int(not place),
+            "start": int(not part),
             "finish": int(last),
             **rounding_fields(g.key, g.rounding, g.shift),
         }
@@ -157,19 +156,17 @@ def emit_gradient(e: Emitter, g: Gradient, parts: Parts, cut: Blocks) -> None:
         e.issue(Opcode.PRODUCT, replace(label, what="product"), fields, reads, writes)
         yield
         if last:
-            parts.store(e, replace(label, what="result"), rows, columns, c)
+            here.store(e, replace(label, what="result"), rows, columns, c)
 
     def jobs() -> Iterator[Iterator[None]]:
+        number = 0
         for chain, (rows, columns) in enumerate(pairs(cut.rows, cut.columns)):
-            for place, part in enumerate(in_turn(range(count), chain)):
-                yield job(chain * count + place, chain, rows, columns, part, place)
+            here = parts.later() if chain else parts
+            for part in range(here.count()):
+                yield job(here, number, chain, rows, columns, part)
+                number += 1
 
     pipeline(e, jobs(), cut.depth)
-
-
-def in_turn(parts: Sequence[Part], chain: int) -> Sequence[Part]:
-    """The parts of a chain in their order: forward and backward in turn, so that small ones stand at both ends only."""
-    return parts[::-1] if chain % 2 else parts
 
 
 def refuse(chip: Chip, g: Gradient, parts: Parts, cut: Blocks) -> DoesNotFit:

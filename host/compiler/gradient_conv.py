@@ -58,7 +58,8 @@ class ConvParts:
 
     @property
     def positions(self) -> float:
-        return self.images * self.lines * self.x.size / self.slabs
+        lines = (self.images - 1) * self.y.pitch + self.lines
+        return self.slab * self.x.size * self.images * self.lines / lines
 
     @property
     def strips(self) -> int:
@@ -91,6 +92,9 @@ class ConvParts:
 
     def count(self) -> int:
         return len(self.extents)
+
+    def later(self) -> "ConvParts":
+        return replace(self, growth=0)
 
     @cached_property
     def extents(self) -> list[tuple[int, int, int, int]]:

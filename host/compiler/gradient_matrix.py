@@ -31,6 +31,9 @@ class MatrixParts:
     def count(self) -> int:
         return ceil_div(self.g.x.rows, self.part)
 
+    def later(self) -> "MatrixParts":
+        return self
+
     def positions(self, part: int) -> int:
         return min(self.part, self.g.x.rows - part * self.part)
 

@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product as pairs
+from math import sqrt
 from typing import Protocol
 
 from host.compiler.emit import Emitter
 from host.compiler.errors import DoesNotFit
 from host.compiler.geometry import GROWTHS
-from host.compiler.gradient import Blocks, Gradient, Parts, blocks, buffers, emit_gradient, in_turn, refuse
+from host.compiler.gradient import Blocks, Gradient, Parts, blocks, buffers, emit_gradient, refuse
 from host.compiler.gradient_conv import ConvParts, Kernel, slab_rows
 from host.compiler.gradient_rows import Lines, RowParts
 from host.compiler.phases import Side, parted, sides
@@ -28,9 +29,10 @@ from spec.chip import BRICK, Chip
 from spec.engine import load_cycles_per_brick
 from spec.product import ceil_div
 
-# What groups that do not end together lose, in visits of a row: in each tile, and at the end.
-TILE_VISITS, LAST_VISITS = 0.35, 1.5
+# What groups that do not end together lose in each tile and at the end, in roots of the cycles of a row's visit.
+TILE_ROOTS, LAST_ROOTS = 6.0, 50.0
 COLUMN_CYCLES = 1.2  # that a column takes besides its pairs
+SWEEP_CYCLES = 5000  # that the sweep before goes on for; buffers that spread over all banks are in its way
 SIMULATED = 64  # jobs whose overlap is estimated one by one
 
 
@@ -59,11 +61,13 @@ class SlabParts(Parts, Protocol):
 
     @property
     def positions(self) -> float:
-        """Of a channel in a slab of the largest part."""
+        """Of a channel in a slab, on average."""
 
     @property
     def shares(self) -> list[float]:
         """The parts, in largest ones."""
+
+    def later(self) -> "SlabParts": ...
 
 
 @dataclass(frozen=True)
@@ -194,10 +198,21 @@ def _rows_choices(chip: Chip, g: Gradient, kernel: Kernel, y: Lines) -> Iterator
             width = g.delta.shape[2]
             rows = min(chip.bank_depth // 2 // in_lane, chip.list_depth)
             most = min(rows // width - y.segments + 1, chip.list_depth // BRICK // ceil_div(width, BRICK))
-            for slab in _evenly(y.total(images), most) | {some for some in halved(y.pitch) if some <= most}:
-                for growth, depth in pairs(GROWTHS if chained and images > 1 else (0,), (2, 1)):
-                    parts = RowParts(chip, g, kernel, y, images, growth, columns[0].bricks, in_lane, slab)
+            whole = {some for some in _whole(y.pitch) if some <= most}
+            for slab in whole or _evenly(y.total(images), most):
+                for growth, strips, depth in _ramps(y, slab, chained, images):
+                    parts = RowParts(chip, g, kernel, y, images, growth, strips, columns[0].bricks, in_lane, slab)
                     yield parts, Blocks(blocks(channels, channels), columns, depth)
+
+
+def _ramps(y: Lines, slab: int, chained: bool, images: int) -> Iterator[tuple[int, int, int]]:
+    """Growth, strips and depth."""
+    yield 0, 1, 1
+    for growth in GROWTHS if chained and images > 1 else (0,):
+        yield growth, 1, 2
+    if chained and y.can_be_parted(slab):
+        for strips, growth in pairs((2, 3), GROWTHS if images > 1 else (0,)):
+            yield growth, strips, 2
 
 
 def _slabs(chip: Chip, y: Side, x: Side, lines: int, in_lane: int) -> set[int]:
@@ -206,6 +221,11 @@ def _slabs(chip: Chip, y: Side, x: Side, lines: int, in_lane: int) -> set[int]:
     while most and slab_rows(y, x, most) * in_lane > chip.bank_depth // 2:
         most -= 1
     return _evenly(lines, most)
+
+
+def _whole(pitch: int) -> set[int]:
+    """Lines of a tile of which some go into an image, or into which some images go."""
+    return {ceil_div(pitch, tiles) for tiles in (1, 2, 3, 4, 6, 8)} | {pitch * images for images in (2, 4, 8)}
 
 
 def _evenly(lines: int, most: int) -> set[int]:
@@ -237,8 +257,8 @@ def _cost(parts: SlabParts, cut: Blocks) -> float:
             slots = row_slots(chip, rows, in_lane * parts.segments, False)
             row_tiles = ceil_div(rows, slots * chip.groups)
             visits = ceil_div(min(rows, slots * chip.groups), chip.groups)
-            product = parts.slabs * tiles * row_tiles * max((visits + TILE_VISITS) * visit, bank)
-            own = bank + LAST_VISITS * visit + COMMAND_CYCLES
+            product = parts.slabs * tiles * row_tiles * max(visits * visit + TILE_ROOTS * sqrt(visit), bank)
+            own = bank + LAST_ROOTS * sqrt(visit) + COMMAND_CYCLES
             command += times * again * own
             work += times * again * (product + own)
     load = memory_cycles(chip, each["raw"]) + max(memory_cycles(chip, each["b"]), each["a"])  # x is transposed meanwhile
@@ -246,9 +266,7 @@ def _cost(parts: SlabParts, cut: Blocks) -> float:
     shares = parts.shares
     if chains * len(shares) > SIMULATED:
         return repeated(chains * len(shares), (load, (work + command) / chains, 0.0), cut.depth)
-    jobs = [
-        (load * share, (work * share + command) / chains, 0.0)
-        for chain in range(chains)
-        for share in in_turn(shares, chain)
-    ]
-    return pipelined(jobs, cut.depth)
+    every = shares + (chains - 1) * parts.later().shares
+    jobs = [(load * share, (work * share + command) / chains, 0.0) for share in every]
+    spread = cut.depth * max(each.values()) > chip.scratch_depth
+    return pipelined(jobs, cut.depth) + spread * SWEEP_CYCLES

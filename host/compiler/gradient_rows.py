@@ -61,13 +61,28 @@ class Lines:
         """Lines of B that a product on so many images goes through."""
         return (images - 1) * self.pitch + self.walked
 
+    def can_be_parted(self, slab: int) -> bool:
+        """An image, between slabs, so that each strip begins behind the padding."""
+        return self.segments == 1 and slab < self.walked and slab * self.hop >= self.first
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A part: ``images`` whole images, or ``lines`` of B of one image from ``line`` on. source : lines of x, one behind the last."""
+
+    image: int
+    images: int
+    line: int
+    lines: int
+    source: tuple[int, int]
+
 
 @dataclass(frozen=True)
 class RowParts:
     """:class:`host.compiler.gradient.Parts` of ``images`` whole images.
 
-    growth : of the first parts, as :func:`host.compiler.geometry.ramp` has it. stride : bricks from row to row of B.
-    columns : of a tile in a lane. slab : lines of B in a tile of the reduction. Rows of C are all channels of x.
+    growth : of the first parts, as :func:`host.compiler.geometry.ramp` has it; the first image in ``strips``, of whole slabs. stride : bricks from
+    row to row of B. columns : of a tile in a lane. slab : lines of B in a tile of the reduction. Rows of C are all channels of x.
     """
 
     chip: Chip
@@ -76,6 +91,7 @@ class RowParts:
     y: Lines
     images: int
     growth: int
+    strips: int
     stride: int
     columns: int
     slab: int
@@ -124,23 +140,17 @@ class RowParts:
 
     @property
     def slabs(self) -> int:
-        return self._slabs(self.images)
+        return ceil_div(self.y.total(self.images), self.slab)
 
-    def _slabs(self, images: int) -> int:
-        return ceil_div(self.y.total(images), self.slab)
-
-    def _seen(self, images: int) -> int:
-        """Lines of A that a product on so many images goes through."""
-        return (self._slabs(images) * self.slab - 1) * self.y.hop + self.y.row_taps
-
-    def _used(self, images: int) -> int:
-        """Lines of A to the end of the last image."""
-        return (images - 1) * self.y.hop * self.y.pitch + self.y.first + self.y.size
+    def _slabs(self, extent: Extent) -> int:
+        return ceil_div(extent.lines if extent.images == 1 else self.y.total(extent.images), self.slab)
 
     @property
     def channel(self) -> int:
         """Bricks of A from channel to channel."""
-        return max(self._used(self.images), self._seen(self.images)) * self.lines
+        y = self.y
+        seen = (self.slabs * self.slab - 1) * y.hop + y.row_taps
+        return max((self.images - 1) * y.hop * y.pitch + y.first + y.size, seen) * self.lines
 
     @property
     def tile_rows(self) -> int:
@@ -150,26 +160,41 @@ class RowParts:
     def sizes(self, rows: int, columns: int) -> dict[str, int]:
         b_rows = (self.slabs - 1) * self.slab * self.width + self.tile_rows
         raw = self.images * self.y.size * self.raw_line + self.lead
-        return {"raw": raw * rows, "a": BRICK * rows * self.channel, "b": b_rows * self.stride}
+        # The first is in the bank that sweeps leave free, see :meth:`host.compiler.emit.Emitter.layout`.
+        return {"a": BRICK * rows * self.channel, "raw": raw * rows, "b": b_rows * self.stride}
 
     def count(self) -> int:
         return len(self.extents)
 
+    def later(self) -> "RowParts":
+        return replace(self, growth=0, strips=1)
+
     @cached_property
-    def extents(self) -> list[tuple[int, int]]:
-        """Of each part: first image, images."""
-        counts = ramp(self.g.x.shape[0], self.images, self.growth)
-        return [(sum(counts[:n]), count) for n, count in enumerate(counts)]
+    def extents(self) -> list[Extent]:
+        y, batch = self.y, self.g.x.shape[0]
+        result, image, line = [], 0, 0
+        if self.strips > 1:
+            tiles = ceil_div(y.walked, self.slab)
+            for some in ramp(tiles, ceil_div(tiles, self.strips), 0)[::-1]:
+                lines = min(some * self.slab, y.walked - line)
+                first = max(0, y.hop * line - y.first)
+                last = min(y.size, y.hop * (line + lines - 1) + y.row_taps - y.first)
+                result.append(Extent(0, 1, line, lines, (first, last)))
+                line += lines
+            image = 1
+        for images in sorted(ramp(batch - image, self.images, self.growth) if image < batch else ()):
+            result.append(Extent(image, images, 0, y.walked, (0, y.size)))
+            image += images
+        return result
 
     @property
     def shares(self) -> list[float]:
-        return [self._slabs(images) / self.slabs for _, images in self.extents]
+        return [self._slabs(extent) / self.slabs for extent in self.extents]
 
     @property
     def positions(self) -> float:
-        """That a row sees of a channel in a slab of the largest part."""
-        lines = min(self.y.pitch, ceil_div(self.y.size, self.y.hop))
-        return self.images * lines * self.width / self.slabs
+        """That a row sees of a channel in a slab."""
+        return self.slab * self.width * min(1.0, self.y.size / self.y.hop / self.y.pitch)
 
     def fresh(self, e: Emitter, label: Label, spans: dict[str, Span]) -> None:
         """Zeros where no load or transposition ever writes: between lines of x, between images and behind them."""
@@ -182,7 +207,7 @@ class RowParts:
         for first, last, times in (
             (0, y.first, 1),
             (end, image + y.first, self.images - 1),
-            (self._used(self.images), self.channel // self.lines, 1),
+            ((self.images - 1) * image + end, self.channel // self.lines, 1),
         ):
             if first < last and times:
                 shape = {"bricks": (last - first) * self.lines, "count_1": planes, "scratch_1": self.channel}
@@ -197,57 +222,73 @@ class RowParts:
     def load(
         self, e: Emitter, label: Label, part: int, rows: Channels, columns: Channels, spans: dict[str, Span]
     ) -> None:
-        image, images = self.extents[part]
+        extent = self.extents[part]
         x, y, across = self.g.x, self.y, self.g.x.row_bricks
         height, width = x.shape[1:3]
-        used, seen = self._used(images), self._seen(images)
-        if images < self.images and used < seen:
-            shape = {"bricks": (seen - used) * self.lines, "count_1": BRICK * across, "scratch_1": self.channel}
-            e.fill_runs(replace(label, what="zeros"), spans["a"], used * self.lines, **shape)
+        first, last = extent.source
+        self._clear(e, replace(label, what="zeros"), extent, spans)
         shape = {
             "bricks": self.loaded * across,
-            "count_1": y.size,
+            "count_1": last - first,
             "memory_1": y.step * width * across,
             "scratch_1": self.raw_line * across,
-            "count_2": images,
+            "count_2": extent.images,
             "memory_2": height * width * across,
             "scratch_2": y.size * self.raw_line * across,
         }
-        first = (image * height + y.source) * width * across
-        e.load(replace(label, what="x"), x, first, spans["raw"], self.lead * across, **shape)
-        self._load_delta(e, replace(label, what="delta"), part, columns, spans["b"])
+        line = extent.image * height + y.source + y.step * first
+        e.load(replace(label, what="x"), x, line * width * across, spans["raw"], self.lead * across, **shape)
+        self._load_delta(e, replace(label, what="delta"), extent, columns, spans["b"])
 
-    def _load_delta(self, e: Emitter, label: Label, part: int, columns: Channels, b: Span) -> None:
-        image, images = self.extents[part]
+    def _clear(self, e: Emitter, label: Label, extent: Extent, spans: dict[str, Span]) -> None:
+        """Zeros in place of what larger parts left: in B behind the part, in A under the lines of a strip."""
+        y, a, b, strip = self.y, spans["a"], spans["b"], extent.lines < self.y.walked
+        pitch = self.width * self.stride
+        used = (extent.lines if strip else extent.images * y.pitch) * pitch
+        end = min((self._slabs(extent) * self.slab + self.segments - 1) * pitch, b.bricks)
+        if used < end and (strip or extent.images < self.images):
+            e.fill_runs(label, b, used, bricks=end - used)
+        first, last = extent.source
+        used, end = y.first + last - first, self._begin(extent) + y.hop * (extent.lines - 1) + y.row_taps
+        if strip and used < end:
+            shape = {"count_1": a.bricks // self.channel, "scratch_1": self.channel}
+            e.fill_runs(label, a, used * self.lines, bricks=(end - used) * self.lines, **shape)
+
+    def _begin(self, extent: Extent) -> int:
+        """Line of A where a part's first line of B begins: a strip that is not an image's first has no padding before it."""
+        return self.y.first if extent.line else 0
+
+    def _load_delta(self, e: Emitter, label: Label, extent: Extent, columns: Channels, b: Span) -> None:
         delta, y, across = self.g.delta, self.y, self.g.delta.row_bricks
-        if not y.b_size:
+        lines = min(extent.lines, y.b_size) if self.segments == 1 else y.b_size
+        if not lines:
             return
-        height, positions = delta.shape[1], y.b_size * self.width
+        height = delta.shape[1]
         shape = {
             "bricks": columns.bricks,
-            "count_1": positions,
+            "count_1": lines * self.width,
             "memory_1": across,
             "scratch_1": self.stride,
-            "count_2": images,
+            "count_2": extent.images,
             "memory_2": height * self.width * across,
             "scratch_2": y.pitch * self.width * self.stride,
         }
-        brick = (image * height + y.b_source) * self.width * across + columns.brick
+        brick = (extent.image * height + y.b_source + extent.line) * self.width * across + columns.brick
         e.load(label, delta, brick, b, y.b_first * self.width * self.stride, **shape)
 
     def work(self, e: Emitter, label: Label, part: int, rows: Channels, spans: dict[str, Span]) -> None:
-        _, images = self.extents[part]
+        extent = self.extents[part]
         raw, a, y, k = spans["raw"], spans["a"], self.y, self.kernel
         by_image = (y.size * self.raw_line * rows.bricks, y.hop * y.pitch * self.lines)  # in x, in A
         by_brick = (1, BRICK * self.channel)
-        planes, plane, times, time = images, by_image, rows.bricks, by_brick
+        planes, plane, times, time = extent.images, by_image, rows.bricks, by_brick
         if times > planes:
             planes, plane, times, time = times, time, planes, plane
         for i in range(times):
             for tap in range(k.x):
                 fields = {
                     "count": self.width,
-                    "lines": y.size,
+                    "lines": extent.source[1] - extent.source[0],
                     "bricks": planes,
                     "u_base": raw.base + (self.lead + tap - k.padding) * rows.bricks + i * time[0],
                     "u_stride": k.stride * rows.bricks,
@@ -262,7 +303,8 @@ class RowParts:
                 e.vector(label, Kind.TRANSPOSE, fields, (raw,), (a,))
 
     def product(self, part: int, rows: Channels, columns: Channels, spans: dict[str, Span]) -> dict[str, Value]:
-        slabs = self._slabs(self.extents[part][1])
+        extent = self.extents[part]
+        slabs = self._slabs(extent)
         in_lane = min(self.columns, ceil_div(columns.count, self.chip.lanes))
         alone = slabs == self.count() == 1
         m = self.row_taps * rows.count
@@ -282,7 +324,7 @@ class RowParts:
             "step_x": self.channel,
             "step_y": hop,
             "step_b": self.line,
-            "a_base": spans["a"].base,
+            "a_base": spans["a"].base + self._begin(extent) * self.lines,
             "a_bricks": self.line,
             "a_tail": (self.width - 1) % BRICK + 1,
             "tap_k": self.width,
