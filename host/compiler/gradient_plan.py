@@ -17,7 +17,6 @@ from host.compiler.phases import Side, parted, sides
 from host.compiler.tiling import (
     COMMAND_CYCLES,
     cheapest,
-    column_choices,
     halved,
     memory_cycles,
     pipelined,
@@ -28,6 +27,7 @@ from host.compiler.tiling import (
 from spec.chip import BRICK, Chip
 from spec.engine import load_cycles_per_brick
 from spec.product import ceil_div
+from spec.tiling import column_choices
 
 # What groups that do not end together lose in each tile and at the end, in roots of the cycles of a row's visit.
 TILE_ROOTS, LAST_ROOTS = 6.0, 50.0
@@ -166,15 +166,13 @@ def _emit_zeros(e: Emitter, g: Gradient, kernel: Kernel, y: Side, x: Side) -> No
         e.store(g.label, g.dw, tap * row, span, bricks=row)
 
 
-def _segments_choices(
-    chip: Chip, g: Gradient, kernel: Kernel, y: Side, x: Side
-) -> Iterator[tuple[SlabParts, Blocks]]:
+def _segments_choices(chip: Chip, g: Gradient, kernel: Kernel, y: Side, x: Side) -> Iterator[tuple[SlabParts, Blocks]]:
     batch = g.x.shape[0]
     cuts = [(images, y.size) for images in halved(batch)] + [(1, lines) for lines in halved(y.size)[1:]]
     for (images, lines), bricks in pairs(cuts, halved(g.delta.row_bricks)):
         columns = blocks(g.delta.channels, bricks * BRICK)
         chained = images < batch or lines < y.size
-        for in_lane in column_choices(chip, columns[0].count, y.taps * x.taps, whole=chained):
+        for in_lane in column_choices(chip, columns[0].count, y.taps * x.taps, False, whole=chained):
             most = g.x.channels
             if chained:
                 most = min(most, row_limit(chip, columns[0].count, y.taps * x.taps))
@@ -194,7 +192,7 @@ def _rows_choices(chip: Chip, g: Gradient, kernel: Kernel, y: Lines) -> Iterator
         chained = images < batch
         if chained and y.row_taps * kernel.x * channels > row_limit(chip, columns[0].count, y.segments):
             continue
-        for in_lane in column_choices(chip, columns[0].count, y.segments, whole=chained):
+        for in_lane in column_choices(chip, columns[0].count, y.segments, False, whole=chained):
             width = g.delta.shape[2]
             rows = min(chip.bank_depth // 2 // in_lane, chip.list_depth)
             most = min(rows // width - y.segments + 1, chip.list_depth // BRICK // ceil_div(width, BRICK))
@@ -261,7 +259,8 @@ def _cost(parts: SlabParts, cut: Blocks) -> float:
             own = bank + LAST_ROOTS * sqrt(visit) + COMMAND_CYCLES
             command += times * again * own
             work += times * again * (product + own)
-    load = memory_cycles(chip, each["raw"]) + max(memory_cycles(chip, each["b"]), each["a"])  # x is transposed meanwhile
+    # x is transposed while the output's gradient is loaded.
+    load = memory_cycles(chip, each["raw"]) + max(memory_cycles(chip, each["b"]), each["a"])
     work, chains = work - command, len(cut.rows) * len(cut.columns)
     shares = parts.shares
     if chains * len(shares) > SIMULATED:

@@ -63,7 +63,8 @@ class Lines:
 
     def can_be_parted(self, slab: int) -> bool:
         """An image, between slabs, so that each strip begins behind the padding."""
-        return self.segments == 1 and slab < self.walked and slab * self.hop >= self.first
+        alike = self.segments == 1 and not self.b_first and self.b_size == self.walked
+        return alike and slab < self.walked and slab * self.hop >= self.first
 
 
 @dataclass(frozen=True)
@@ -260,7 +261,7 @@ class RowParts:
 
     def _load_delta(self, e: Emitter, label: Label, extent: Extent, columns: Channels, b: Span) -> None:
         delta, y, across = self.g.delta, self.y, self.g.delta.row_bricks
-        lines = min(extent.lines, y.b_size) if self.segments == 1 else y.b_size
+        lines = extent.lines if extent.lines < y.walked else y.b_size
         if not lines:
             return
         height = delta.shape[1]
