@@ -72,12 +72,10 @@ class SlabParts(Parts, Protocol):
 
 @dataclass(frozen=True)
 class _Chain:
-    """A chain of products for each block of C under some of the taps; none for taps that no position ever meets."""
+    """A chain of products for each block of C under some of the taps, or zeros under those that no position ever meets."""
 
     g: Gradient
-    y: Side
-    x: Side
-    chosen: tuple[SlabParts, Blocks] | None
+    chosen: tuple[SlabParts, Blocks] | tuple[Side, Side]
     cost: float
 
 
@@ -92,10 +90,13 @@ def emit_conv_gradient(e: Emitter, g: Gradient, kernel: Kernel) -> None:
         if best is None:
             raise
     for chain in best:
-        if chain.chosen is None:
-            _emit_zeros(e, chain.g, kernel, chain.y, chain.x)
+        first, second = chain.chosen
+        if isinstance(second, Side):
+            assert isinstance(first, Side)
+            _emit_zeros(e, chain.g, kernel, first, second)
         else:
-            emit_gradient(e, chain.g, *chain.chosen)
+            assert not isinstance(first, Side)
+            emit_gradient(e, chain.g, first, second)
 
 
 def _sum(chains: list[_Chain]) -> float:
@@ -125,10 +126,10 @@ def _segments_chain(chip: Chip, g: Gradient, kernel: Kernel, y: Side, x: Side) -
     label = replace(g.label, what=f"taps {y.first},{x.first}")
     g = replace(g, label=label)
     if not (y.size and x.size):
-        return _Chain(g, y, x, None, 0.0)
+        return _Chain(g, (y, x), 0.0)
     found = cheapest(_segments_choices(chip, g, kernel, y, x), _cost_if_it_fits)
     if found is not None:
-        return _Chain(g, y, x, *found)
+        return _Chain(g, *found)
     stride = 1
     parts = ConvParts(chip, g, kernel, y, x, 1, 1, 0, stride, ceil_div(BRICK, chip.lanes), 1)
     needed, bank = parts.tile_rows * parts.columns, chip.bank_depth // 2
@@ -142,16 +143,17 @@ def _segments_chain(chip: Chip, g: Gradient, kernel: Kernel, y: Side, x: Side) -
 
 def _with_rows(chip: Chip, g: Gradient, kernel: Kernel) -> list[_Chain] | None:
     """Taps as rows, those along y too or as segments; None where rows of all channels do not fit."""
-    label, all_y = g.label, sides(g.x.shape[1], g.delta.shape[1], kernel.y, kernel.stride, kernel.padding)
-    whole = Lines.as_rows(g.x.shape[1], g.delta.shape[1], kernel.y, kernel.stride, kernel.padding)
+    (_, height, _, _), (_, out_y, _, _) = g.x.shape, g.delta.shape
+    phases = sides(height, out_y, kernel.y, kernel.stride, kernel.padding)
+    rows = Lines.as_rows(height, out_y, kernel.y, kernel.stride, kernel.padding)
     best: list[_Chain] | None = None
-    for cuts in ([(all_y[0], whole)], [(y, Lines.as_segments(y)) for y in all_y if y.size]):
+    for way in [rows], [Lines.as_segments(y) for y in phases]:
         chains = []
-        for y, lines in cuts:
-            here = replace(g, label=replace(label, what=f"taps {lines.first_tap},0"))
-            found = cheapest(_rows_choices(chip, here, kernel, lines), _cost_if_it_fits)
-            chains += [_Chain(here, y, y, *found)] if found else []
-        if len(chains) == len(cuts) and (best is None or _sum(chains) < _sum(best)):
+        for lines in way:
+            here = replace(g, label=replace(g.label, what=f"taps {lines.first_tap},0"))
+            found = cheapest(_rows_choices(chip, here, kernel, lines), _cost_if_it_fits) if lines.size else None
+            chains += [_Chain(here, *found)] if found else []
+        if len(chains) == len(way) and (best is None or _sum(chains) < _sum(best)):
             best = chains
     return best
 
