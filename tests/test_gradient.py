@@ -37,7 +37,7 @@ class Case:
         padding = r.randint(0, kernel - 1)
         height, width = (r.randint(max(1, kernel - 2 * padding), 11) for _ in "yx")
         batch, channels, outputs = r.randint(1, 7), r.choice([1, 3, 8, 9]), r.choice([1, 5, 8, 16])
-        self.kernel = Kernel(kernel, kernel, stride, padding)
+        self.kernel = Kernel(kernel, kernel, stride, padding, padding)
         out = [out_size(size, kernel, stride, padding) for size in (height, width)]
         self.x = self.rng.integers(-60, 60, (batch, height, width, channels))
         self.x[self.rng.random(self.x.shape) < 0.5] = 0

@@ -16,12 +16,13 @@ from spec.product import ceil_div
 
 @dataclass(frozen=True)
 class Kernel:
-    """Taps along both sides, stride and padding."""
+    """Taps along both sides, stride and padding; ``margin`` : padding along x."""
 
     y: int
     x: int
     stride: int
     padding: int
+    margin: int
 
 
 @dataclass(frozen=True)

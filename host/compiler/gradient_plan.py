@@ -110,7 +110,7 @@ def _with_segments(chip: Chip, g: Gradient, kernel: Kernel) -> list[_Chain]:
     return [
         _segments_chain(chip, g, kernel, some_y, some_x)
         for y in sides(height, out_y, kernel.y, kernel.stride, kernel.padding)
-        for x in sides(width, out_x, kernel.x, kernel.stride, kernel.padding)
+        for x in sides(width, out_x, kernel.x, kernel.stride, kernel.margin)
         for some_x in parted(x, max(1, room))
         for some_y in parted(y, max(1, min(room // some_x.taps, _lines_held(chip, y, some_x))))
     ]

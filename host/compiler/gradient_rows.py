@@ -113,7 +113,7 @@ class RowParts:
     @property
     def reach(self) -> int:
         """Of x: positions of a line that outputs see, without the padding before."""
-        return self.kernel.stride * (self.width - 1) + self.kernel.x - self.kernel.padding
+        return self.kernel.stride * (self.width - 1) + self.kernel.x - self.kernel.margin
 
     @property
     def loaded(self) -> int:
@@ -123,7 +123,7 @@ class RowParts:
     @property
     def lead(self) -> int:
         """Zeros before each line of x, and behind the last."""
-        return max(self.kernel.padding, self.reach - self.loaded)
+        return max(self.kernel.margin, self.reach - self.loaded)
 
     @property
     def raw_line(self) -> int:
@@ -291,7 +291,7 @@ class RowParts:
                     "count": self.width,
                     "lines": extent.source[1] - extent.source[0],
                     "bricks": planes,
-                    "u_base": raw.base + (self.lead + tap - k.padding) * rows.bricks + i * time[0],
+                    "u_base": raw.base + (self.lead + tap - k.margin) * rows.bricks + i * time[0],
                     "u_stride": k.stride * rows.bricks,
                     "u_line": self.raw_line * rows.bricks,
                     "u_plane": plane[0],
