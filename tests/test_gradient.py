@@ -15,9 +15,8 @@ from host.compiler.emit import Emitter
 from host.compiler.gradient import Gradient, buffers, emit_gradient
 from host.compiler.gradient_conv import Kernel
 from host.compiler.gradient_plan import _rows_choices, emit_conv_gradient
-from host.compiler.gradient_rows import Lines
 from host.compiler.memory import Memory
-from host.compiler.phases import sides
+from host.compiler.phases import Lines, sides
 from host.driver import MEMORY, RING
 from host.machines import EmulatedMachine
 from host.program import Label

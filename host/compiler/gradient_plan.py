@@ -12,8 +12,8 @@ from host.compiler.errors import DoesNotFit
 from host.compiler.geometry import GROWTHS
 from host.compiler.gradient import Blocks, Gradient, Parts, blocks, buffers, emit_gradient, refuse
 from host.compiler.gradient_conv import ConvParts, Kernel, slab_rows
-from host.compiler.gradient_rows import Lines, RowParts
-from host.compiler.phases import Side, parted, sides
+from host.compiler.gradient_rows import RowParts
+from host.compiler.phases import Lines, Side, parted, sides
 from host.compiler.tiling import (
     COMMAND_CYCLES,
     cheapest,
@@ -31,6 +31,7 @@ from spec.tiling import column_choices
 
 # What groups that do not end together lose in each tile and at the end, in roots of the cycles of a row's visit.
 TILE_ROOTS, LAST_ROOTS = 6.0, 50.0
+A_READERS = 2  # that all groups share, a brick a cycle each
 COLUMN_CYCLES = 1.2  # that a column takes besides its pairs
 SWEEP_CYCLES = 5000  # that the sweep before goes on for; buffers that spread over all banks are in its way
 SIMULATED = 64  # jobs whose overlap is estimated one by one
@@ -249,6 +250,7 @@ def _cost(parts: SlabParts, cut: Blocks) -> float:
         visit = max(
             (parts.positions / 2 + COLUMN_CYCLES) * in_lane * parts.segments,
             1.4 * parts.slab * parts.line + 14,
+            1.1 * parts.slab * parts.line * ceil_div(chip.groups, A_READERS),
             in_lane * chip.lanes * parts.segments,
         )
         bank = parts.tile_rows * ceil_div(in_lane * chip.lanes, BRICK) * load_cycles_per_brick(chip)
