@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product as pairs
 
 from host.compiler.errors import DoesNotFit
 from host.program import Label
@@ -13,7 +14,7 @@ from spec.product import MASK_COLUMNS, ceil_div
 
 BUS_BYTES = 8  # that memory moves in a cycle
 COMMAND_CYCLES = 150  # that a product takes besides its tiles
-MASKED_SHARE = 0.65  # of the cycles that half a mask leaves: lanes wait for each other
+MASKED_SHARE = {False: 0.65, True: 0.54}  # of the cycles, by twins: that half a mask leaves, and lanes that wait
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ class Tiling:
     columns: int
     rows: int
     row_tile: int
+    twins: bool = False
 
     def fields(self) -> dict[str, int]:
-        return vars(self).copy()
+        return {name: int(value) for name, value in vars(self).items()}
 
 
 def taps_reduction(taps: int, a_bricks: int, a_tail: int, tap_k: int, bias: bool) -> Reduction:
@@ -78,10 +80,10 @@ def choose(
 @lru_cache(maxsize=1 << 14)
 def _best(chip: Chip, m: int, n: int, reduction: Reduction, masked: bool, chained: bool) -> Tiling | None:
     best, best_cost = None, 0.0
-    for columns in _columns(chip, n, masked):
+    for twins, columns in pairs((True, False) if masked else (False,), _columns(chip, n, masked)):
         if chained and columns * chip.lanes < n:
             continue
-        k_room = min(chip.bank_depth // 2 // columns, chip.list_depth)
+        k_room = min(chip.bank_depth // (4 if twins else 2) // columns, chip.list_depth)
         units = k_room // reduction.rows
         if reduction.all_rows <= k_room:
             k_tile, a_tile, tiles = reduction.all_rows, reduction.all_bricks, 1
@@ -96,7 +98,7 @@ def _best(chip: Chip, m: int, n: int, reduction: Reduction, masked: bool, chaine
         if chained and m > rows * chip.groups:
             continue
         row_tile = m if tiles == 1 and not chained else min(m, rows * chip.groups)
-        tiling = Tiling(k_tile, a_tile, columns, rows, row_tile)
+        tiling = Tiling(k_tile, a_tile, columns, rows, row_tile, twins)
         cost = estimate(chip, m, n, tiling, tiles, masked)
         if best is None or cost < best_cost:
             best, best_cost = tiling, cost
@@ -130,13 +132,14 @@ def estimate(chip: Chip, m: int, n: int, tiling: Tiling, tiles: int, masked: boo
     row_tile = min(m, tiling.row_tile)
     used = max(1.0, min(tiling.k_tile, tiling.a_tile * BRICK) / 2)
     visit = max(
-        used * tiling.columns * (MASKED_SHARE if masked else 1.0),
+        used * tiling.columns * (MASKED_SHARE[tiling.twins] if masked else 1.0),
         max(used, 1.4 * tiling.a_tile) + 14,
         tiling.a_tile * chip.groups * 1.1,
         tiling.columns * chip.lanes * (1.1 if tiles == 1 else 1.0),
     )
     rows = ceil_div(row_tile, chip.groups) * visit
-    load = tiling.k_tile * ceil_div(tiling.columns * chip.lanes, BRICK) * load_cycles_per_brick(chip) + 12
+    load = tiling.k_tile * ceil_div(tiling.columns * chip.lanes, BRICK) * load_cycles_per_brick(chip)
+    load = load * (1 + tiling.twins) + 12
     all_tiles = n_tiles * ceil_div(m, row_tile) * tiles
     return all_tiles * max(rows, load) + load + COMMAND_CYCLES + chip.slots * visit * (all_tiles if masked else 1)
 
