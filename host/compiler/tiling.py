@@ -13,8 +13,8 @@ from spec.isa import brick_bytes
 from spec.product import MASK_COLUMNS, ceil_div
 
 BUS_BYTES = 8  # that memory moves in a cycle
+A_READERS = 2
 COMMAND_CYCLES = 150  # that a product takes besides its tiles
-MASKED_SHARE = {False: 0.65, True: 0.54}  # of the cycles, by twins: that half a mask leaves, and lanes that wait
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Reduction:
     bricks: int  # of one unit
     rows: int
     bias: bool
+    holes: int = 1  # one of so many taps meets the operand, others only its holes
 
     @property
     def all_bricks(self) -> int:
@@ -50,11 +51,11 @@ class Tiling:
         return {name: int(value) for name, value in vars(self).items()}
 
 
-def taps_reduction(taps: int, a_bricks: int, a_tail: int, tap_k: int, bias: bool) -> Reduction:
+def taps_reduction(taps: int, a_bricks: int, a_tail: int, tap_k: int, bias: bool, holes: int = 1) -> Reduction:
     """Of a product whose taps have ``a_bricks`` bricks each; whole bricks can be parted, others only whole taps."""
     if a_tail == BRICK and tap_k == a_bricks * BRICK:
-        return Reduction(taps * a_bricks, 1, BRICK, bias)
-    return Reduction(taps, a_bricks, tap_k, bias)
+        return Reduction(taps * a_bricks, 1, BRICK, bias, holes)
+    return Reduction(taps, a_bricks, tap_k, bias, holes)
 
 
 def choose(
@@ -99,7 +100,7 @@ def _best(chip: Chip, m: int, n: int, reduction: Reduction, masked: bool, chaine
             continue
         row_tile = m if tiles == 1 and not chained else min(m, rows * chip.groups)
         tiling = Tiling(k_tile, a_tile, columns, rows, row_tile, twins)
-        cost = estimate(chip, m, n, tiling, tiles, masked)
+        cost = estimate(chip, m, n, tiling, tiles, masked, reduction.holes)
         if best is None or cost < best_cost:
             best, best_cost = tiling, cost
     return best
@@ -122,26 +123,33 @@ def _columns(chip: Chip, n: int, masked: bool) -> list[int]:
     return sorted(some | ({whole} if whole <= room else set()))
 
 
-def estimate(chip: Chip, m: int, n: int, tiling: Tiling, tiles: int, masked: bool = False) -> float:
+def estimate(chip: Chip, m: int, n: int, tiling: Tiling, tiles: int, masked: bool = False, holes: int = 1) -> float:
     """Rough cycles of a product of ``tiles`` tiles of the reduction, half of A nonzero, half of the mask ones.
 
     As :mod:`spec.tiling` has them, and what bench/conv_engine.py shows besides: at the end rows leave all slots of a group
-    empty, under a mask in each tile, since lanes do not end together.
+    empty, under a mask in each tile, since lanes do not end together; with twins they nearly do.
     """
     n_tiles = ceil_div(n, tiling.columns * chip.lanes)
     row_tile = min(m, tiling.row_tile)
-    used = max(1.0, min(tiling.k_tile, tiling.a_tile * BRICK) / 2)
+    bricks = tiling.a_tile / holes
+    used = max(1.0, min(tiling.k_tile / holes, bricks * BRICK) / 2)
     visit = max(
-        used * tiling.columns * (MASKED_SHARE[tiling.twins] if masked else 1.0),
-        max(used, 1.4 * tiling.a_tile) + 14,
-        tiling.a_tile * chip.groups * 1.1,
+        used * tiling.columns * (masked_share(tiling) if masked else 1.0),
+        max(used, 1.4 * bricks) + 14,
+        bricks * chip.groups * 1.1 / A_READERS,
         tiling.columns * chip.lanes * (1.1 if tiles == 1 else 1.0),
     )
     rows = ceil_div(row_tile, chip.groups) * visit
     load = tiling.k_tile * ceil_div(tiling.columns * chip.lanes, BRICK) * load_cycles_per_brick(chip)
     load = load * (1 + tiling.twins) + 12
     all_tiles = n_tiles * ceil_div(m, row_tile) * tiles
-    return all_tiles * max(rows, load) + load + COMMAND_CYCLES + chip.slots * visit * (all_tiles if masked else 1)
+    ends = 3 if tiling.twins else chip.slots * (all_tiles if masked else 1)
+    return all_tiles * max(rows, load) + load + COMMAND_CYCLES + ends * visit
+
+
+def masked_share(tiling: Tiling) -> float:
+    """Of the cycles of all columns: that half a mask leaves, and lanes that wait for each other."""
+    return 0.54 if tiling.twins else 0.5 + 0.35 / tiling.columns**0.5
 
 
 def pipelined(jobs: Sequence[tuple[float, float, float]], depth: int) -> float:
