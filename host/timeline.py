@@ -13,7 +13,7 @@ from spec.chip import BRICK, Chip
 from spec.isa import FIELDS, UNITS, Opcode, Unit, brick_bytes
 from spec.product import ceil_div
 
-ORDER = (Unit.PRODUCT, Unit.VECTOR, Unit.LOAD, Unit.STORE)  # who is charged when several units work
+ORDER = (Unit.PRODUCT, Unit.VECTOR, Unit.STORE, Unit.LOAD)  # who is charged when several units work
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,9 @@ def _check_window(p: Product) -> None:
     if p.masked and p.segments > 1:
         raise ProductError(f"product: a masked product must have one segment, not {p.segments}")
     if p.twins and not p.masked:
-        raise ProductError("product: twins need a mask")
+        raise ProductError("product: twins must be 0 without a mask, not 1")
+    if p.twins and p.seg_start:
+        raise ProductError(f"product: seg_start must be 0 with twins, not {p.seg_start}")
     if p.slabs:
         if p.bias:
             raise ProductError("product: a product with slabs has no bias")
