@@ -94,13 +94,13 @@ class Network:
     def folded(self) -> ConvOperator | None:
         """The convolution that reads the samples, if they are to lie so that a tap along y finds all it sees in one position.
 
-        That saves bricks where samples have few channels: a brick of one channel is seven eighths zeros.
+        Where that takes no more bricks of a position: a brick of one channel is seven eighths zeros.
         """
         readers = self.readers[SAMPLES]
         if len(readers) > 1 or not isinstance(readers[0], ConvOperator) or readers[0].unit.stride > 1:
             return None
         kernel, channels = readers[0].unit.kernel, readers[0].shapes[0][-1]
-        return readers[0] if ceil_div(kernel * channels, BRICK) < kernel * ceil_div(channels, BRICK) else None
+        return readers[0] if kernel > 1 and ceil_div(kernel * channels, BRICK) == ceil_div(channels, BRICK) else None
 
     def samples(self, x: np.ndarray) -> np.ndarray:
         """Words of the samples as they lie in memory."""
