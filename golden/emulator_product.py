@@ -59,6 +59,9 @@ def product(
     segments = f["seg_x"] * f["seg_y"]
     if f["masked"] and segments > 1:
         raise EmulatorError(f"product: masked products must have one segment, not {segments}")
+    room = chip.bank_depth // 4 // f["columns"]
+    if f["twins"] and (not f["masked"] or f["seg_start"] or f["k_tile"] > room):
+        raise EmulatorError(f"product: twins need a mask, no seg_start and a k_tile of at most {room}")
     touched = touched or Touched(chip.scratch_bricks)
     mask = _mask(chip, f, scratch, touched) if f["masked"] else None
     acc = np.zeros((f["m"], segments * f["n"]), np.int64)

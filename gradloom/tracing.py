@@ -143,5 +143,5 @@ def _cycles(rows: Sequence[Row]) -> dict[tuple[int, str], int]:
     result: dict[tuple[int, str], int] = {}
     for row in rows:
         key = row.label.layer, row.phase
-        result[key] = result.get(key, 0) + row.advance
+        result[key] = result.get(key, 0) + row.cycles
     return result

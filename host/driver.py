@@ -216,8 +216,8 @@ class Driver:
         """Cycles, and where golden does not count, the products."""
         assert self.last is not None
         for row in rows(self.backend.chip, program, self.last[1]):
-            if row.advance:
-                tally.cycles[row.phase] = tally.cycles.get(row.phase, 0) + row.advance
+            if row.cycles:
+                tally.cycles[row.phase] = tally.cycles.get(row.phase, 0) + row.cycles
             if row.phase not in PHASES or self.check or row.product is None:
                 continue
             tally.phases[row.phase] = tally.phases[row.phase].plus(row.product)

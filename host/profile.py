@@ -3,24 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from golden.graph import Graph
 from golden.nodes import DenseNode
 from golden.tally import PhaseTally
-from host.timeline import Row
+from host.timeline import ORDER, Row
 from spec.chip import Chip
 from spec.isa import Unit
 
 CAUSES = ("tile_load", "drain", "lanes", "vector", "load", "store", "issue")
-_ORDER = (Unit.PRODUCT, Unit.VECTOR, Unit.LOAD, Unit.STORE)  # who is named when several units work
 
 
 @dataclass(frozen=True)
 class Share:
     """One layer in one phase.
 
-    cycles : by which the step is longer for its commands. ideal_cycles : multiplications of words that are not zero for
+    cycles : of its commands, as :func:`host.timeline.charged` has them: of units at work beside each other one has each cycle.
+    ideal_cycles : multiplications of words that are not zero for
     outputs that are wanted, over the lanes. product_cycles : of `cycles`, with a product under way. stall_cycles : the rest of
     `cycles` by cause: inside products rows that waited for B's tile ("tile_load"), sums that waited for the drain, lanes
     without work ("lanes"); between products another unit at work ("vector", "load", "store") or none ("issue"). Layers
@@ -57,18 +55,13 @@ def merged(timed: Sequence[Row], counted: Sequence[Row]) -> list[Row]:
 
 def profile(chip: Chip, graph: Graph, rows: Sequence[Row]) -> list[Share]:
     """A share for each layer and phase, in the order in which they begin."""
-    times = _times(rows)
-    groups: dict[tuple[int, str], list[int]] = {}
-    for number, row in enumerate(rows):
-        groups.setdefault((row.label.layer, row.phase), []).append(number)
-    return [
-        _share(chip, graph, layer, phase, [rows[i] for i in numbers], times[numbers].sum(axis=0))
-        for (layer, phase), numbers in groups.items()
-        if layer >= 0
-    ]
+    groups: dict[tuple[int, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.label.layer, row.phase), []).append(row)
+    return [_share(chip, graph, layer, phase, some) for (layer, phase), some in groups.items() if layer >= 0]
 
 
-def _share(chip: Chip, graph: Graph, layer: int, phase: str, rows: Sequence[Row], times: np.ndarray) -> Share:
+def _share(chip: Chip, graph: Graph, layer: int, phase: str, rows: Sequence[Row]) -> Share:
     op = graph.operators[layer]
     counts = PhaseTally()
     inside = {"tile_load": 0, "drain": 0}
@@ -77,9 +70,9 @@ def _share(chip: Chip, graph: Graph, layer: int, phase: str, rows: Sequence[Row]
             counts = counts.plus(row.product)
             inside["tile_load"] += row.counters.get("load_stall_group_cycles", 0)
             inside["drain"] += row.counters.get("drain_stall_lane_cycles", 0)
-    cycles = sum(row.advance for row in rows)
+    cycles, idle = sum(row.cycles for row in rows), sum(row.idle for row in rows)
     ideal = counts.macs_done / chip.total_lanes
-    by_unit = dict(zip((*_ORDER, None), times.tolist(), strict=True))
+    by_unit = {unit: sum(row.cycles - row.idle for row in rows if row.unit == unit) for unit in ORDER}
     product = by_unit[Unit.PRODUCT]
     stalls = dict.fromkeys(CAUSES, 0)
     if counts.macs_dense:
@@ -87,7 +80,7 @@ def _share(chip: Chip, graph: Graph, layer: int, phase: str, rows: Sequence[Row]
         stalls["drain"] = inside["drain"] // chip.total_lanes
         stalls["lanes"] = max(0, product - round(ideal) - stalls["tile_load"] - stalls["drain"])
         stalls["vector"] = by_unit[Unit.VECTOR]
-    stalls |= {"load": by_unit[Unit.LOAD], "store": by_unit[Unit.STORE], "issue": by_unit[None]}
+    stalls |= {"load": by_unit[Unit.LOAD], "store": by_unit[Unit.STORE], "issue": idle}
     node = op.node
     return Share(
         layer=layer,
@@ -107,28 +100,6 @@ def _share(chip: Chip, graph: Graph, layer: int, phase: str, rows: Sequence[Row]
         bytes_written=sum(row.bytes_written for row in rows),
         commands=len(rows),
     )
-
-
-def _times(rows: Sequence[Row]) -> np.ndarray:
-    """For each row's advance, the cycles in which each unit of ``_ORDER``, or none, is the first that works: (rows, 5)."""
-    begins = np.array([row.issued for row in rows], np.int64)
-    ends = np.array([row.done for row in rows], np.int64)
-    units = [row.unit for row in rows]
-    fronts = np.cumsum([row.advance for row in rows])
-    cuts = np.unique(np.concatenate([[0], begins, ends, fronts])) if len(rows) else np.zeros(1, np.int64)
-    lengths = np.diff(cuts)
-    first = np.full(len(lengths), len(_ORDER))
-    for number, unit in reversed(list(enumerate(_ORDER))):
-        mine = [i for i, other in enumerate(units) if other == unit]
-        change = np.zeros(len(cuts), np.int64)
-        np.add.at(change, np.searchsorted(cuts, begins[mine]), 1)
-        np.add.at(change, np.searchsorted(cuts, ends[mine]), -1)
-        first[np.cumsum(change)[:-1] > 0] = number
-    owner = np.searchsorted(fronts, cuts[:-1], side="right")
-    result = np.zeros((len(rows), len(_ORDER) + 1), np.int64)
-    inside = owner < len(rows)
-    np.add.at(result, (owner[inside], first[inside]), lengths[inside])
-    return result
 
 
 WIDE = 64  # channels from which a mask's columns fill the lanes

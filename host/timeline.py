@@ -1,7 +1,9 @@
 """What each command of a program cost: its place in time, bytes, and for products the work that was wanted."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from golden.emulator_product import ProductOutcome
 from golden.tally import PhaseTally
@@ -11,13 +13,16 @@ from spec.chip import BRICK, Chip
 from spec.isa import FIELDS, UNITS, Opcode, Unit, brick_bytes
 from spec.product import ceil_div
 
+ORDER = (Unit.PRODUCT, Unit.VECTOR, Unit.STORE, Unit.LOAD)  # who is charged when several units work
+
 
 @dataclass(frozen=True)
 class Row:
     """One command that a unit carried out.
 
-    issued, done : cycles since the program's first START, times of the host left out. advance : cycles by which it was
-    done later than everything before it; over a program they sum to its cycles. busy : lanes times cycles.
+    issued, done : cycles since the program's first START, times of the host left out. cycles : those in which it was the first
+    of :data:`ORDER` at work, and ``idle`` of them in which no unit was and it came next; see :func:`charged`. Over a program
+    they sum to its cycles.
     """
 
     run: int
@@ -27,7 +32,8 @@ class Row:
     unit: Unit
     issued: int
     done: int
-    advance: int
+    cycles: int
+    idle: int
     bytes_read: int
     bytes_written: int
     counters: Mapping[str, int]
@@ -44,13 +50,10 @@ def rows(chip: Chip, program: Program, runs: Sequence[Ran]) -> list[Row]:
     begun = 0
     parts = [part for part in program.parts if isinstance(part, Run)]
     for number, (part, ran) in enumerate(zip(parts, runs, strict=False)):
-        frontier = 0
-        for carried, last in _marked(ran.commands):
+        units = [UNITS[part.commands[carried.index].opcode] for carried in ran.commands]
+        times = [(carried.issued, carried.done) for carried in ran.commands]
+        for carried, (cycles, idle) in zip(ran.commands, charged(units, times, ran.cycles), strict=True):
             command = part.commands[carried.index]
-            # What follows the last command until the interrupt is its cost as well.
-            done = max(carried.done, ran.cycles) if last else carried.done
-            advance = max(0, done - frontier)
-            frontier += advance
             read, written = _bytes(chip, command)
             result.append(
                 Row(
@@ -61,7 +64,8 @@ def rows(chip: Chip, program: Program, runs: Sequence[Ran]) -> list[Row]:
                     unit=UNITS[command.opcode],
                     issued=begun + carried.issued,
                     done=begun + carried.done,
-                    advance=advance,
+                    cycles=cycles,
+                    idle=idle,
                     bytes_read=read,
                     bytes_written=written,
                     counters=carried.counters,
@@ -72,10 +76,30 @@ def rows(chip: Chip, program: Program, runs: Sequence[Ran]) -> list[Row]:
     return result
 
 
-def _marked(commands: Sequence[Carried]) -> Iterator[tuple[Carried, bool]]:
-    """Each, and whether it is the last."""
-    for number, carried in enumerate(commands, start=1):
-        yield carried, number == len(commands)
+def charged(units: Sequence[Unit], times: Sequence[tuple[int, int]], total: int) -> list[tuple[int, int]]:
+    """For each command of a run its cycles of the run's ``total``, and how many of them are idle.
+
+    times : when a command was issued and when it was done, in the order of issue; those of one unit follow each other. A
+    cycle is charged to the product under way, or else to the vector command, the load or the store. One in which no unit works
+    is idle and charged to the next command issued, behind all of them to the last. So what runs beside a product costs
+    nothing, and nothing is charged twice.
+    """
+    if not times:
+        return []
+    begins, ends = np.array(times, np.int64).T.clip(0, total)
+    cuts = np.unique(np.concatenate([[0, total], begins, ends]))
+    owner = np.minimum(np.searchsorted(begins, cuts[:-1]), len(times) - 1)
+    idle = np.ones(len(owner), bool)
+    for unit in reversed(ORDER):
+        mine = np.flatnonzero(np.array(units) == unit)
+        if len(mine):
+            at = np.searchsorted(begins[mine], cuts[:-1], side="right") - 1
+            works = (at >= 0) & (cuts[:-1] < ends[mine[at]])
+            owner[works], idle[works] = mine[at[works]], False
+    result = np.zeros((len(times), 2), np.int64)
+    np.add.at(result[:, 0], owner, np.diff(cuts))
+    np.add.at(result[:, 1], owner[idle], np.diff(cuts)[idle])
+    return [(cycles, rest) for cycles, rest in result.tolist()]
 
 
 def _value(command: Command, name: str) -> int:

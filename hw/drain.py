@@ -3,13 +3,13 @@
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
-from amaranth.utils import ceil_log2
+from amaranth.utils import ceil_log2, exact_log2
 
 from hw.bram import Bram
 from hw.layouts import result, visit
 from hw.logic import delayed, select
 from hw.turns import Turns
-from spec.chip import Chip
+from spec.chip import BRICK, Chip
 from spec.engine import SUM_LATENCY, Widths
 
 
@@ -18,7 +18,8 @@ class Drain(wiring.Component):
 
     Lanes have their turns in a fixed round, long enough for a sum to be written before the same lane's
     next one reads: elements of different lanes lie at different addresses, so additions to one element never
-    overlap.
+    overlap. An element whose column two lanes may compute is summed again only when its
+    visit before has retired (:class:`hw.visits.Visits`).
 
     Latency: ``LATENCY`` cycles from a lane's transfer to ``written``.
     Stalls: a lane waits for its turn; the other reader (``read_*``) gets the cycles the drain leaves.
@@ -73,7 +74,9 @@ class Drain(wiring.Component):
             taken_visit.eq(select(turns.value.slot, self.visits)),
         ]
 
-        # Its address.
+        # Its address: of the lane that the column belongs to.
+        ring = exact_log2(min(chip.lanes, BRICK))
+        home = Cat((taken_lane[:ring] - taken.twin)[:ring], taken_lane[ring:])
         place_valid = Signal()
         place_first = Signal(reset_less=True)
         place_sum = Signal(signed(widths.lane_sum), reset_less=True)
@@ -83,7 +86,7 @@ class Drain(wiring.Component):
             place_valid.eq(taken_valid),
             place_sum.eq(taken.sum),
             place_first.eq(taken_visit.first),
-            place.eq(Cat(taken_lane, (taken_visit.base + taken.column)[: widths.column])),
+            place.eq(Cat(home, (taken_visit.base + taken.column)[: widths.column])),
             reading.eq(~self.read_ready),
         ]
 

@@ -138,7 +138,7 @@ class Group(wiring.Component):
             visits.finished_half.eq(finish.finished_half),
         ]
 
-        m.d.comb += [*join(lanes.pairs, lists.o), lanes.halves.eq(visits.halves), lanes.load.eq(self.load)]
+        m.d.comb += [*join(lanes.pairs, lists.o), scan.fuller.eq(lanes.fuller), lanes.halves.eq(visits.halves), lanes.load.eq(self.load)]
         for n in range(chip.lanes):
             connect(m, scan.o[n], lanes.i[n])
             connect(m, lanes.o[n], drain.i[n])

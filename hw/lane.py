@@ -135,7 +135,7 @@ class Lane(wiring.Component):
         with m.Elif(self.add):
             m.d.sync += total.eq(added)
 
-        tag, finished = Cat(head.slot, head.column), added
+        tag, finished = Cat(head.slot, head.column, head.twin), added
         for n in range(RESULTS):
             tag_place = Signal(len(tag), name=f"tag_{n}", reset_less=True)
             sum_place = Signal(widths.lane_sum, name=f"sum_{n}", reset_less=True)
@@ -144,5 +144,5 @@ class Lane(wiring.Component):
             with m.If(self.sum_moves[n]):
                 m.d.sync += sum_place.eq(finished)
             tag, finished = tag_place, sum_place
-        m.d.comb += [self.o.sum.eq(finished), Cat(self.o.slot, self.o.column).eq(tag)]
+        m.d.comb += [self.o.sum.eq(finished), Cat(self.o.slot, self.o.column, self.o.twin).eq(tag)]
         return m

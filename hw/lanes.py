@@ -3,12 +3,12 @@
 from functools import reduce
 from operator import and_, or_
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.lane import Lane
-from hw.layouts import item, load_bus, pair, result
+from hw.layouts import item, load_bus, pair, result, ring
 from hw.logic import delayed, join
 from spec.chip import BRICK, Chip
 from spec.engine import RESULTS
@@ -42,10 +42,12 @@ class Lanes(wiring.Component):
     o : one :py:`Out(stream.Signature(result))` per lane
     load : words of B for the banks
     busy : a product was issued; blocked : a column waited for room behind an idle lane; one bit per lane
+    fuller : more columns are queued or under way here than in the ring's next lane; not counted beyond ``2 ** LEVEL / 2`` apart
     """
 
     LATENCY = Lane.LATENCY + RESULTS
     HOP = 4
+    LEVEL = 4  # bits of a lane's number of columns
 
     def __init__(self, chip: Chip, target: str | None = None):
         self.chip = chip
@@ -59,6 +61,7 @@ class Lanes(wiring.Component):
                 "load": In(load_bus(chip)),
                 "busy": Out(chip.lanes),
                 "blocked": Out(chip.lanes),
+                "fuller": Out(chip.lanes),
             }
         )
 
@@ -122,6 +125,17 @@ class Lanes(wiring.Component):
             self.busy.eq(fire),
             self.blocked.eq(head_valid & ~waits & ~running & ~tuning),
         ]
+
+        # Columns that came and are not computed, modulo a power of two; borrows of the difference to the next lane's.
+        level = [vector(f"level_{b}") for b in range(self.LEVEL)]
+        more, fewer, borrow = push & ~closed, closed & ~push, Const(0, count)
+        for plane in level:
+            after = Cat(plane[n] for n in ring(chip))
+            m.d.sync += plane.eq(plane ^ (more | fewer))
+            more, fewer = more & plane, fewer & ~plane
+            sign = after ^ plane ^ borrow
+            borrow = (~after & (plane | borrow)) | (plane & borrow)
+        m.d.sync += self.fuller.eq(sign)
 
         # That a pair was its column's last shows when the next one passes.
         add, last = fire, closed

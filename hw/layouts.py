@@ -20,16 +20,27 @@ def pair(chip: Chip):
 
 
 def item(chip: Chip):
-    """One column of one row for a lane to compute: where its sum goes, and where in the bank half its words of B begin."""
+    """One column of one row for a lane to compute: where its sum goes, and where in the bank half its words of B begin.
+
+    ``twin`` : it is a column of the lane before in the ring, see :func:`ring`.
+    """
     widths = Widths(chip)
-    return data.StructLayout({"slot": ceil_log2(chip.slots), "column": widths.column, "offset": widths.half_address})
+    return data.StructLayout(
+        {"slot": ceil_log2(chip.slots), "column": widths.column, "offset": widths.half_address, "twin": 1}
+    )
 
 
 def result(chip: Chip):
-    """A lane's exact sum over one row list and one column."""
+    """A lane's exact sum over one row list and one column; ``twin`` as in :func:`item`."""
     return data.StructLayout(
-        {"sum": Widths(chip).lane_sum, "slot": ceil_log2(chip.slots), "column": Widths(chip).column}
+        {"sum": Widths(chip).lane_sum, "slot": ceil_log2(chip.slots), "column": Widths(chip).column, "twin": 1}
     )
+
+
+def ring(chip: Chip) -> list[int]:
+    """The lane that holds each lane's columns a second time: the next one among those loaded in one cycle."""
+    size = min(chip.lanes, BRICK)
+    return [n // size * size + (n + 1) % size for n in range(chip.lanes)]
 
 
 def row(chip: Chip):

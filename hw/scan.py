@@ -8,7 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.layouts import brick, command, item, tile, visit
+from hw.layouts import brick, command, item, ring, tile, visit
 from hw.logic import cleared, delayed, popcount, select
 from spec.chip import Chip
 from spec.engine import Widths
@@ -21,12 +21,14 @@ class Scan(wiring.Component):
     Column ``c * lanes + n`` of a segment is column ``c`` of lane ``n``; the partial sums of a segment lie behind those of
     the segments before, and its words of B as far from those of the first as its offset says. The drain is slower still: it takes
     a lane's sum every ``lanes`` cycles. A lane whose queue is full holds
-    back the next step only. With a mask, each 64 columns first wait for their brick.
+    back the next step only. With a mask, each 64 columns first wait for their brick. With ``twins`` a column whose lane is fuller
+    than the next one in the ring goes to that lane instead, two cycles after the step's others.
 
     Members
     -------
     command, tiles, unscanned, visits, mask_address : what to walk
     request, brick_valid, brick : mask bricks
+    fuller : see :class:`hw.lanes.Lanes`
     o : one :py:`Out(stream.Signature(item))` per lane
     pushed, pushed_slot : columns that are on their way to the lanes, to be counted
     scanned, scanned_slot : this slot has no more
@@ -48,6 +50,7 @@ class Scan(wiring.Component):
                 "request": Out(stream.Signature(address)),
                 "brick_valid": In(1),
                 "brick": In(brick(chip)),
+                "fuller": In(chip.lanes),
                 "o": Out(stream.Signature(item(chip))).array(chip.lanes),
                 "pushed": Out(range(chip.lanes + 1)),
                 "pushed_slot": Out(slot),
@@ -91,10 +94,15 @@ class Scan(wiring.Component):
         pending = Signal(chip.lanes)
         pending_item = Signal(item(chip))
         pending_last = Signal()
+        turned = Signal(chip.lanes)  # lanes that get a column of the lane before
+        turning = Signal()  # some do; settled when `taken` is high
+        taken = Signal()
         accept = Signal()
+        turn = Signal()
         step = Signal()
         ready = Cat(lane.ready for lane in self.o)
-        m.d.sync += accept.eq(~step & ~(pending & ~ready).any())
+        m.d.comb += [accept.eq(taken & ~turning), turn.eq(taken & turning)]
+        m.d.sync += [taken.eq(~step & ~turn & ~(pending & ~ready).any()), turning.eq(turned.any() & ~turn)]
         for n, lane in enumerate(self.o):
             m.d.comb += [lane.valid.eq(pending[n]), lane.p.eq(pending_item)]
 
@@ -107,16 +115,23 @@ class Scan(wiring.Component):
         every = (~command.masked).replicate(chip.lanes)
         inside = tails[0] | tails[1] | (~final).replicate(chip.lanes)
         m.d.comb += wanted.eq((reduce(or_, parts) | every) & inside)
+        leaves = wanted & self.fuller & command.twins.replicate(chip.lanes)
+        arrives = Signal(chip.lanes)
+        m.d.comb += [arrives[to].eq(leaves[n]) for n, to in enumerate(ring(chip))]
         stepped = Signal()  # `pending` is new: count it
-        m.d.sync += [pending.eq(pending & ~ready), stepped.eq(step)]
+        m.d.sync += [pending.eq(pending & ~ready), stepped.eq(step | turn)]
         with m.If(step):
             m.d.sync += [
-                pending.eq(wanted),
+                pending.eq(wanted & ~leaves),
+                turned.eq(arrives),
                 pending_item.slot.eq(slot),
                 pending_item.column.eq(column),
                 pending_item.offset.eq(offset),
+                pending_item.twin.eq(0),
                 pending_last.eq(last),
             ]
+        with m.If(turn):  # second columns lie in the upper part of the bank's half
+            m.d.sync += [pending.eq(turned), turned.eq(0), pending_item.twin.eq(1), pending_item.offset[-1].eq(1)]
 
         # Count them four by four.
         fours = [
@@ -207,9 +222,10 @@ class Scan(wiring.Component):
                     with m.Elif(command.masked & ~away[-1]):
                         m.next = "ASK"
             with m.State("DONE"):
-                m.d.comb += through.eq(1)
-                m.d.sync += slot.eq(Mux(slot == chip.slots - 1, 0, slot + 1))
-                m.next = "IDLE"
+                with m.If(~command.twins | accept):
+                    m.d.comb += through.eq(1)
+                    m.d.sync += slot.eq(Mux(slot == chip.slots - 1, 0, slot + 1))
+                    m.next = "IDLE"
         with m.If(waiting):
             m.d.sync += bits.eq(Cat(word[:8] for word in self.brick))
         m.d.comb += self.request.p.eq(address)

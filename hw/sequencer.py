@@ -99,13 +99,13 @@ class Sequencer(wiring.Component):
         rows_left = Signal(widths.half_address + 1)
         bricks_left = Signal(widths.psum_address)
         bricks = Signal(widths.psum_address)  # of one row of the tile
-        pace = Signal(range(load_cycles_per_brick(chip) + 1))
+        pace = Signal(range(2 * load_cycles_per_brick(chip)))
         m.d.comb += [self.request.valid.eq(asking & (pace == 0)), self.request.p.eq(address)]
         with m.If(pace != 0):
             m.d.sync += pace.eq(pace - 1)
         with m.If(self.request.valid & self.request.ready):
             m.d.sync += [address.eq(address + 1), bricks_left.eq(bricks_left - 1)]
-            m.d.sync += pace.eq(load_cycles_per_brick(chip) - 1)
+            m.d.sync += pace.eq(Mux(command.twins, 2 * load_cycles_per_brick(chip) - 1, load_cycles_per_brick(chip) - 1))
             with m.If(bricks_left == 1):
                 m.d.sync += [
                     address.eq(row_address),
@@ -231,7 +231,10 @@ class Sequencer(wiring.Component):
         return m
 
     def _spread(self, m, half, bricks, loading_done):
-        """Answers become bank writes: word ``c * lanes + n`` of row ``k`` goes to lane ``n`` at ``k * columns + c``."""
+        """Answers become bank writes: word ``c * lanes + n`` of row ``k`` goes to lane ``n`` at ``k * columns + c``.
+
+        With ``twins`` each is written once more, to the ring's next lane, a quarter of the bank further on.
+        """
         chip, widths, command = self.chip, Widths(self.chip), self.command
         parts = load_cycles_per_brick(chip)
         lanes = min(chip.lanes, BRICK)
@@ -239,6 +242,8 @@ class Sequencer(wiring.Component):
         part = Signal(range(max(2, parts)))
         busy = Signal()
         upper = Signal()
+        again = Signal()  # the same words a second time
+        moves = Signal()  # on to the next words
         column = Signal(widths.column + 1)
         k_offset = Signal(widths.half_address + 1)
         brick_number = Signal(widths.psum_address)
@@ -251,17 +256,19 @@ class Sequencer(wiring.Component):
             m.d.sync += [held.eq(self.brick), part.eq(0), busy.eq(1)]
         with m.Elif(brick_ends):
             m.d.sync += busy.eq(0)
-        with m.Elif(busy):
+        with m.Elif(moves):
             m.d.sync += part.eq(part + 1)
+        m.d.sync += again.eq(busy & ~moves)
         m.d.comb += [
+            moves.eq(busy & (again | ~command.twins)),
             writing.eq(busy & (column < command.columns)),
-            brick_ends.eq(busy & (part == parts - 1)),
+            brick_ends.eq(moves & (part == parts - 1)),
             row_ends.eq(brick_ends & (brick_number + 1 == bricks)),
         ]
         now = Signal(tile(chip))
         m.d.comb += now.eq(select(half, self.tiles))
         with m.If(now.open & ~now.loaded):
-            with m.If(busy):
+            with m.If(moves):
                 m.d.sync += column.eq(column + (upper if chip.lanes > BRICK else 1))
             with m.If(brick_ends):
                 m.d.sync += [brick_number.eq(brick_number + 1), upper.eq(~upper)]
@@ -276,9 +283,11 @@ class Sequencer(wiring.Component):
         with m.Else():
             m.d.sync += [column.eq(0), k_offset.eq(0), brick_number.eq(0), rows_left.eq(0), upper.eq(0)]
         m.d.comb += loading_done.eq(now.open & ~now.loaded & (rows_left == now.k_length))
+        words = held.as_value().word_select(part, lanes * chip.width)
+        address = (k_offset + column)[: widths.half_address]
         m.d.sync += [
             self.load.enable.eq(writing),
             self.load.upper.eq(upper),
-            self.load.address.eq(Cat((k_offset + column)[: widths.half_address], half)),
-            self.load.words.eq(held.as_value().word_select(part, lanes * chip.width)),
+            self.load.address.eq(Cat(address[:-1], address[-1] | again, half)),
+            self.load.words.eq(Mux(again, words.rotate_left(chip.width), words)),
         ]

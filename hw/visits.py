@@ -32,7 +32,8 @@ class Visits(wiring.Component):
 
     In a row's first tile the row is pulled from the queue all groups share, so rows with many zeros
     balance out. When a reduction takes several tiles the group keeps its rows, at most ``rows``, and
-    visits them again in each. Slots are used in turn and retire in order, when every column handed
+    visits them again in each. With ``twins``, where it has fewer rows than slots, only when all visits of the tile before
+    have retired: two lanes may add to one sum. Slots are used in turn and retire in order, when every column handed
     to the lanes has reached the partial sums.
 
     Members
@@ -128,7 +129,9 @@ class Visits(wiring.Component):
         alloc = Signal(range(chip.slots))
         free = Signal()
         # What the next step depends on settles in the state before it, or may be late.
+        quiet = Signal()  # a row's sums are written before the row comes again
         m.d.sync += [
+            quiet.eq(~command.twins | (kept >= chip.slots) | ~busy.any()),
             came.eq(pulled),
             used.eq(used + balance(came, self.finished)),
             full.eq(hold & (kept == command.rows)),
@@ -159,7 +162,7 @@ class Visits(wiring.Component):
 
         with m.FSM():
             with m.State("TILE"):
-                with m.If(now.open & ~past.bit_select(half, 1)):
+                with m.If(now.open & ~past.bit_select(half, 1) & (now.first | quiet)):
                     m.next = "ENTER"
             with m.State("ENTER"):
                 with m.If(now.first):

@@ -195,6 +195,7 @@ PRODUCT = (
     _address("mask_base"),
     Field("mask_stride", 16),
     _flag("masked"),
+    _flag("twins", doc="masked only: each column of B lies in two lanes, and the one that is ahead computes it"),
     _flag("skip"),
     _flag("start"),
     _flag("finish"),

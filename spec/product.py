@@ -73,6 +73,7 @@ class Product:
     mask_base: int = 0
     mask_stride: int = 0
     masked: bool = False  # compute only where the mask holds a one
+    twins: bool = False  # masked only: each column of B lies in two lanes, and the one that is ahead computes it
     skip: bool = True  # drop zeros of A; off, every word of A costs a cycle
     start: bool = True
     finish: bool = True

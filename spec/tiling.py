@@ -21,7 +21,7 @@ def choose_tiling(chip: Chip, product: Product) -> Tiling:
     """
     p = product.complete()
     chained = not (p.start and p.finish)
-    half = chip.bank_depth // 2
+    half = _bank_room(chip, p)
     columns_room = chip.psum_depth // chip.lanes // p.segments
     best, best_cost = None, None
     for columns in column_choices(chip, p.n, p.segments, p.masked, whole=chained):
@@ -57,6 +57,11 @@ def column_choices(chip: Chip, n: int, segments: int, masked: bool, whole: bool)
     return sorted(some | ({everything} if everything == room else set()))
 
 
+def _bank_room(chip: Chip, p: Product) -> int:
+    """Words of a tile of B in one lane."""
+    return chip.bank_depth // (4 if p.twins else 2)
+
+
 def _k_tile(chip: Chip, p: Product, bank_rows: int) -> int:
     """Rows of B in a tile, of equal tiles as few as ``bank_rows`` allow; 0 where none fits."""
     if p.slabs:
@@ -88,7 +93,8 @@ def _cycles(chip: Chip, p: Product, tiling: Tiling, density: float) -> float:
         tiling.columns * p.segments * chip.lanes * (1.1 if k_tiles == 1 else 1.0),  # one sum a cycle
     )
     tile = ceil_div(row_tile, chip.groups) * visit
-    load = tiling.k_tile * ceil_div(tiling.columns * chip.lanes, BRICK) * load_cycles_per_brick(chip) + 12
+    load = tiling.k_tile * ceil_div(tiling.columns * chip.lanes, BRICK) * load_cycles_per_brick(chip)
+    load = load * (1 + p.twins) + 12
     return n_tiles * row_tiles * k_tiles * max(tile, load) + load
 
 
@@ -157,6 +163,10 @@ def _check_window(p: Product) -> None:
         _within(field, getattr(p, field), 0, p.dilation - 1)
     if p.masked and p.segments > 1:
         raise ProductError(f"product: a masked product must have one segment, not {p.segments}")
+    if p.twins and not p.masked:
+        raise ProductError("product: twins must be 0 without a mask, not 1")
+    if p.twins and p.seg_start:
+        raise ProductError(f"product: seg_start must be 0 with twins, not {p.seg_start}")
     if p.slabs:
         if p.bias:
             raise ProductError("product: a product with slabs has no bias")
@@ -182,7 +192,7 @@ def _check_tiling(chip: Chip, p: Product) -> None:
         raise ProductError(
             f"product: columns * lanes must be a multiple of {MASK_COLUMNS if p.masked else BRICK}, not {width}"
         )
-    k_room = chip.bank_depth // 2 // p.columns
+    k_room = _bank_room(chip, p) // p.columns
     if not p.slabs:
         k_room = min(chip.list_depth, k_room)
     if not 1 <= p.k_tile <= k_room:

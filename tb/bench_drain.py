@@ -4,7 +4,7 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge, gather
 
-from spec.chip import Chip
+from spec.chip import BRICK, Chip
 from spec.engine import SUM_LATENCY, Widths
 from tb.kit import Stream, cycles, generator, load_spec, send, start
 from tb.models import put, setting, to_signed
@@ -20,6 +20,9 @@ class Sums:
         self.dut, self.chip, self.rng = dut, chip, rng
         self.memory = {}
         self.written = []  # slots in the order of `written`
+        self.twins = False
+        size = min(chip.lanes, BRICK)
+        self.before = [lane // size * size + (lane - 1) % size for lane in range(chip.lanes)]  # in the ring
         cocotb.start_soon(self._watch())
 
     async def _watch(self):
@@ -38,14 +41,17 @@ class Sums:
         senders, before = [], len(self.written)
         for lane, mine in enumerate(items):
             words = rng.integers(-(1 << width - 1), 1 << width - 1, len(mine))
-            for (slot, column), word in zip(mine, words.tolist(), strict=True):
+            # Further sums go to elements of the lane's own columns: two lanes never add to one at a time.
+            twins = rng.integers(0, 2, len(mine)) if self.twins else np.zeros(len(mine), int)
+            for (slot, column), word, twin in zip(mine, words.tolist(), twins.tolist(), strict=True):
                 base, first = visits[slot]
-                place = column + base, lane
+                place = column + base, self.before[lane] if twin else lane
                 self.memory[place] = word + (0 if first else self.memory[place])
             payload = {
                 "sum": words & (1 << width) - 1,
                 "slot": [slot for slot, _ in mine],
                 "column": [column for _, column in mine],
+                "twin": twins,
             }
             senders.append(send(Stream(self.dut, f"i__{lane}"), payload, rng, stall))
         await gather(*senders)
@@ -108,6 +114,21 @@ async def a_first_visit_forgets_the_row_before(dut):
     # First, further, first, further of one element, without a pause, in every lane.
     await sums.add(visits, [[(0, 3), (1, 3), (0, 3), (1, 3)] for _ in range(chip.lanes)], 0.0)
     await sums.read(places_of(chip, [3]), 0.0)
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.parametrize(stall=[0.0, 0.5])
+async def a_twin_goes_to_the_lane_that_its_column_belongs_to(dut, stall):
+    rng, chip = generator(), load_spec(Chip)
+    await start(dut)
+    sums = Sums(dut, chip, rng)
+    sums.twins = True
+    # Columns of the lanes differ, so that no element is written twice.
+    mine = [[(0, int(c) * chip.lanes + lane) for c in rng.permutation(2)] for lane in range(chip.lanes)]
+    room = chip.psum_depth // chip.lanes
+    mine = [[(0, column % room) for _, column in items] for items in mine]
+    await sums.add([(0, 1)] * chip.slots, mine, stall)
+    await sums.read([place for place in sums.memory], 0.0)
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

@@ -100,7 +100,7 @@ def offset_of(column):
 
 
 def an_item(slot, column):
-    return {"slot": [slot], "column": [column], "offset": [offset_of(column)]}
+    return {"slot": [slot], "column": [column], "offset": [offset_of(column)], "twin": [column & 1]}
 
 
 def expected(lists, bank, lane, slot, column):
@@ -183,6 +183,7 @@ class World:
                 assert self.due[n], f"lane {n} gives a sum that nobody asked for"
                 slot, column, total = self.due[n].popleft()
                 assert (got["slot"], got["column"], to_signed(got["sum"], width)) == (slot, column, total), f"lane {n}"
+                assert got["twin"] == column & 1, f"lane {n}"
                 self.outstanding[slot] -= 1
                 if self.outstanding[slot] == 0:
                     self.left.set()
@@ -294,6 +295,33 @@ async def starts_nothing_that_it_could_not_keep(dut):
     world.sinks = [0.0] * chip.lanes
     await world.rest()
     assert [sum(of_lane(busy, lane)) for lane in range(chip.lanes)] == [count * SHORTEST] * chip.lanes
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def tells_which_lane_is_fuller_than_the_next(dut):
+    """Columns that came less those computed; a lane without a place for its sums computes no more."""
+    rng, chip = generator(), load_spec(Chip)
+    bank = draw_bank(chip, rng)
+    lists, world = await prepare(dut, rng, chip, bank), World(dut, chip, rng, sink=1.0)
+    size = min(chip.lanes, BRICK)
+    await lists.fill(0, SHORTEST)
+    for _ in range(6):
+        counts = rng.integers(0, min(8, chip.queue_depth), chip.lanes).tolist()
+        for lane, count in enumerate(counts):
+            for column in range(count):
+                world.compute(lists, bank, lane, 0, column % COLUMNS)
+        await cycles(dut, 60)
+        waiting = [max(0, count - RESULTS) for count in counts]
+        after = [waiting[lane // size * size + (lane + 1) % size] for lane in range(chip.lanes)]
+        assert of_lanes(dut.fuller, chip) == [int(own > other) for own, other in zip(waiting, after, strict=True)]
+        world.sinks = [0.0] * chip.lanes
+        await world.rest()
+        assert int(dut.fuller.value) == 0
+        world.sinks = [1.0] * chip.lanes
+
+
+def of_lanes(signal, chip):
+    return [int(signal.value) >> lane & 1 for lane in range(chip.lanes)]
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

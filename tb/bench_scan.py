@@ -5,7 +5,7 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 
 from golden.scan import lane_columns
-from spec.chip import Chip
+from spec.chip import BRICK, Chip
 from spec.engine import Widths
 from spec.product import MASK_COLUMNS, ceil_div
 from tb.kit import Stream, collect, cycles, generator, guard, load_spec, start
@@ -80,14 +80,39 @@ class Segments:
 
     def items(self, slot, columns):
         """What a lane gets that holds ``columns`` of every segment."""
-        return [(slot, first + c, (offset + c) % self.half) for first, offset in self.places for c in map(int, columns)]
+        return [(slot, first + c, (offset + c) % self.half, 0) for first, offset in self.places for c in map(int, columns)]
 
 
-async def scan(dut, rng, chip, masked, density, stall, lengths, count, segments=None):
-    """Scan ``count`` rows; compare every lane's items and the books."""
+class Twins:
+    """Every lane's items with the other lane's: ``fuller`` says at random whose a column becomes."""
+
+    def __init__(self, dut, chip, rng, share):
+        self.dut, self.chip, self.rng, self.share = dut, chip, rng, share
+        self.task = cocotb.start_soon(self._change())
+
+    async def _change(self):
+        while True:
+            self.dut.fuller.value = sum(int(self.rng.random() < self.share) << n for n in range(self.chip.lanes))
+            await RisingEdge(self.dut.clk)
+
+    def home(self, got):
+        """By lane that a column belongs to, what both lanes got of it, sorted; how many the second did."""
+        size, half = min(self.chip.lanes, BRICK), 1 << Widths(self.chip).half_address
+        home, moved = [[] for _ in got], 0
+        for lane, items in enumerate(got):
+            for slot, column, offset, twin in items:
+                before = lane // size * size + (lane - 1) % size
+                assert offset >= half // 2 or not twin, "a second column does not lie in the upper part of the half"
+                home[before if twin else lane].append((slot, column, offset - twin * half // 2, 0))
+                moved += twin
+        return [sorted(items) for items in home], moved
+
+
+async def scan(dut, rng, chip, masked, density, stall, lengths, count, segments=None, twins=None):
+    """Scan ``count`` rows; compare every lane's items and the books. Returns how many columns changed lanes."""
     segments = segments or Segments(rng, chip)
     memory = {}
-    put(dut, "command", masked=masked, **segments.fields)
+    put(dut, "command", masked=masked, twins=int(twins is not None), **segments.fields)
     for half in range(2):
         put(dut, f"tiles__{half}", **steps(lengths[half], chip.lanes), loaded=1)
     servant = cocotb.start_soon(serve(Stream(dut, "request"), dut.brick_valid, dut.brick, memory, rng, stall))
@@ -113,21 +138,30 @@ async def scan(dut, rng, chip, masked, density, stall, lengths, count, segments=
             o.ready.value = int(rng.random() >= stall)
             await edge
             if o.valid.value and o.ready.value:
-                got[lane].append(tuple(int(o.fields[name].value) for name in ("slot", "column", "offset")))
+                got[lane].append(tuple(int(o.fields[name].value) for name in ("slot", "column", "offset", "twin")))
+
+    def both():
+        """What came, and what should have come, in the same order."""
+        if twins is None:
+            return got, expected, 0
+        home, moved = twins.home(got)
+        return home, [sorted(items) for items in expected], moved
 
     for lane in range(chip.lanes):
         sinks.append(cocotb.start_soon(sink(lane)))
     await offer_all()
     for _ in range(20_000):
-        if len(rows.scanned) == count and got == expected:
+        if len(rows.scanned) == count and sum(map(len, got)) == sum(map(len, expected)):
             break
         await cycles(dut, 1)
     await cycles(dut, 10)
     for task in (servant, *sinks):
         task.cancel()
-    assert got == expected
+    came, due, moved = both()
+    assert came == due
     assert rows.scanned == [(slot, pushed) for slot, _, pushed in plan]
     assert rows.outputs == sum(pushed for _, last, pushed in plan if last)
+    return moved
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
@@ -143,6 +177,26 @@ async def walks_columns_as_golden(dut, stall, masked):
         count = chip.slots * 2
         for lengths in ((1, longest), tuple(map(int, rng.integers(1, longest, 2))), (MASK_COLUMNS, chip.lanes)):
             await scan(dut, rng, chip, masked, density, stall, lengths, count)
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.parametrize(stall=[0.0, 0.5], share=[0.0, 0.5, 1.0])
+async def hands_columns_of_fuller_lanes_to_the_next(dut, stall, share):
+    rng, chip = generator(), load_spec(Chip)
+    await start(dut)
+    for lane in range(chip.lanes):
+        cocotb.start_soon(guard(Stream(dut, f"o__{lane}")))
+    segments = Segments(rng, chip)
+    # A second column's words lie behind a quarter of the bank: tiles end before that.
+    segments.fields["seg_start"], segments.places = 0, [(0, 0)]
+    twins = Twins(dut, chip, rng, share)
+    longest = min(chip.psum_depth, 3 * MASK_COLUMNS, chip.lanes * segments.half // 2)
+    for density in (0.1, 0.5, 1.0):
+        for lengths in ((1, longest), tuple(map(int, rng.integers(1, longest, 2)))):
+            moved = await scan(dut, rng, chip, True, density, stall, lengths, chip.slots * 2, segments, twins)
+            assert (moved == 0) == (share == 0) or density < 1
+    twins.task.cancel()
+    dut.fuller.value = 0
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

@@ -89,7 +89,8 @@ def draw(rng, chip, kind):
     step = max(1, (MASK_COLUMNS if kind == "masked" else BRICK) // chip.lanes)
     m, k, n = (int(size) for size in rng.integers(1, 30, 3))
     if kind in {"tiles", "masked"}:
-        k_tile = min(8, chip.bank_depth // 2 // step)
+        fields["twins"] = kind == "masked" and chip.bank_depth // 4 >= step
+        k_tile = min(8, chip.bank_depth // (4 if fields["twins"] else 2) // step)
         n = 2 * step * chip.lanes + int(rng.integers(1, 9))
         fields |= {"k_tile": k_tile, "columns": step, "rows": 1}
         k = int(rng.integers(1, 25)) if k_tile == 8 else k_tile
@@ -171,6 +172,19 @@ async def opens_tiles_as_golden(dut, stall, pause):
                 ]
                 row = tile.b_base + k * product.b_stride
                 assert got == b[row:].ravel()[: tile.n_length].tolist(), f"{tile}, row {k}"
+                if product.twins:
+                    upper = base + (1 << widths.half_address) // 2
+                    again = [
+                        bank[following(column % chip.lanes, chip), upper + k * product.columns + column // chip.lanes]
+                        for column in range(tile.n_length)
+                    ]
+                    assert again == got, f"{tile}, row {k}, in the next lanes"
+
+
+def following(lane, chip):
+    """The next lane in the ring of those loaded at once."""
+    size = min(chip.lanes, BRICK)
+    return lane // size * size + (lane + 1) % size
 
 
 @cocotb.test(timeout_time=2, timeout_unit="ms")

@@ -226,6 +226,7 @@ class Commands:
         cut = self._cut(taps, bricks, channels, bias, tiles, reach)
         if cut["k_tile"] * columns > half or cut["words"] > chip.list_depth:
             return None
+        twins = masked and cut["k_tile"] * columns <= half // 2 and self.often(0.6)
         rows_room = min(ROW_SLOTS, room // (columns * seg_x * seg_y))
         if not rows_room:
             return None
@@ -264,6 +265,7 @@ class Commands:
             "seg_index_x": int(self.rng.integers(-(1 << 31), 1 << 31)) if self.often(0.3) else m * n,
             "seg_index_y": m * n,
             "masked": masked,
+            "twins": twins,
             "mask_base": self.anywhere(),
             "mask_stride": ceil_div(n, MASK_COLUMNS) + self.small(0, 1),
             "skip": self.often(0.7),

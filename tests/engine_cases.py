@@ -97,6 +97,7 @@ def _draw(rng: np.random.Generator, chip: Chip) -> Case:
         k=k,
         n=n,
         masked=mask is not None,
+        twins=mask is not None and bool(rng.random() < 0.5),
         skip=bool(rng.random() < 0.7),
         finish=kind != "chain",  # a chain's commands must keep all sums; the others need not
         shift=int(rng.choice([0, MAX_SHIFT, *rng.integers(MAX_SHIFT + 1, size=6)])),
@@ -113,7 +114,7 @@ def _draw(rng: np.random.Generator, chip: Chip) -> Case:
 
 def _hurried(rng: np.random.Generator, chip: Chip, case: Case) -> Case:
     """Full tiles of the reduction before all but empty ones, a column a lane: sums of one element that follow closely."""
-    k_tile = min(chip.list_depth, chip.bank_depth // 2, 64)
+    k_tile = min(chip.list_depth, chip.bank_depth // (4 if case.command.twins else 2), 64)
     m, k = int(rng.integers(1, 3 * chip.groups + 1)), int(rng.integers(k_tile + 1, 3 * k_tile))
     n = int(rng.integers(1, chip.lanes + 1))
     a = rng.integers(1, 9, (m, k))
@@ -129,7 +130,7 @@ def _tiling(rng: np.random.Generator, chip: Chip, p: Product) -> dict[str, int]:
     whole = ceil_div(p.n, chip.lanes)
     step = ceil_div(MASK_COLUMNS if p.masked else BRICK, chip.lanes)
     columns = int(rng.choice([whole, *range(step, whole, step)]))
-    k_room = min(chip.list_depth, chip.bank_depth // 2 // columns)
+    k_room = min(chip.list_depth, chip.bank_depth // (4 if p.twins else 2) // columns)
     tiles = [k for k in (8, 8, 16, 24, 32, 64) if k < min(p.k, k_room + 1)] or [p.k]
     rows_room = max(1, min(32, chip.psum_depth // chip.lanes // columns))
     rows = rows_room if p.finish is False else int(rng.integers(1, rows_room + 1))

@@ -166,7 +166,7 @@ class Player:
         except ProductError:  # its sums do not fit at once
             rows, columns = 1, self.chip.lanes
             part = replace(case, a=case.a[:rows], b=case.b[:, :columns], mask=None)
-            p = replace(p, m=rows, n=part.b.shape[1], masked=False)
+            p = replace(p, m=rows, n=part.b.shape[1], masked=False, twins=False)
             self._command(part, p, want)
         else:
             self._command(case, p, want)

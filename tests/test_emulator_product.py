@@ -278,6 +278,9 @@ def simple(rng, pad, k=12, n=5, m=3):
     ("how", "text"),
     [
         ({"masked": 1, "seg_x": 2}, r"^product: masked products must have one segment, not 2$"),
+        ({"twins": 1}, r"^product: twins need a mask, no seg_start and a k_tile of at most \d+$"),
+        ({"twins": 1, "masked": 1, "seg_start": 1}, r"^product: twins need a mask, no seg_start"),
+        ({"twins": 1, "masked": 1, "k_tile": 4095}, r"^product: twins need a mask, no seg_start"),
         ({"a_tile": 1}, r"^product: 2 bricks of A in tiles of 1 do not go with 12 rows of B in tiles of 12$"),
         ({"a_tile": 1, "k_tile": 8}, r"^product: b_tile must be 8, not 0$"),
         ({"a_tile": 1, "k_tile": 9, "b_tile": 9}, r"^product: words of A in tile 1 meet rows of B before it$"),

@@ -15,6 +15,7 @@ from host.compiler.gradient_conv import ConvParts, Kernel, slab_rows
 from host.compiler.gradient_rows import RowParts
 from host.compiler.phases import Lines, Side, parted, sides
 from host.compiler.tiling import (
+    A_READERS,
     COMMAND_CYCLES,
     cheapest,
     halved,
@@ -31,7 +32,6 @@ from spec.tiling import column_choices
 
 # What groups that do not end together lose in each tile and at the end, in roots of the cycles of a row's visit.
 TILE_ROOTS, LAST_ROOTS = 6.0, 50.0
-A_READERS = 2  # that all groups share, a brick a cycle each
 COLUMN_CYCLES = 1.2  # that a column takes besides its pairs
 SWEEP_CYCLES = 5000  # that the sweep before goes on for; buffers that spread over all banks are in its way
 SIMULATED = 64  # jobs whose overlap is estimated one by one

@@ -74,8 +74,10 @@ def _cost(chip: Chip, p: WindowedProduct, one: Plan) -> float:
 
     @cache
     def work(rows: int, part: Part) -> float:
-        tiling = choose(chip, p.label, rows, columns, p.reduction(part), p.masked, one.chained)
-        return estimate(chip, rows, columns, tiling, ceil_div(p.b_rows(part), tiling.k_tile), p.masked)
+        reduction = p.reduction(part)
+        tiling = choose(chip, p.label, rows, columns, reduction, p.masked, one.chained)
+        tiles = ceil_div(p.b_rows(part), tiling.k_tile)
+        return estimate(chip, rows, columns, tiling, tiles, p.masked, reduction.holes)
 
     jobs = []
     for tile in one.tiles:

@@ -89,7 +89,8 @@ class WindowedProduct:
         return self.window.taps * part.tap_k + part.bias
 
     def reduction(self, part: Part) -> Reduction:
-        return taps_reduction(self.window.taps, part.bricks, part.a_tail, part.tap_k, part.bias)
+        holes = self.window.y.dilation * self.window.x.dilation
+        return taps_reduction(self.window.taps, part.bricks, part.a_tail, part.tap_k, part.bias, holes)
 
     def sizes(self, bricks: int, images: int, lines: int, depth: int, parts: list[Part]) -> dict[str, int]:
         """Buffers for blocks of ``bricks``, tiles of that size and so many at once; B stays if it is one part."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product as pairs
 from typing import TypeVar
 
 from host.compiler.errors import DoesNotFit
@@ -14,8 +15,8 @@ from spec.product import ceil_div
 from spec.tiling import column_choices
 
 BUS_BYTES = 8  # that memory moves in a cycle
+A_READERS = 2  # that all groups share, a brick a cycle each
 COMMAND_CYCLES = 150  # that a product takes besides its tiles
-MASKED_SHARE = 0.65  # of the cycles that half a mask leaves: lanes wait for each other
 
 
 Choice = TypeVar("Choice")
@@ -29,6 +30,7 @@ class Reduction:
     bricks: int  # of one unit
     rows: int
     bias: bool
+    holes: int = 1  # one of so many taps meets the operand, others only its holes
 
     @property
     def all_bricks(self) -> int:
@@ -48,16 +50,17 @@ class Tiling:
     columns: int
     rows: int
     row_tile: int
+    twins: bool = False
 
     def fields(self) -> dict[str, int]:
-        return vars(self).copy()
+        return {name: int(value) for name, value in vars(self).items()}
 
 
-def taps_reduction(taps: int, a_bricks: int, a_tail: int, tap_k: int, bias: bool) -> Reduction:
+def taps_reduction(taps: int, a_bricks: int, a_tail: int, tap_k: int, bias: bool, holes: int = 1) -> Reduction:
     """Of a product whose taps have ``a_bricks`` bricks each; whole bricks can be parted, others only whole taps."""
     if a_tail == BRICK and tap_k == a_bricks * BRICK:
-        return Reduction(taps * a_bricks, 1, BRICK, bias)
-    return Reduction(taps, a_bricks, tap_k, bias)
+        return Reduction(taps * a_bricks, 1, BRICK, bias, holes)
+    return Reduction(taps, a_bricks, tap_k, bias, holes)
 
 
 def choose(
@@ -92,7 +95,10 @@ def cheapest(choices: Iterable[Choice], cost: Callable[[Choice], float | None]) 
 
 @lru_cache(maxsize=1 << 14)
 def _best(chip: Chip, m: int, n: int, reduction: Reduction, masked: bool, chained: bool) -> Tiling | None:
-    found = cheapest(_tilings(chip, m, n, reduction, masked, chained), lambda t: estimate(chip, m, n, *t, masked))
+    def cost(choice: tuple[Tiling, int]) -> float:
+        return estimate(chip, m, n, *choice, masked, reduction.holes)
+
+    found = cheapest(_tilings(chip, m, n, reduction, masked, chained), cost)
     return found[0][0] if found else None
 
 
@@ -100,8 +106,9 @@ def _tilings(
     chip: Chip, m: int, n: int, reduction: Reduction, masked: bool, chained: bool
 ) -> Iterator[tuple[Tiling, int]]:
     """Tilings, each with its tiles of the reduction."""
-    for columns in column_choices(chip, n, 1, masked, whole=chained):
-        k_room = min(chip.bank_depth // 2 // columns, chip.list_depth)
+    some = column_choices(chip, n, 1, masked, whole=chained)
+    for twins, columns in pairs((True, False) if masked else (False,), some):
+        k_room = min(chip.bank_depth // (4 if twins else 2) // columns, chip.list_depth)
         units = k_room // reduction.rows
         if reduction.all_rows <= k_room:
             k_tile, a_tile, tiles = reduction.all_rows, reduction.all_bricks, 1
@@ -116,7 +123,7 @@ def _tilings(
         if chained and m > rows * chip.groups:
             continue
         row_tile = m if tiles == 1 and not chained else min(m, rows * chip.groups)
-        yield Tiling(k_tile, a_tile, columns, rows, row_tile), tiles
+        yield Tiling(k_tile, a_tile, columns, rows, row_tile, twins), tiles
 
 
 def row_slots(chip: Chip, m: int, columns: int, dynamic: bool) -> int:
@@ -129,25 +136,33 @@ def row_slots(chip: Chip, m: int, columns: int, dynamic: bool) -> int:
     return most if dynamic else ceil_div(m, ceil_div(m, most * chip.groups) * chip.groups)
 
 
-def estimate(chip: Chip, m: int, n: int, tiling: Tiling, tiles: int, masked: bool = False) -> float:
+def estimate(chip: Chip, m: int, n: int, tiling: Tiling, tiles: int, masked: bool = False, holes: int = 1) -> float:
     """Rough cycles of a product of ``tiles`` tiles of the reduction, half of A nonzero, half of the mask ones.
 
     As :mod:`spec.tiling` has them, and what bench/conv_engine.py shows besides: at the end rows leave all slots of a group
-    empty, under a mask in each tile, since lanes do not end together.
+    empty, under a mask in each tile, since lanes do not end together; with twins they nearly do.
     """
     n_tiles = ceil_div(n, tiling.columns * chip.lanes)
     row_tile = min(m, tiling.row_tile)
-    used = max(1.0, min(tiling.k_tile, tiling.a_tile * BRICK) / 2)
+    bricks = tiling.a_tile / holes
+    used = max(1.0, min(tiling.k_tile / holes, bricks * BRICK) / 2)
     visit = max(
-        used * tiling.columns * (MASKED_SHARE if masked else 1.0),
-        max(used, 1.4 * tiling.a_tile) + 14,
-        tiling.a_tile * chip.groups * 1.1,
+        used * tiling.columns * (masked_share(tiling) if masked else 1.0),
+        max(used, 1.4 * bricks) + 14,
+        bricks * chip.groups * 1.1 / A_READERS,
         tiling.columns * chip.lanes * (1.1 if tiles == 1 else 1.0),
     )
     rows = ceil_div(row_tile, chip.groups) * visit
-    load = tiling.k_tile * ceil_div(tiling.columns * chip.lanes, BRICK) * load_cycles_per_brick(chip) + 12
+    load = tiling.k_tile * ceil_div(tiling.columns * chip.lanes, BRICK) * load_cycles_per_brick(chip)
+    load = load * (1 + tiling.twins) + 12
     all_tiles = n_tiles * ceil_div(m, row_tile) * tiles
-    return all_tiles * max(rows, load) + load + COMMAND_CYCLES + chip.slots * visit * (all_tiles if masked else 1)
+    ends = 3 if tiling.twins else chip.slots * (all_tiles if masked else 1)
+    return all_tiles * max(rows, load) + load + COMMAND_CYCLES + ends * visit
+
+
+def masked_share(tiling: Tiling) -> float:
+    """Of the cycles of all columns: that half a mask leaves, and lanes that wait for each other."""
+    return 0.54 if tiling.twins else 0.5 + 0.35 / tiling.columns**0.5
 
 
 def pipelined(jobs: Sequence[tuple[float, float, float]], depth: int) -> float:

@@ -173,6 +173,7 @@ void engine_start(void* handle, const uint32_t* field) {
     PAYLOAD(command, mask_base) = *field++;
     PAYLOAD(command, mask_stride) = *field++;
     PAYLOAD(command, masked) = *field++;
+    PAYLOAD(command, twins) = *field++;
     PAYLOAD(command, skip) = *field++;
     PAYLOAD(command, start) = *field++;
     PAYLOAD(command, finish) = *field++;
