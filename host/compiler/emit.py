@@ -229,8 +229,8 @@ def pipeline(e: Emitter, jobs: Iterable[Iterator[None]], depth: int) -> None:
     """Emits jobs so that one's loads and another's stores go on beside the work of the one between them.
 
     A job emits its loads, yields, emits its work, yields, and emits its stores. depth : how many jobs have buffers of
-    their own, in turn; with one they follow each other whole, with three loads are one job further ahead, so that memory
-    does not rest while a vector command makes ready what was loaded.
+    their own, in turn; with one they follow each other whole. With three loads are one job further ahead, so that memory
+    does not rest while a vector command makes ready what was loaded; that command a job emits apart, before one more yield.
     """
     if depth == 1:
         for job in jobs:
@@ -240,11 +240,15 @@ def pipeline(e: Emitter, jobs: Iterable[Iterator[None]], depth: int) -> None:
     loaded: list[Iterator[None]] = []  # and not worked on
     worked: list[Iterator[None]] = []  # and not stored
     for following in jobs:
+        if loaded:
+            next(loaded[0], None)
         next(following, None)
         loaded.append(following)
         if len(loaded) == depth - 1:
             _work(loaded, worked)
     while loaded:
+        if depth > 2:
+            next(loaded[0], None)
         _work(loaded, worked)
     if worked:
         e.put_off(worked[0])

@@ -96,6 +96,9 @@ def _best(chip: Chip, m: int, n: int, reduction: Reduction, masked: bool, chaine
             k_tile, a_tile, tiles = reduction.all_rows, reduction.all_bricks, 1
         elif units:
             tiles = ceil_div(reduction.units + reduction.bias, units)
+            # The lists of a strided gradient's rows are short: more tiles cost more than twins gain.
+            if twins and reduction.holes > 1:
+                continue
             units = ceil_div(reduction.units + reduction.bias, tiles)
             # Every second row sees nothing but holes in a whole line of taps: tiles end in between.
             if reduction.holes > 1 and units * reduction.rows == reduction.line:
