@@ -80,7 +80,7 @@ def charged(units: Sequence[Unit], times: Sequence[tuple[int, int]], total: int)
     """For each command of a run its cycles of the run's ``total``, and how many of them are idle.
 
     times : when a command was issued and when it was done, in the order of issue; those of one unit follow each other. A
-    cycle is charged to the product under way, or else to the vector command, the load or the store. One in which no unit works
+    cycle is charged to the product under way, or else to the vector command, the store or the load. One in which no unit works
     is idle and charged to the next command issued, behind all of them to the last. So what runs beside a product costs
     nothing, and nothing is charged twice.
     """

@@ -177,6 +177,9 @@ def test_estimated_overlap():
     jobs = [(10.0, 100.0, 20.0)] * 5
     assert pipelined(jobs, 2) == repeated(5, jobs[0], 2) == 10 + 500 + 20
     assert pipelined(jobs, 1) == repeated(5, jobs[0], 1) == 650
+    # With three buffers the second load does not wait for the first work.
+    assert pipelined([(10, 5, 0)] * 4, 2) == 10 + 10 + 10 + 10 + 5
+    assert pipelined([(10, 5, 4)] * 4, 3) == 4 * (10 + 4)
     # The second job's load is longer than the first one's work; the first one's store and the third one's load share the
     # memory.
     assert pipelined([(1, 2, 1), (10, 3, 2), (5, 4, 1)], 2) == 1 + 10 + (1 + 5) + 4 + 1

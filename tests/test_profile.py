@@ -137,8 +137,8 @@ def test_every_cycle_has_one_owner(graph, seed):
         busy[list(UNITS).index(row.opcode), row.issued : row.done] = True
     load, store, product, vector = busy
     assert sum(s.product_cycles for s in shares) == product.sum()
-    assert sum(s.stall_cycles["load"] for s in shares) == (load & ~vector & ~product).sum()
-    assert sum(s.stall_cycles["store"] for s in shares) == (store & ~load & ~vector & ~product).sum()
+    assert sum(s.stall_cycles["load"] for s in shares) == (load & ~store & ~vector & ~product).sum()
+    assert sum(s.stall_cycles["store"] for s in shares) == (store & ~vector & ~product).sum()
     assert sum(s.stall_cycles["issue"] for s in shares) == (~busy.any(axis=0)).sum()
 
 

@@ -229,27 +229,37 @@ def pipeline(e: Emitter, jobs: Iterable[Iterator[None]], depth: int) -> None:
     """Emits jobs so that one's loads and another's stores go on beside the work of the one between them.
 
     A job emits its loads, yields, emits its work, yields, and emits its stores. depth : how many jobs have buffers of
-    their own, in turn; with one they follow each other whole.
+    their own, in turn; with one they follow each other whole. With three loads are one job further ahead, so that memory
+    does not rest while a vector command makes ready what was loaded; that command a job emits apart, before one more yield.
     """
     if depth == 1:
         for job in jobs:
             for _ in job:
                 pass
         return
-    before: Iterator[None] | None = None
-    present: Iterator[None] | None = None
+    loaded: list[Iterator[None]] = []  # and not worked on
+    worked: list[Iterator[None]] = []  # and not stored
     for following in jobs:
-        _advance(following)
-        before, present = present, following
-        _advance(present)
-        if before is not None:
-            _advance(before)
-    if present is not None:
-        e.put_off(present)
+        if loaded:
+            next(loaded[0], None)
+        next(following, None)
+        loaded.append(following)
+        if len(loaded) == depth - 1:
+            _work(loaded, worked)
+    while loaded:
+        if depth > 2:
+            next(loaded[0], None)
+        _work(loaded, worked)
+    if worked:
+        e.put_off(worked[0])
 
 
-def _advance(job: Iterator[None]) -> None:
-    next(job, None)
+def _work(loaded: list[Iterator[None]], worked: list[Iterator[None]]) -> None:
+    """That of the first job loaded, and the stores of the one before."""
+    next(loaded[0], None)
+    if worked:
+        next(worked.pop(), None)
+    worked.append(loaded.pop(0))
 
 
 def rounding_fields(key: Value, rounding: Rounding, shift: Value) -> dict[str, Value]:

@@ -90,6 +90,8 @@ class _Job:
         yield
         if self.first and p.masked:
             self._mask(rows)
+        if self.made.depth > 2:
+            yield
         self._product(rows, first_row)
         yield
         if self.last:

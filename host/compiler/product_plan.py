@@ -44,7 +44,7 @@ def plan(chip: Chip, p: WindowedProduct) -> Plan:
 def _plans(chip: Chip, p: WindowedProduct, parts: list[Part]) -> list[Plan]:
     across, plans = p.result.row_bricks, []
     seen: list[tuple[int, int, list[Tile]]] = []  # several numbers of tiles may come to the same
-    for blocks, depth, number, growth in pairs(range(1, across + 1), (2, 1), TILES, GROWTHS):
+    for blocks, depth, number, growth in pairs(range(1, across + 1), (3, 2, 1), TILES, GROWTHS):
         bricks = ceil_div(across, blocks)
         if ceil_div(across, bricks) != blocks:
             continue
@@ -85,7 +85,9 @@ def _cost(chip: Chip, p: WindowedProduct, one: Plan) -> float:
         store = memory_cycles(chip, rows * one.bricks)
         load = memory_cycles(chip, p.window.seen_bricks(tile.images, tile.lines))
         if p.masked:
-            load += store + rows * one.bricks  # and the mask from it
+            load += store
+            if one.depth < 3:
+                load += rows * one.bricks  # the mask from it; deeper, while the memory goes on
         for part, own in zip(one.parts, weights, strict=True):
             first, last = part is one.parts[0], part is one.parts[-1]
             jobs.append((load * first + own * one.chained, work(rows, part), store * last))

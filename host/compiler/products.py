@@ -90,7 +90,9 @@ class WindowedProduct:
 
     def reduction(self, part: Part) -> Reduction:
         holes = self.window.y.dilation * self.window.x.dilation
-        return taps_reduction(self.window.taps, part.bricks, part.a_tail, part.tap_k, part.bias, holes)
+        return taps_reduction(
+            self.window.taps, part.bricks, part.a_tail, part.tap_k, part.bias, holes, self.window.x.taps * part.tap_k
+        )
 
     def sizes(self, bricks: int, images: int, lines: int, depth: int, parts: list[Part]) -> dict[str, int]:
         """Buffers for blocks of ``bricks``, tiles of that size and so many at once; B stays if it is one part."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from itertools import product as pairs
 from typing import TypeVar
 
@@ -16,6 +17,8 @@ from spec.tiling import column_choices
 
 BUS_BYTES = 8  # that memory moves in a cycle
 A_READERS = 2  # that all groups share, a brick a cycle each
+APART = 100  # cycles between groups at the end of a tile
+DENSITY, MASKED_DENSITY = 0.5, 0.7  # of A; behind a mask it is a gradient that has been through a batch norm
 COMMAND_CYCLES = 150  # that a product takes besides its tiles
 
 
@@ -31,6 +34,7 @@ class Reduction:
     rows: int
     bias: bool
     holes: int = 1  # one of so many taps meets the operand, others only its holes
+    line: int = 0  # rows of B that a line of taps meets
 
     @property
     def all_bricks(self) -> int:
@@ -56,11 +60,13 @@ class Tiling:
         return {name: int(value) for name, value in vars(self).items()}
 
 
-def taps_reduction(taps: int, a_bricks: int, a_tail: int, tap_k: int, bias: bool, holes: int = 1) -> Reduction:
+def taps_reduction(
+    taps: int, a_bricks: int, a_tail: int, tap_k: int, bias: bool, holes: int = 1, line: int = 0
+) -> Reduction:
     """Of a product whose taps have ``a_bricks`` bricks each; whole bricks can be parted, others only whole taps."""
     if a_tail == BRICK and tap_k == a_bricks * BRICK:
-        return Reduction(taps * a_bricks, 1, BRICK, bias, holes)
-    return Reduction(taps, a_bricks, tap_k, bias, holes)
+        return Reduction(taps * a_bricks, 1, BRICK, bias, holes, line)
+    return Reduction(taps, a_bricks, tap_k, bias, holes, line)
 
 
 def choose(
@@ -114,7 +120,13 @@ def _tilings(
             k_tile, a_tile, tiles = reduction.all_rows, reduction.all_bricks, 1
         elif units:
             tiles = ceil_div(reduction.units + reduction.bias, units)
+            # The lists of a strided gradient's rows are short: more tiles cost more than twins gain.
+            if twins and reduction.holes > 1:
+                continue
             units = ceil_div(reduction.units + reduction.bias, tiles)
+            # Every second row sees nothing but holes in a whole line of taps: tiles end in between.
+            if reduction.holes > 1 and units * reduction.rows == reduction.line:
+                units = ceil_div(reduction.units + reduction.bias, tiles + 1)
             k_tile, a_tile = units * reduction.rows, units * reduction.bricks
             tiles = ceil_div(reduction.all_rows, k_tile)
         else:
@@ -137,7 +149,7 @@ def row_slots(chip: Chip, m: int, columns: int, dynamic: bool) -> int:
 
 
 def estimate(chip: Chip, m: int, n: int, tiling: Tiling, tiles: int, masked: bool = False, holes: int = 1) -> float:
-    """Rough cycles of a product of ``tiles`` tiles of the reduction, half of A nonzero, half of the mask ones.
+    """Rough cycles of a product of ``tiles`` tiles of the reduction, half of the mask ones.
 
     As :mod:`spec.tiling` has them, and what bench/conv_engine.py shows besides: at the end rows leave all slots of a group
     empty, under a mask in each tile, since lanes do not end together; with twins they nearly do.
@@ -145,7 +157,7 @@ def estimate(chip: Chip, m: int, n: int, tiling: Tiling, tiles: int, masked: boo
     n_tiles = ceil_div(n, tiling.columns * chip.lanes)
     row_tile = min(m, tiling.row_tile)
     bricks = tiling.a_tile / holes
-    used = max(1.0, min(tiling.k_tile / holes, bricks * BRICK) / 2)
+    used = max(1.0, min(tiling.k_tile / holes, bricks * BRICK) * (MASKED_DENSITY if masked else DENSITY))
     visit = max(
         used * tiling.columns * (masked_share(tiling) if masked else 1.0),
         max(used, 1.4 * bricks) + 14,
@@ -156,8 +168,8 @@ def estimate(chip: Chip, m: int, n: int, tiling: Tiling, tiles: int, masked: boo
     load = tiling.k_tile * ceil_div(tiling.columns * chip.lanes, BRICK) * load_cycles_per_brick(chip)
     load = load * (1 + tiling.twins) + 12
     all_tiles = n_tiles * ceil_div(m, row_tile) * tiles
-    ends = 3 if tiling.twins else chip.slots * (all_tiles if masked else 1)
-    return all_tiles * max(rows, load) + load + COMMAND_CYCLES + ends * visit
+    ends = 3 * visit + APART * tiles if tiling.twins else chip.slots * visit * (all_tiles if masked else 1)
+    return all_tiles * max(rows, load) + load + COMMAND_CYCLES + ends
 
 
 def masked_share(tiling: Tiling) -> float:
@@ -168,16 +180,19 @@ def masked_share(tiling: Tiling) -> float:
 def pipelined(jobs: Sequence[tuple[float, float, float]], depth: int) -> float:
     """Rough cycles of jobs, each its load, work and store, in the order of :func:`host.compiler.emit.pipeline`.
 
-    While one works, the store of the one before and the load of the next share the memory.
+    While one works, the store of the one before and the load of the next, or the next but one, share the memory.
     """
     if depth == 1:
         return sum(map(sum, jobs))
-    moved, worked = jobs[0][0], 0.0
+    ahead = depth - 1
+    loads = [*(load for load, _, _ in jobs), *(0.0,) * ahead]
+    ready = list(accumulate(loads[:ahead]))  # when the load of each job is over
     stores = [0.0, *(store for _, _, store in jobs)]
-    loads = [*(load for load, _, _ in jobs[1:]), 0.0]
-    for (_, work, _), store, load in zip(jobs, stores, loads, strict=False):
-        begun = max(moved, worked)
-        worked, moved = begun + work, begun + store + load
+    moved, worked = ready[-1], 0.0
+    for (_, work, _), at, store, load in zip(jobs, ready, stores, loads[ahead:], strict=False):
+        begun = max(at, worked)
+        worked, moved = begun + work, max(begun, moved) + store + load
+        ready.append(moved)
     return max(worked, moved) + stores[-1]
 
 
