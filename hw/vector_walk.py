@@ -4,9 +4,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from hw.fifo import Skid
 from hw.vector_layouts import vector_command, vector_step
 from hw.vector_loop import CHANNEL, IMAGE_LINE, LINE, ROW, START, TAP, TAP_LINE, VectorLoop, is_window, loop_item
-from hw.vector_port import Skid
 from hw.vector_window import StrideSums, WindowAxis
 from spec.chip import BRICK, Chip
 from spec.engine import Widths
