@@ -114,11 +114,14 @@ def _draw(rng: np.random.Generator, chip: Chip) -> Case:
 
 def _hurried(rng: np.random.Generator, chip: Chip, case: Case) -> Case:
     """Full tiles of the reduction before all but empty ones, a column a lane: sums of one element that follow closely."""
+    if rng.random() < 0.5:
+        case = replace(case, command=replace(case.command, masked=True, twins=True))
     k_tile = min(chip.list_depth, chip.bank_depth // (4 if case.command.twins else 2), 64)
     m, k = int(rng.integers(1, 3 * chip.groups + 1)), int(rng.integers(k_tile + 1, 3 * k_tile))
     n = int(rng.integers(1, chip.lanes + 1))
     a = rng.integers(1, 9, (m, k))
-    a[:, np.arange(k) // k_tile % 2 == 1] *= rng.random((m, 1)) < 0.2
+    odd = np.arange(k) // k_tile % 2 == 1
+    a[:, odd] *= rng.random((m, 1)) < 0.2 if rng.random() < 0.5 else rng.random((m, odd.sum())) < 0.1
     mask = rng.random((m, n)) < 0.8 if case.command.masked else None
     rows = int(rng.integers(1, min(4, chip.psum_depth // chip.lanes) + 1))
     command = replace(case.command, m=m, k=k, n=n, skip=True, finish=True, k_tile=k_tile, columns=1, rows=rows)

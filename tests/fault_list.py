@@ -76,7 +76,7 @@ FAULTS = (
     Fault("scan: second columns with the first words of B", "hw/scan.py", "pending_item.offset[-1].eq(1)",
           "pending_item.offset[-1].eq(0)", "2x4w16"),
     Fault("scan: row ends before its second columns", "hw/scan.py", "with m.If(~command.twins | accept):", "with m.If(1):",
-          "2x4w16"),
+          bench="scan"),
     Fault("scan: full lane queue overrun", "hw/scan.py", "~(pending & ~ready).any()", "1"),
     Fault("scan: offsets at the end of a line of segments", "hw/scan.py",
           "Mux(last_x, command.seg_bank_y, command.seg_bank_x)", "command.seg_bank_x"),
@@ -85,7 +85,6 @@ FAULTS = (
     Fault("scan: second mask brick is the first", "hw/scan.py", "address.eq(address + 1)", "address.eq(address)", "4x4w8"),
     # Visits
     Fault("visits: a kept row forgotten", "hw/visits.py", "coming.eq(kept)", "coming.eq(Mux(kept == 1, 1, kept - 1))"),
-    Fault("visits: a row again beside its own sums", "hw/visits.py", " & (now.first | quiet)", "", "2x4w16"),
     Fault("visits: address taken a cycle early", "hw/visits.py",
           "(wait == Multiplier.LATENCY))", "(wait == Multiplier.LATENCY - 1))"),
     Fault("visits: sums of a row's second segment given away", "hw/visits.py", "(base + self.span)", "(base + command.columns)"),
