@@ -7,6 +7,7 @@ import click
 from gradloom.console import RefusingGroup, err, talk, write_json
 from gradloom.demo import demo
 from gradloom.options import chip_option, json_option, seed_option
+from gradloom.program import program
 from gradloom.trace import trace
 from gradloom.train import train
 from spec.chip import Chip
@@ -53,6 +54,7 @@ def generate(unit: str, chip: Chip, folder: Path | None) -> None:
 main.add_command(demo)
 main.add_command(train)
 main.add_command(trace)
+main.add_command(program)
 
 
 @main.command()
