@@ -93,6 +93,28 @@ async def moves_bricks_through_both_buses(dut, stall):
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
+async def takes_a_write_of_no_bytes(dut):
+    """It is answered well and does nothing; a write of some bytes is refused, the next whole one is not."""
+    host, _ = await begin(dut, 0.0)
+    await write(host, "watchdog", 0x1234)
+    await ClockCycles(dut.aclk, 5)
+    for strobes, answer, left in ((0, 0, 0x1234), (6, 2, 0x1234), (0, 0, 0x1234), (15, 0, 0x77)):
+        dut.s_axi_awaddr.value, dut.s_axi_wdata.value, dut.s_axi_wstrb.value = offset("watchdog"), 0x77, strobes
+        dut.s_axi_awvalid.value = dut.s_axi_wvalid.value = 1
+        await RisingEdge(dut.aclk)
+        assert dut.s_axi_awready.value
+        assert dut.s_axi_wready.value
+        dut.s_axi_awvalid.value = dut.s_axi_wvalid.value = 0
+        dut.s_axi_bready.value = 1
+        while not dut.s_axi_bvalid.value:
+            await RisingEdge(dut.aclk)
+        assert int(dut.s_axi_bresp.value) == answer
+        await RisingEdge(dut.aclk)
+        dut.s_axi_bready.value = 0
+        assert await read(host, "watchdog") == left
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def drives_constant_signals(dut):
     await begin(dut, 0.0)
     for channel in ("aw", "ar"):

@@ -133,7 +133,8 @@ def _top(spec: Axi, inner: str, outputs: Sequence[str]) -> str:
             declared.append(f"  {ATTRIBUTES[port.name]}")
         declared.append(f"  {port.declaration}" + ("," if port is not every[-1] else ""))
     driven = [f"  assign {port.name} = {port.constant};" for port in every if port.constant]
-    connected = [f".{port.inner}({port.name})" for port in every if port.inner]
+    behind = {"s_axi_bresp": "answer"}
+    connected = [f".{port.inner}({behind.get(port.name, port.name)})" for port in every if port.inner]
     connected.insert(1, ".rst(~aresetn)")
     connected += [f".{name}()" for name in outputs if name not in {port.inner for port in every}]
     return "\n".join([
@@ -146,6 +147,12 @@ def _top(spec: Axi, inner: str, outputs: Sequence[str]) -> str:
         *declared,
         ");",
         *driven,
+        "  // A write of no bytes, as bus width converters make them, does nothing; the machine refuses all that is not a word.",
+        "  wire [1:0] answer;",
+        "  reg no_bytes = 1'b0;",
+        "  always @(posedge aclk)",
+        "    if (s_axi_wvalid & s_axi_wready) no_bytes <= ~|s_axi_wstrb;  // one write at a time",
+        "  assign s_axi_bresp = no_bytes ? 2'b00 : answer;",
         f"  {inner} core (",
         ",\n".join(f"    {connection}" for connection in connected),
         "  );",

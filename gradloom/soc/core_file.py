@@ -5,7 +5,8 @@ from spec.chip import Chip
 from spec.version import VERSION
 
 VLNV = f"gradloom::machine:{VERSION}"
-# What Verilator says of any Verilog that Yosys wrote, and of outputs that stay open.
+# What Verilator says of any Verilog that Yosys wrote: several modules in a file, operands that Verilog extends, registers with a
+# first value and a reset; and of outputs for tracing, which stay open.
 WAIVED = ("DECLFILENAME", "WIDTHEXPAND", "PROCASSINIT", "UNUSEDSIGNAL", "PINCONNECTEMPTY", "VARHIDDEN")
 
 

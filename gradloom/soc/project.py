@@ -7,12 +7,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from gradloom.console import Refusal, write_folder
 from gradloom.soc.axi_top import TOP, wrap
 from gradloom.soc.harness import CLOCK, HARNESS, PINS, harness
 from spec.axi import axi
 from spec.chip import Chip
 
 NAME = "gradloom"
+MARK = f"{HARNESS}.v"  # a folder with it is an export's
 
 # Quartus wants the family beside the device; both editions know these prefixes.
 FAMILIES = {
@@ -83,34 +85,35 @@ TOOLS = {
 }  # fmt: skip
 
 
-def export(tool: str, chip: Chip, verilog: str, folder: Path, part: str | None = None, mhz: float = 100.0) -> list[Path]:
-    """Write sources, constraints and ``tool``'s project to ``folder``; the files, all of them its own.
+def export_project(
+    tool: str, chip: Chip, verilog: Path, folder: Path, part: str | None = None, mhz: float = 100.0
+) -> list[Path]:
+    """Write sources, constraints and ``tool``'s project to ``folder``, which is made; all its files.
 
     verilog : the machine's with portable primitives, which every vendor's synthesis maps to its multipliers and block RAMs.
-    Raises :class:`ProjectError` without Edalize, and for a part or frequency that no project can have.
+    Raises :class:`ProjectError` without Edalize, and for a part or frequency that no project can have;
+    :class:`gradloom.console.Refusal` when the folder cannot be written or holds what no export wrote.
     """
     if not 1 <= mhz <= 2000:
         raise ProjectError(f"mhz must be 1 to 2000, not {mhz:g}")
     chosen = TOOLS[tool]
-    part = part or chosen.part
-    options = chosen.options(part)
+    options = chosen.options(part or chosen.part)
     backend = _backend(chosen)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise Refusal(f"{folder} holds files that export did not write")
+    write_folder(folder)
     name, kind, text = chosen.constraints
     sources = {
-        f"{TOP}.v": (wrap(verilog, axi(chip)), "verilogSource-2005"),
+        f"{TOP}.v": (wrap(verilog.read_text(), axi(chip)), "verilogSource-2005"),
         f"{HARNESS}.v": (harness(axi(chip)), "verilogSource-2005"),
         name: (text(1000 / mhz), kind),
     }
     for file, (content, _) in sources.items():
         (folder / file).write_text(content)
-    edam = {
-        "name": NAME,
-        "toplevel": HARNESS,
-        "files": [{"name": file, "file_type": kind} for file, (_, kind) in sources.items()],
-    }
+    listed = [{"name": file, "file_type": kind} for file, (_, kind) in sources.items()]
+    edam = {"name": NAME, "toplevel": HARNESS, "files": listed}
     edam |= {"flow_options": dict(options)} if chosen.modern else {"tool_options": {tool: dict(options)}}
-    made = backend(edam, str(folder))
-    made.configure()
+    backend(edam, str(folder)).configure()
     return sorted(path for path in folder.iterdir() if path.is_file())
 
 
