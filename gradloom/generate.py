@@ -4,7 +4,6 @@ from pathlib import Path
 
 from gradloom.console import Refusal, write_folder
 from gradloom.header import header, machine_header
-from gradloom.soc import litex_module_file
 from gradloom.soc.axi_top import TOP, wrap
 from gradloom.soc.core_file import core_file
 from gradloom.soc.driver import driver_files
@@ -17,7 +16,8 @@ from spec.axi import axi
 from spec.chip import Chip
 
 COMPONENTS = {"engine": Engine, "machine": Machine}
-LITEX = "gradloom_litex.py"
+LITEX = "gradloom_litex.py"  # needs LiteX and none of our packages
+LITEX_SOURCE = Path(__file__).with_name("soc") / "litex_module.py"
 
 
 def files(unit: str) -> tuple[str, ...]:
@@ -58,6 +58,6 @@ def _around(chip: Chip, verilog: str) -> dict[str, str]:
         f"{TOP}.core": core_file(chip),
         f"{TOP}.xml": ipxact(chip),
         f"{TOP}.svd": svd(chip),
-        LITEX: litex_module_file(),
+        LITEX: LITEX_SOURCE.read_text(),
         **driver_files(),
     }

@@ -41,6 +41,11 @@ class GradloomMachine(LiteXModule):
         for channel in ("aw", "ar"):
             ports[f"i_s_axi_{channel}addr"] = getattr(ctl, channel).addr[:REGISTER_ADDRESS_BITS]
             ports[f"i_s_axi_{channel}prot"] = 0
+        # LiteX' converter from 64 bits takes a ready for its own even when it offers nothing (2024.12).
+        for channel in ("aw", "w", "ar"):
+            ready, endpoint = Signal(), getattr(ctl, channel)
+            ports[f"o_s_axi_{channel}ready"] = ready
+            self.comb += endpoint.ready.eq(ready & endpoint.valid)
         address = "addr len size burst id lock cache prot qos"
         for channel, out, fields in (("aw", 1, address), ("w", 1, "data strb last"), ("b", 0, "resp id"), ("ar", 1, address), ("r", 0, "data resp last id")):
             ports |= _channel("m_axi", channel, getattr(mem, channel), fields, out)
