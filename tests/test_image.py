@@ -19,7 +19,22 @@ from gradloom.program import as_c
 from gradloom.soc.driver import image_header
 from host.compiler import compile_predict, compile_step
 from host.image import ImageError, build_image, key_id
-from host.image_layout import ALIGNMENT, BLOCK, HEADER, KEY, MAGIC, NORM, OP, PROGRAM, RECORDS, SHIFT, TENSOR, NormPart, Op, Purpose
+from host.image_layout import (
+    ALIGNMENT,
+    BLOCK,
+    HEADER,
+    KEY,
+    MAGIC,
+    NORM,
+    OP,
+    PROGRAM,
+    RECORDS,
+    SHIFT,
+    TENSOR,
+    NormPart,
+    Op,
+    Purpose,
+)
 from host.program import Run
 from spec.chip import CHIPS
 from spec.isa import DESCRIPTOR_BYTES, Opcode, decode

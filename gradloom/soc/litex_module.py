@@ -10,6 +10,7 @@ The processor then finds the registers at ``GRADLOOM_BASE`` and, if it takes int
 """
 
 from pathlib import Path
+from typing import Any
 
 from litex.gen import LiteXModule
 from litex.soc.integration.soc import SoCRegion
@@ -26,7 +27,7 @@ HERE = Path(__file__).resolve().parent
 class GradloomMachine(LiteXModule):
     """``ctl`` is an AXI-Lite slave, ``mem`` an AXI master, ``ev`` the interrupt as LiteX has it, ``irq`` the plain line."""
 
-    def __init__(self, platform, folder=HERE):
+    def __init__(self, platform: Any, folder: Path = HERE) -> None:
         self.ctl = ctl = axi.AXILiteInterface(data_width=32, address_width=32)
         self.mem = mem = axi.AXIInterface(data_width=DATA_BITS, address_width=32, id_width=1)
         self.irq = Signal()
@@ -36,7 +37,8 @@ class GradloomMachine(LiteXModule):
         self.comb += self.ev.machine.trigger.eq(self.irq)
 
         ports = {"i_aclk": ClockSignal("sys"), "i_aresetn": ~ResetSignal("sys"), "o_irq": self.irq}
-        for channel, out, fields in (("aw", 0, "addr"), ("w", 0, "data strb"), ("b", 1, "resp"), ("ar", 0, "addr"), ("r", 1, "data resp")):
+        lite = (("aw", 0, "addr"), ("w", 0, "data strb"), ("b", 1, "resp"), ("ar", 0, "addr"), ("r", 1, "data resp"))
+        for channel, out, fields in lite:
             ports |= _channel("s_axi", channel, getattr(ctl, channel), fields, out)
         for channel in ("aw", "ar"):
             ports[f"i_s_axi_{channel}addr"] = getattr(ctl, channel).addr[:REGISTER_ADDRESS_BITS]
@@ -47,13 +49,14 @@ class GradloomMachine(LiteXModule):
             ports[f"o_s_axi_{channel}ready"] = ready
             self.comb += endpoint.ready.eq(ready & endpoint.valid)
         address = "addr len size burst id lock cache prot qos"
-        for channel, out, fields in (("aw", 1, address), ("w", 1, "data strb last"), ("b", 0, "resp id"), ("ar", 1, address), ("r", 0, "data resp last id")):
+        full = (("aw", 1, address), ("w", 1, "data strb last"), ("b", 0, "resp id"), ("ar", 1, address), ("r", 0, "data resp last id"))
+        for channel, out, fields in full:
             ports |= _channel("m_axi", channel, getattr(mem, channel), fields, out)
         self.specials += Instance("gradloom_machine", **ports)
         platform.add_source(str(Path(folder) / "gradloom_machine.v"))
 
 
-def _channel(bus, name, endpoint, fields, out):
+def _channel(bus: str, name: str, endpoint: Any, fields: str, out: int) -> dict[str, Any]:
     """Connections of one channel; ``out``: the machine gives its payload."""
     ports = {f"{'o' if out else 'i'}_{bus}_{name}valid": endpoint.valid, f"{'i' if out else 'o'}_{bus}_{name}ready": endpoint.ready}
     for field in fields.split():
@@ -61,7 +64,7 @@ def _channel(bus, name, endpoint, fields, out):
     return ports
 
 
-def add_gradloom(soc, name="gradloom", origin=None, folder=HERE):
+def add_gradloom(soc: Any, name: str = "gradloom", origin: int | None = None, folder: Path = HERE) -> GradloomMachine:
     """A machine as ``soc.<name>``; its memory bus is the SoC's main bus.
 
     On an AXI bus of 64 bits bursts stay bursts; on any other each beat becomes accesses of its own.

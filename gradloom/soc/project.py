@@ -111,7 +111,7 @@ def export_project(
     for file, (content, _) in sources.items():
         (folder / file).write_text(content)
     listed = [{"name": file, "file_type": kind} for file, (_, kind) in sources.items()]
-    edam = {"name": NAME, "toplevel": HARNESS, "files": listed}
+    edam: dict[str, Any] = {"name": NAME, "toplevel": HARNESS, "files": listed}
     edam |= {"flow_options": dict(options)} if chosen.modern else {"tool_options": {tool: dict(options)}}
     backend(edam, str(folder)).configure()
     return sorted(path for path in folder.iterdir() if path.is_file())
