@@ -1,5 +1,6 @@
 """The C driver on generated hardware in simulation: training steps leave golden's words, errors are told in words."""
 
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -16,6 +17,7 @@ from golden.layers import GoldenExecute
 from golden.presets import preset
 from golden.tally import Tally
 from golden.trainer import batches
+from gradloom.program import as_c
 from host.compiler import compile_step
 from host.image import build_image
 from spec.number import Rounding
@@ -130,3 +132,22 @@ def test_descriptors_by_hand_and_errors_in_words(blobs, library, tmp_path):
 def test_driver_compiles_without_a_warning_for_a_board(chip, level, tmp_path):
     for source in write_driver(chip, tmp_path):
         gcc(tmp_path, level, *STRICT, "-ffreestanding", "-c", source, "-o", source.with_suffix(".o"))
+
+
+def test_programs_of_the_pages_compile(tmp_path):
+    """The one in docs/integration.md, and the example for a board, with a network as C."""
+    write_driver(CHIP, tmp_path)
+    (snippet,) = re.findall(r"```c\n(.*?)```", (ROOT / "docs/integration.md").read_text(), re.DOTALL)
+    (tmp_path / "snippet.c").write_text(snippet)
+    gcc(tmp_path, *STRICT, "-c", tmp_path / "snippet.c", "-o", tmp_path / "snippet.o")
+    board = {
+        "REGISTERS": "((volatile uint32_t *)0x90000000)", "MEMORY": "board_memory", "MEMORY_ADDRESS": "0x40000000u",
+        "MEMORY_BYTES": "(1u << 24)",
+    }  # fmt: skip
+    defined = [f"#define GRADLOOM_{name} {value}\n" for name, value in board.items()]
+    (tmp_path / "board.h").write_text("".join(["#include <stdint.h>\nextern uint8_t board_memory[];\n", *defined]))
+    for flags in ([], ["-DPREDICT", "-DINTERRUPTS=1"]):
+        main = ROOT / "examples/bare_metal/main.c"
+        gcc(tmp_path, *STRICT, '-DGRADLOOM_PORT="board.h"', *flags, "-c", main, "-o", tmp_path / "main.o")
+    (tmp_path / "network.c").write_text(as_c(bytes(range(40)), "network"))
+    gcc(tmp_path, *STRICT, "-c", tmp_path / "network.c", "-o", tmp_path / "network.o")
