@@ -44,21 +44,26 @@ wide gradloom_minus(wide a, wide b)
     return a;
 }
 
+static wide magnitude(wide a) { return gradloom_negative(&a) ? gradloom_minus(gradloom_wide(0), a) : a; }
+
 wide gradloom_times(wide a, wide b)
 {
+    const int negative = gradloom_negative(&a) != gradloom_negative(&b);
     wide result = gradloom_wide(0);
     unsigned n, m;
 
+    a = magnitude(a); /* most limbs are then zero */
+    b = magnitude(b);
     for (n = 0; n < GRADLOOM_LIMBS; ++n) {
         uint64_t carry = 0;
 
-        for (m = 0; n + m < GRADLOOM_LIMBS; ++m) {
+        for (m = 0; a.limb[n] && n + m < GRADLOOM_LIMBS; ++m) {
             carry += (uint64_t)a.limb[n] * b.limb[m] + result.limb[n + m];
             result.limb[n + m] = (uint32_t)carry;
             carry >>= 32;
         }
     }
-    return result;
+    return negative ? gradloom_minus(gradloom_wide(0), result) : result;
 }
 
 wide gradloom_left(wide a, unsigned shift)
@@ -78,22 +83,41 @@ wide gradloom_left(wide a, unsigned shift)
     return a;
 }
 
-/* a at least 0, b positive. */
+/* Bits up to the highest one of a, which is at least 0. */
+static int bits(const wide *a)
+{
+    int bit = 32 * GRADLOOM_LIMBS;
+
+    while (bit && !a->limb[bit / 32 - 1])
+        bit -= 32;
+    while (bit && !(a->limb[(bit - 1) / 32] >> (bit - 1) % 32 & 1))
+        --bit;
+    return bit;
+}
+
+static wide halved(wide a)
+{
+    unsigned n;
+
+    for (n = 0; n < GRADLOOM_LIMBS - 1; ++n)
+        a.limb[n] = a.limb[n] >> 1 | a.limb[n + 1] << 31;
+    a.limb[n] >>= 1;
+    return a;
+}
+
+/* a at least 0, b positive: a bit of the quotient at a time, none before it can be a one. */
 static wide quotient(wide a, wide b)
 {
-    wide result = gradloom_wide(0), rest = gradloom_wide(0);
-    int bit = 32 * GRADLOOM_LIMBS - 1;
+    wide result = gradloom_wide(0);
+    int bit = bits(&a) - bits(&b);
 
-    while (bit >= 0 && !(a.limb[bit / 32] >> bit % 32 & 1))
-        --bit;
-    for (; bit >= 0; --bit) {
-        wide less;
+    if (bit < 0)
+        return result;
+    for (b = gradloom_left(b, (unsigned)bit); bit >= 0; --bit, b = halved(b)) {
+        const wide less = gradloom_minus(a, b);
 
-        rest = gradloom_left(rest, 1);
-        rest.limb[0] |= a.limb[bit / 32] >> bit % 32 & 1;
-        less = gradloom_minus(rest, b);
         if (!gradloom_negative(&less)) {
-            rest = less;
+            a = less;
             result.limb[bit / 32] |= UINT32_C(1) << bit % 32;
         }
     }
@@ -113,9 +137,9 @@ wide gradloom_over(wide a, wide b)
 int64_t gradloom_root(wide a)
 {
     int64_t result = 0;
-    int bit;
+    int bit = (bits(&a) + 1) / 2 - 1;
 
-    for (bit = 61; bit >= 0; --bit) {
+    for (; bit >= 0; --bit) {
         const int64_t more = result | INT64_C(1) << bit;
         const wide rest = gradloom_minus(a, gradloom_times(gradloom_wide(more), gradloom_wide(more)));
 
