@@ -6,7 +6,9 @@ import click
 
 from gradloom.console import RefusingGroup, err, talk, write_json
 from gradloom.demo import demo
+from gradloom.export import export
 from gradloom.options import chip_option, json_option, seed_option
+from gradloom.program import program
 from gradloom.trace import trace
 from gradloom.train import train
 from spec.chip import Chip
@@ -42,8 +44,9 @@ def generate(unit: str, chip: Chip, folder: Path | None) -> None:
     """Write a chip's Verilog, its spec.json and a C header.
 
     The engine computes matrix products; the machine is the whole accelerator, with its buses, that carries out commands in
-    memory. The Verilog stands alone: one module per distinct unit. A folder that holds files of other origin is
-    left untouched.
+    memory. With the machine come its top with standard AXI ports, IP-XACT, SVD, a FuseSoC core, a LiteX module and a
+    bare-metal driver in C: docs/integration.md. The Verilog stands alone: one module per distinct unit. A folder that
+    holds files of other origin is left untouched.
     """
     from gradloom.generate import generate as write
 
@@ -54,6 +57,8 @@ def generate(unit: str, chip: Chip, folder: Path | None) -> None:
 main.add_command(demo)
 main.add_command(train)
 main.add_command(trace)
+main.add_command(program)
+main.add_command(export)
 
 
 @main.command()

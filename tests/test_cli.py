@@ -42,6 +42,8 @@ def refused(result, text: str):
 CHIP_COMMANDS = (
     ("demo",),
     ("generate",),
+    ("export", "--tool", "vivado"),
+    ("program", "-o", "x.bin"),
     ("train", "--backend", "rtl"),
     ("trace",),
     ("measure", "product", "8x8x8"),
@@ -166,6 +168,8 @@ COMMANDS = (
     (),
     ("demo",),
     ("generate",),
+    ("export",),
+    ("program",),
     ("train",),
     ("trace",),
     ("sim",),
