@@ -132,52 +132,65 @@ def dut_burst(h: Harness, spec: Axi):
     return axi_burst(spec)(h.inside("bursts.burst__payload"))
 
 
-def reader(spec: Axi = NARROW) -> Harness:
+def _reader(spec: Axi):
+    """Memory answers in order, as many beats as it was asked for."""
     h = Harness()
     m = h.m
     dut = h.add(AxiReader(spec))
     job_source(h, dut.i, spec)
-    h.assume(dut.i.p.bricks <= 3)
     h.sink(dut.ar, dut.o)
     h.source(dut.r)
-    h.stable(dut.ar, dut.o)
-
-    # Memory answers in order, as many beats as it was asked for.
-    left = Signal(8)  # of the burst, behind this beat
+    sent, left = Signal(8), Signal(8)
     fire, last = fires(dut.r), fires(dut.r) & dut.r.p.last
     asked, beats = h.queue(fires(dut.ar), dut.ar.p.len, last, spec.outstanding, "asked")
-    sent = Signal(8)
     m.d.comb += left.eq(beats - sent)
     with m.If(fire):
         m.d.sync += sent.eq(Mux(dut.r.p.last, 0, sent + 1))
     h.assume(~dut.r.valid | ((asked != 0) & (dut.r.p.last == (left == 0))))
-
-    # One bit of a brick, any one: it comes out as it came.
-    word, bit = h.constant(range(BRICK), "word"), h.constant(range(spec.width), "bit")
-    h.assume(bit < spec.width)
     beat = Signal(range(max(2, spec.brick_beats)))
-    earlier = Signal((spec.brick_beats - 1) * spec.data_bits)
-    whole = Cat(earlier, dut.r.p.data)
     with m.If(fire):
-        m.d.sync += [beat.eq(Mux(beat == spec.brick_beats - 1, 0, beat + 1)), earlier.eq(whole >> spec.data_bits)]
-    complete = fire & (beat == spec.brick_beats - 1)
-    given = whole.word_select(word, 8 * spec.word_bytes).bit_select(bit, 1)
+        m.d.sync += beat.eq(Mux(beat == spec.brick_beats - 1, 0, beat + 1))
+    return h, dut, asked, beat, fire & (beat == spec.brick_beats - 1)
+
+
+def reader_bricks(spec: Axi = NARROW) -> Harness:
+    h, dut, asked, beat, complete = _reader(spec)
+    h.stable(dut.ar, dut.o)
+
+    # One bit of a brick, any one, comes out as it came.
+    word, bit = h.constant(range(BRICK), "word"), h.constant(range(spec.width), "bit")
+    beat_words = BRICK // spec.brick_beats
+    mine, seen = Signal(), Signal()
+    m = h.m
+    m.d.comb += mine.eq(dut.r.p.data.word_select(word % beat_words, 8 * spec.word_bytes).bit_select(bit, 1))
+    with m.If(fires(dut.r) & (beat == word // beat_words)):
+        m.d.sync += seen.eq(mine)
+    given = Mux(word // beat_words == spec.brick_beats - 1, mine, seen)
     taken = Cat(dut.o.p).word_select(word, spec.width).bit_select(bit, 1)
     inside = h.passes(complete, given, fires(dut.o), taken, most=3, name="brick")
     h.within(3, (inside != 0) & ~dut.o.valid, name="hidden")
+    h.within(3, ~dut.i.ready & ~dut.ar.valid, asked == 0, name="asks")
+    h.reach(inside == 2)
+    h.reach(fires(dut.o) & taken & (word == BRICK - 1))
+    return h
 
-    # A job ends behind its last brick, with the first failure that any of its beats met.
-    first, now = Signal(2), Signal(2)
-    m.d.comb += now.eq(Mux((first == 0) & (dut.r.p.resp >= Resp.SLAVE), dut.r.p.resp, first))
+
+def reader_jobs(spec: Axi = NARROW) -> Harness:
+    """Jobs of up to three bricks: what ends a job is counted in bricks, however they were cut into bursts."""
+    h, dut, _, _, complete = _reader(spec)
+    m = h.m
+    h.assume(dut.i.p.bricks <= 3)
+    first, now = Signal(2), Signal(2)  # failure of the job whose beats come
     bricks_in, bricks_out = Signal(2), Signal(2)
     in_ends, out_ends = Signal(), Signal()
     _, job_in = h.queue(fires(dut.i), dut.i.p.bricks[:2], in_ends, 4, "job_in")
     _, job_out = h.queue(fires(dut.i), dut.i.p.bricks[:2], out_ends, 5, "job_out")
     m.d.comb += [
+        now.eq(Mux((first == 0) & (dut.r.p.resp >= Resp.SLAVE), dut.r.p.resp, first)),
         in_ends.eq(complete & (bricks_in + 1 == job_in)),
         out_ends.eq(fires(dut.o) & (bricks_out + 1 == job_out)),
     ]
-    with m.If(fire):
+    with m.If(fires(dut.r)):
         m.d.sync += first.eq(Mux(in_ends, 0, now))
     with m.If(complete):
         m.d.sync += bricks_in.eq(Mux(in_ends, 0, bricks_in + 1))
@@ -187,7 +200,5 @@ def reader(spec: Axi = NARROW) -> Harness:
     h.check(dut.done == h.before(out_ends, name="done"))
     h.check(dut.error == h.before(failure, name="error"), unless=~dut.done)
     h.check(dut.r.p.last, unless=~in_ends)
-    h.within(3, ~dut.i.ready & ~dut.ar.valid, asked == 0, name="asks")
     h.reach(dut.done & (dut.error == Resp.DECODE))
-    h.reach(inside == 3)
     return h

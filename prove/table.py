@@ -149,15 +149,60 @@ PROOFS = (
         ),
     ),
     Proof(
-        name="axi reader",
+        name="axi reader, bricks",
         units=("hw/axi_read.py", "hw/axi.py", "hw/fifo.py"),
-        claim="bricks come out as their beats came in, in order, once, within three cycles; AR and bricks wait unchanged; "
-        "`done` follows a job's last brick with its first failure; no more bursts under way than allowed",
-        harness="prove.bus:reader",
+        claim="bricks come out as their beats came in, once, in order, within three cycles; AR and bricks wait unchanged; "
+        "no more bursts under way than allowed; a job's next burst is asked for within three cycles",
+        harness="prove.bus:reader_bricks",
         reach=14,
         faults=(
             Fault("axi_read: brick overwritten before it is taken", "hw/axi_read.py", "due.o.valid & (free | ~complete)", "due.o.valid"),
+            Fault("axi_read: beats in the wrong order", "hw/axi_read.py", "bits = Cat(earlier, beat.data)", "bits = Cat(beat.data, earlier)"),
+        ),
+    ),
+    Proof(
+        name="axi reader, jobs",
+        units=("hw/axi_read.py", "hw/axi.py", "hw/fifo.py"),
+        claim="`done` follows each job's last brick, with the first failure that any of its beats met; jobs of up to three bricks",
+        harness="prove.bus:reader_jobs",
+        reach=14,
+        faults=(
             Fault("axi_read: job ends with every burst", "hw/axi_read.py", "last.eq(beat.last & burst.end)", "last.eq(beat.last)"),
+            Fault("axi_read: last failure kept, not the first", "hw/axi_read.py", "Mux((found == 0) & beat.resp[1]", "Mux(beat.resp[1]"),
+        ),
+    ),
+    Proof(
+        name="walk",
+        units=("hw/walk.py",),
+        claim="run i of round j has address base + j * step_2 + i * step_1, all of them, each once, in order, waiting unchanged; "
+        "4-bit addresses, whole 16-bit counts",
+        harness="prove.transfers:walk",
+        method=Method.INDUCTION,
+        depth=2,
+        faults=(
+            Fault("walk: rounds begin where the last run was", "hw/walk.py", "Mux(last_1, first, at)", "at"),
+            Fault("walk: one run left out of later rounds", "hw/walk.py", "last_1.eq(single),", "last_1.eq(runs == 2),"),
+        ),
+    ),
+    Proof(
+        name="load, bricks",
+        units=("hw/load.py", "hw/transfer.py"),
+        claim="a brick from memory is written once, with the address that is next, and nothing else is but zeros when filling; a write waits unchanged",
+        harness="prove.transfers:load_bricks",
+        faults=(
+            Fault("load: brick dropped while the scratchpad is busy", "hw/load.py", "reader.o.ready.eq(self.write.ready & places.o.valid & ~fill)",
+                  "reader.o.ready.eq(places.o.valid & ~fill)"),
+        ),
+    ),
+    Proof(
+        name="store, bricks",
+        units=("hw/store.py", "hw/transfer.py", "hw/fifo.py"),
+        claim="answers of the scratchpad, which cannot wait, find room, and go to the bus once, in order; a request waits unchanged",
+        harness="prove.transfers:store_bricks",
+        reach=16,
+        faults=(
+            Fault("store: asks without room for the answer", "hw/store.py", "self.request.valid.eq(places.o.valid & (ahead != BRICKS))",
+                  "self.request.valid.eq(places.o.valid)"),
         ),
     ),
     Proof(
@@ -233,5 +278,58 @@ PROOFS = (
         reach=16,
         faults=(Fault("convert: stages load though the output stalls", "hw/convert.py", " & en.replicate(len(loads))", ""),),
         quick=True,
+    ),
+    Proof(
+        name="lane queue",
+        units=("hw/lanes.py", "hw/lane.py"),
+        claim="every column that enters a lane's queue begins once, in order, with its own slot and column; no more wait than there is room for",
+        harness="prove.lanes:queue",
+        reach=16,
+        faults=(
+            Fault("lanes: head overwritten before it is taken", "hw/lanes.py", "pop.eq(nonempty & ~head_valid)", "pop.eq(nonempty)"),
+            Fault("lanes: pointer counts on without its carry", "hw/lanes.py", "reduce(and_, pointer[:b])", "pointer[b - 1]"),
+        ),
+    ),
+    Proof(
+        name="taps",
+        units=("hw/taps.py",),
+        claim="a tap waits unchanged until it is taken or the walk is stopped",
+        harness="prove.units:taps",
+        faults=(Fault("taps: x", "hw/taps.py", "x", "y"),),
+    ),
+    Proof(
+        name="fetch",
+        units=("hw/fetch.py", "hw/bricks.py", "hw/taps.py", "hw/fifo.py"),
+        claim="a request for a brick waits unchanged, whenever bricks come",
+        harness="prove.units:fetch",
+        faults=(Fault("x", "hw/bricks.py", "x", "y"),),
+    ),
+    Proof(
+        name="scan",
+        units=("hw/scan.py",),
+        claim="requests for mask bricks and columns for every lane wait unchanged",
+        harness="prove.units:scan",
+        faults=(Fault("scan: full lane queue overrun", "hw/scan.py", "~(pending & ~ready).any()", "1"),),
+    ),
+    Proof(
+        name="finish",
+        units=("hw/finish.py", "hw/fifo.py"),
+        claim="requests and bricks of C wait unchanged",
+        harness="prove.units:finish",
+        faults=(Fault("x", "hw/finish.py", "x", "y"),),
+    ),
+    Proof(
+        name="descriptors",
+        units=("hw/descriptors.py",),
+        claim="the next command waits unchanged until it is issued, unless the machine stops",
+        harness="prove.units:descriptors",
+        faults=(Fault("x", "hw/descriptors.py", "x", "y"),),
+    ),
+    Proof(
+        name="registers",
+        units=("hw/registers.py",),
+        claim="answers on AXI4-Lite's B and R wait unchanged",
+        harness="prove.units:registers",
+        faults=(Fault("x", "hw/registers.py", "x", "y"),),
     ),
 )
