@@ -35,18 +35,20 @@ class Harness:
         self.live = Signal()
         self.m.d.comb += self.live.eq(~Initial())
         self.m.d.comb += Assume(self.live | self._domain.rst)
-        self._fragments: dict[str, Fragment] = {}
+        self._fragment = Fragment()
+        self._claims = self._events = 0
 
-    def add(self, unit: wiring.Component, name: str = "dut") -> wiring.Component:
-        """Put ``unit`` under test; its inputs are the harness' to drive."""
-        self._fragments[name] = Fragment.get(unit, None)
-        self.m.submodules[name] = _Elaborated(self._fragments[name])
+    def add(self, unit: wiring.Component) -> wiring.Component:
+        """Put ``unit`` under test, as ``self.unit``; its inputs are the harness' to drive."""
+        self.unit = unit
+        self._fragment = Fragment.get(unit, None)
+        self.m.submodules.dut = _Elaborated(self._fragment)
         return unit
 
-    def inside(self, path: str, unit: str = "dut", bits: int = 0) -> Signal:
+    def inside(self, path: str, bits: int = 0) -> Signal:
         """A signal inside the unit by its name, behind the names of submodules: ``runs.walk.at``; ``bits`` tells namesakes apart."""
         *folders, name = path.split(".")
-        fragment = self._fragments[unit]
+        fragment = self._fragment
         for folder in folders:
             fragment = next(child for child, label, _ in fragment.subfragments if label == folder)
         found = {
@@ -59,9 +61,9 @@ class Harness:
         (signal,) = found.values()
         return signal
 
-    def registers(self, unit: str = "dut") -> list[Signal]:
+    def registers(self) -> list[Signal]:
         """All registers of the unit and of what is in it; memories not."""
-        found, fragments = {}, [self._fragments[unit]]
+        found, fragments = {}, [self._fragment]
         while fragments:
             fragment = fragments.pop()
             fragments += [child for child, _, _ in fragment.subfragments]
@@ -128,10 +130,12 @@ class Harness:
 
     def check(self, claim, unless=0) -> None:
         """``claim`` holds in every cycle, ``unless`` the latter does."""
+        self._claims += 1
         self.m.d.comb += Assert(~self.live | Value.cast(claim).any() | unless)
 
     def reach(self, event) -> None:
         """``event`` can happen: the assumptions do not exclude it."""
+        self._events += 1
         self.m.d.comb += Cover(self.live & ~self._domain.rst & Value.cast(event).any())
 
     def stable(self, *streams, unless=0) -> None:
@@ -202,7 +206,9 @@ class Harness:
         return count, words[0]
 
     def text(self) -> str:
-        """The harness as RTLIL, for Yosys."""
+        """The harness as RTLIL, for Yosys. Raises ValueError if it claims nothing or does not show that anything happens."""
+        if not self._claims or not self._events:
+            raise ValueError(f"a harness of {self._claims} claims and {self._events} events proves nothing")
         domain = self._domain
         return rtlil.convert(self.m, ports=[domain.clk, domain.rst], name=TOP, emit_src=False)
 

@@ -5,7 +5,7 @@ Streams into the unit keep to the protocol, commands and settings are held, all 
 
 from collections.abc import Iterable
 
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 
 from prove.harness import Harness, fires
 
@@ -18,7 +18,10 @@ def streams_of(unit: wiring.Component, flow) -> list:
         for name, member in signature.members.items():
             if member.is_signature:
                 for part in _parts(getattr(value, name), member.dimensions):
-                    if not hasattr(member.signature, "payload_shape"):
+                    kind = member.signature
+                    if isinstance(kind, wiring.FlippedSignature):
+                        kind = kind.flip()
+                    if not isinstance(kind, stream.Signature):
                         visit(member.signature, part)
                     elif member.flow is flow:
                         found.append(part)

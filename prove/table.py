@@ -65,6 +65,7 @@ PROOFS = (
         claim="one grant at a time, to who asks; each stream's words come out once, in order, under its number; who waits sees no other "
         "served more than twice and is served within 2 * count + 1 cycles in which the output moves",
         harness="prove.shares:arbiter",
+        reach=18,
         faults=(
             Fault("arbiter: word taken though the output stalls", "hw/arbiter.py", "i.ready.eq(grant[n] & advance)", "i.ready.eq(grant[n])"),
             Fault("arbiter: late comers join the batch", "hw/arbiter.py", "Mux(rest.any(), rest, asking)", "Mux(rest.any(), rest | asking, asking)"),
@@ -197,8 +198,10 @@ PROOFS = (
     Proof(
         name="store, bricks",
         units=("hw/store.py", "hw/transfer.py", "hw/fifo.py"),
-        claim="answers of the scratchpad, which cannot wait, find room, and go to the bus once, in order; a request waits unchanged",
+        claim="answers of the scratchpad, which cannot wait, always find room; a request waits unchanged",
         harness="prove.transfers:store_bricks",
+        method=Method.INDUCTION,
+        depth=2,
         reach=16,
         faults=(
             Fault("store: asks without room for the answer", "hw/store.py", "self.request.valid.eq(places.o.valid & (ahead != BRICKS))",
@@ -295,41 +298,41 @@ PROOFS = (
         units=("hw/taps.py",),
         claim="a tap waits unchanged until it is taken or the walk is stopped",
         harness="prove.units:taps",
-        faults=(Fault("taps: x", "hw/taps.py", "x", "y"),),
+        faults=(Fault("taps: next tap though this one waits", "hw/taps.py", "step.eq(busy & (~valid | self.o.ready))", "step.eq(busy)"),),
     ),
     Proof(
         name="fetch",
         units=("hw/fetch.py", "hw/bricks.py", "hw/taps.py", "hw/fifo.py"),
         claim="a request for a brick waits unchanged, whenever bricks come",
         harness="prove.units:fetch",
-        faults=(Fault("x", "hw/bricks.py", "x", "y"),),
+        faults=(Fault("bricks: address counts on though it waits", "hw/bricks.py", "asked.eq(self.request.valid & self.request.ready)", "asked.eq(self.request.valid)"),),
     ),
     Proof(
         name="scan",
         units=("hw/scan.py",),
         claim="requests for mask bricks and columns for every lane wait unchanged",
         harness="prove.units:scan",
-        faults=(Fault("scan: full lane queue overrun", "hw/scan.py", "~(pending & ~ready).any()", "1"),),
+        faults=(Fault("scan: column withdrawn", "hw/scan.py", "pending.eq(pending & ~ready)", "pending.eq(0)"),),
     ),
     Proof(
         name="finish",
         units=("hw/finish.py", "hw/fifo.py"),
         claim="requests and bricks of C wait unchanged",
         harness="prove.units:finish",
-        faults=(Fault("x", "hw/finish.py", "x", "y"),),
+        faults=(Fault("finish: brick of C withdrawn", "hw/finish.py", "len(valids) else self.o.ready", "len(valids) else 1"),),
     ),
     Proof(
         name="descriptors",
         units=("hw/descriptors.py",),
         claim="the next command waits unchanged until it is issued, unless the machine stops",
         harness="prove.units:descriptors",
-        faults=(Fault("x", "hw/descriptors.py", "x", "y"),),
+        faults=(Fault("descriptors: command taken though it waits", "hw/descriptors.py", "with m.If(self.o.ready):", "with m.If(1):"),),
     ),
     Proof(
         name="registers",
         units=("hw/registers.py",),
         claim="answers on AXI4-Lite's B and R wait unchanged",
         harness="prove.units:registers",
-        faults=(Fault("x", "hw/registers.py", "x", "y"),),
+        faults=(Fault("registers: answer to a read withdrawn", "hw/registers.py", "with m.If(bus.r.ready):", "with m.If(1):"),),
     ),
 )

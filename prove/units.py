@@ -1,12 +1,12 @@
 """Units of the engine and of the bus whose outputs are proved to keep to the protocol, whatever they carry."""
 
 from hw.descriptors import Descriptors
-from hw.fetch import Fetch
+from hw.fetch import BUFFERS, Fetch
 from hw.finish import Finish
 from hw.registers import Registers
 from hw.scan import Scan
 from hw.taps import Taps
-from prove.harness import Harness
+from prove.harness import Harness, fires
 from prove.protocol import protocol
 from prove.windows import CHIP, SPEC
 
@@ -17,7 +17,12 @@ def taps() -> Harness:
 
 
 def fetch() -> Harness:
-    return protocol(Fetch(CHIP), hold=["command"])
+    """Bricks come for requests alone."""
+    h = protocol(Fetch(CHIP), hold=["command"])
+    dut = h.unit
+    asked, _ = h.queue(fires(dut.request), 0, dut.brick_valid, BUFFERS, "asked")
+    h.assume(~dut.brick_valid | (asked != 0))
+    return h
 
 
 def scan() -> Harness:
