@@ -88,7 +88,7 @@ class Scratchpad(wiring.Component):
                 chosen.eq(half_of(self.read[p].p)),
                 valid.eq(self.read[p].valid & self.read[p].ready),
                 self.bricks[p].eq(select(delayed(m, chosen, Bram.LATENCY, f"half_{p}"), answers)),
-                self.valid[p].eq(delayed(m, valid, Bram.LATENCY, f"valid_{p}")),
+                self.valid[p].eq(delayed(m, valid, Bram.LATENCY, f"valid_{p}", control=True)),
             ]
         return m
 
