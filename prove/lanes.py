@@ -3,8 +3,8 @@
 from amaranth.hdl import Cat
 
 from hw.lanes import Lanes
+from prove.chip import CHIP
 from prove.harness import Harness, fires
-from prove.windows import CHIP
 from spec.engine import RESULTS
 
 

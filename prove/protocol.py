@@ -38,7 +38,7 @@ def _parts(value, dimensions) -> list:
 
 
 def protocol(unit: wiring.Component, hold: Iterable[str] = (), unless=None) -> Harness:
-    """``hold`` names inputs that do not change; ``unless`` gives from the unit what lets it withdraw a word."""
+    """``hold`` names inputs that do not change; ``unless`` gives from the harness what lets the unit withdraw a word."""
     h = Harness()
     dut = h.add(unit)
     sources, sinks = streams_of(dut, wiring.In), streams_of(dut, wiring.Out)
@@ -47,7 +47,7 @@ def protocol(unit: wiring.Component, hold: Iterable[str] = (), unless=None) -> H
     for name, member in dut.signature.members.items():
         if member.is_port and member.flow is wiring.In:
             (h.hold if name in hold else h.free)(*_parts(getattr(dut, name), member.dimensions))
-    h.stable(*sinks, unless=unless(dut) if unless else 0)
+    h.stable(*sinks, unless=unless(h) if unless else 0)
     for sink in sinks:
         h.reach(fires(sink))
     return h

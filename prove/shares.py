@@ -5,10 +5,11 @@ from amaranth.hdl import Cat, Mux, Signal, unsigned
 from hw.arbiter import Arbiter
 from hw.read_share import ReadShare
 from hw.rowqueue import RowQueue
+from hw.scratchpad import Scratchpad
 from hw.turns import Turns
+from prove.chip import CHIP, chip
 from prove.harness import Harness, fires, one_hot
 from spec.axi import Axi
-from spec.chip import Chip
 from spec.engine import DIMENSION_BITS
 
 
@@ -128,9 +129,7 @@ def read_share(depth: int = 3) -> Harness:
 def _rowqueue(groups: int):
     """Groups ask as :class:`hw.visits.Visits` does: for the same half until they are granted, and then not in the next cycle."""
     h = Harness()
-    chip = Chip(name="prove", groups=groups, lanes=2, bank_depth=64, list_depth=16, slots=2, psum_depth=64,
-                queue_depth=4, scratch_banks=1, scratch_depth=64)  # fmt: skip
-    dut = h.add(RowQueue(chip))
+    dut = h.add(RowQueue(chip(groups)))
     h.hold(dut.command)
     h.free(dut.set, dut.set_half, dut.set_over, dut.set_next, dut.set_limit, dut.request, dut.half)
     asked, granted, halves = (h.before(value, name=name) for value, name in (
@@ -185,3 +184,22 @@ def rowqueue_rows(groups: int = 3) -> Harness:
 
 def paused_turns() -> Harness:
     return turns(count=3, pause=5)
+
+
+def scratchpad(readers: int = 3, writers: int = 2) -> Harness:
+    h = Harness()
+    dut = h.add(Scratchpad(CHIP, readers=readers, writers=writers))
+    h.source(*dut.read, *dut.write)
+    row_bits = (CHIP.scratch_depth - 1).bit_length()
+    for ports, places in ((dut.read, [read.p for read in dut.read]), (dut.write, [write.p.address for write in dut.write])):
+        halves = [Cat(place[0], place[row_bits:]) for place in places]
+        for n, port in enumerate(ports):
+            before = [other.valid & (halves[k] == halves[n]) for k, other in enumerate(ports) if k < n]
+            # Who comes first goes first, and waits for nobody else.
+            h.check(port.ready == ~Cat(before).any(), unless=~port.valid)
+        both = [fires(ports[n]) & fires(ports[k]) & (halves[n] == halves[k]) for n in range(len(ports)) for k in range(n)]
+        h.check(~Cat(both).any())
+    h.check(dut.valid == h.before(Cat(fires(read) for read in dut.read), Scratchpad.LATENCY))
+    h.reach(dut.valid[0] & dut.valid[-1])
+    h.reach(fires(dut.write[0]) & dut.write[1].valid & ~dut.write[1].ready)
+    return h

@@ -294,6 +294,29 @@ PROOFS = (
         ),
     ),
     Proof(
+        name="lane sums",
+        units=("hw/lanes.py", "hw/lane.py"),
+        claim="every column that begins gives one sum under its own slot and column, in order; at most RESULTS wait; a sum waits under the same tag",
+        harness="prove.lanes:sums",
+        reach=18,
+        faults=(
+            Fault("lanes: tag leaves without its sum", "hw/lanes.py", "leave & sums.valids[-1]", "leave"),
+            Fault("lanes: column begins without a place for its sum", "hw/lanes.py", "waits.eq(head_valid & tags.rooms[0])", "waits.eq(head_valid)"),
+        ),
+    ),
+    Proof(
+        name="scratchpad",
+        units=("hw/scratchpad.py",),
+        claim="one reader and one writer of a half at a time; a port waits for those before it that want the same half, and for nobody else; "
+        "each read is answered once, LATENCY cycles later",
+        harness="prove.shares:scratchpad",
+        faults=(
+            Fault("scratchpad: first reader not waited for", "hw/scratchpad.py", "Cat(wants[k][h] for k in range(n))", "Cat(wants[k][h] for k in range(1, n))"),
+            Fault("scratchpad: answer though the read waits", "hw/scratchpad.py", "valid.eq(self.read[p].valid & self.read[p].ready)", "valid.eq(self.read[p].valid)"),
+        ),
+        quick=True,
+    ),
+    Proof(
         name="taps",
         units=("hw/taps.py",),
         claim="a tap waits unchanged until it is taken or the walk is stopped",
@@ -301,11 +324,14 @@ PROOFS = (
         faults=(Fault("taps: next tap though this one waits", "hw/taps.py", "step.eq(busy & (~valid | self.o.ready))", "step.eq(busy)"),),
     ),
     Proof(
-        name="fetch",
-        units=("hw/fetch.py", "hw/bricks.py", "hw/taps.py", "hw/fifo.py"),
-        claim="a request for a brick waits unchanged, whenever bricks come",
-        harness="prove.units:fetch",
-        faults=(Fault("bricks: address counts on though it waits", "hw/bricks.py", "asked.eq(self.request.valid & self.request.ready)", "asked.eq(self.request.valid)"),),
+        name="bricks",
+        units=("hw/bricks.py", "hw/taps.py"),
+        claim="a request for a brick waits unchanged, while room falls only with a request",
+        harness="prove.units:bricks",
+        faults=(
+            Fault("bricks: address counts on though it waits", "hw/bricks.py", "asked.eq(self.request.valid & self.request.ready)",
+                  "asked.eq(self.request.valid)"),
+        ),
     ),
     Proof(
         name="scan",
@@ -319,6 +345,7 @@ PROOFS = (
         units=("hw/finish.py", "hw/fifo.py"),
         claim="requests and bricks of C wait unchanged",
         harness="prove.units:finish",
+        reach=42,
         faults=(Fault("finish: brick of C withdrawn", "hw/finish.py", "len(valids) else self.o.ready", "len(valids) else 1"),),
     ),
     Proof(

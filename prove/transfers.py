@@ -5,8 +5,8 @@ from amaranth.hdl import Cat, Mux, Signal
 from hw.load import Load
 from hw.store import BRICKS, Store
 from hw.walk import RUN_COUNT_BITS, Walk
+from prove.chip import CHIP, SPEC
 from prove.harness import Harness, fires
-from prove.windows import CHIP, SPEC
 
 BITS = 4  # of an address: arithmetic modulo a power of two is the same for any
 

@@ -1,27 +1,26 @@
 """Units of the engine and of the bus whose outputs are proved to keep to the protocol, whatever they carry."""
 
+from hw.bricks import Bricks
 from hw.descriptors import Descriptors
-from hw.fetch import BUFFERS, Fetch
 from hw.finish import Finish
 from hw.registers import Registers
 from hw.scan import Scan
 from hw.taps import Taps
+from prove.chip import CHIP, SPEC
 from prove.harness import Harness, fires
 from prove.protocol import protocol
-from prove.windows import CHIP, SPEC
 
 
 def taps() -> Harness:
     """Where the user stops the walk, what is left of it is dropped."""
-    return protocol(Taps(CHIP), hold=["command"], unless=lambda dut: dut.stop)
+    return protocol(Taps(CHIP), hold=["command"], unless=lambda h: h.unit.stop)
 
 
-def fetch() -> Harness:
-    """Bricks come for requests alone."""
-    h = protocol(Fetch(CHIP), hold=["command"])
-    dut = h.unit
-    asked, _ = h.queue(fires(dut.request), 0, dut.brick_valid, BUFFERS, "asked")
-    h.assume(~dut.brick_valid | (asked != 0))
+def bricks() -> Harness:
+    """Room falls only with a request, as its user promises."""
+    h = protocol(Bricks(CHIP), hold=["command"])
+    room, request = h.unit.room, h.unit.request
+    h.assume(room | ~h.before(room, name="room") | h.before(fires(request), name="asked"))
     return h
 
 
@@ -34,7 +33,8 @@ def finish() -> Harness:
 
 
 def descriptors() -> Harness:
-    return protocol(Descriptors(CHIP, SPEC), hold=["window"])
+    """The ring is held while the machine runs; a stop withdraws what is offered."""
+    return protocol(Descriptors(CHIP, SPEC), hold=["window", "base", "size"], unless=lambda h: h.unit.stop | h.before(h.unit.stop, name="stop"))
 
 
 def registers() -> Harness:

@@ -8,14 +8,10 @@ from hw.commands import bits_of
 from hw.descriptors import Descriptors
 from hw.load import Load
 from hw.store import Store
+from prove.chip import CHIP, SPEC
 from prove.harness import Harness, fires
-from spec.axi import ADDRESS_BITS, Axi, axi
-from spec.chip import Chip
+from spec.axi import ADDRESS_BITS, Axi
 from spec.isa import DESCRIPTOR_BYTES, LAYOUT, ErrorCode, Opcode, brick_bytes
-
-CHIP = Chip(name="prove", groups=1, lanes=2, bank_depth=64, list_depth=16, slots=2, psum_depth=64, queue_depth=4,
-            scratch_banks=1, scratch_depth=64)  # fmt: skip
-SPEC = axi(CHIP)
 
 
 def low_and_high(h: Harness, window, spec: Axi):
