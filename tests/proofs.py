@@ -25,6 +25,7 @@ from prove.table import PROOFS, Fault, Proof
 from tb import toolchain
 
 COPIED = ("spec", "hw", "prove")
+DOCS = ROOT / "docs" / "proofs.md"
 GOOD = {"claim": "PASS", "reached": "PASS", "refuted": "FAIL"}  # verdicts as they must be
 
 
@@ -79,12 +80,31 @@ def questions(proofs: Iterable[Proof], faults: bool = True) -> list[tuple[Proof,
     return [(proof, task(proof), fault) for proof, task, fault in asked]
 
 
+def rows(proofs: Iterable[Proof], seconds: dict[str, float]) -> list[str]:
+    """The table of docs/proofs.md; ``seconds`` of each claim by the name of its proof."""
+    lines = ["| proof | of | claim | by | shown to fail with | s |", "|---|---|---|---|---|---|"]
+    for proof in proofs:
+        how = f"induction, depth {proof.depth}" if proof.depth else "reachability"
+        units = ", ".join(f"`{unit}`" for unit in proof.units)
+        faults = "; ".join(fault.name.partition(": ")[2] for fault in proof.faults)
+        lines.append(f"| {proof.name} | {units} | {proof.claim} | {how} | {faults} | {seconds.get(proof.name, 0):.0f} |")
+    return lines
+
+
+def write_docs(lines: list[str]) -> None:
+    begin, end = "<!-- proofs -->", "<!-- end of proofs -->"
+    text = DOCS.read_text()
+    before, after = text[: text.index(begin) + len(begin)], text[text.index(end) :]
+    DOCS.write_text("\n".join([before, *lines, after]))
+
+
 def main(arguments: Iterable[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", nargs="*", help="proofs whose name holds this text; all without")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--no-faults", action="store_true", help="prove the sources as they are, and nothing else")
+    parser.add_argument("--docs", action="store_true", help="write the table of docs/proofs.md; of all proofs")
     options = parser.parse_args(arguments)
     chosen = [proof for proof in PROOFS if not options.name or any(text in proof.name for text in options.name)]
     start = time.monotonic()
@@ -103,6 +123,8 @@ def main(arguments: Iterable[str] | None = None) -> int:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         result = {"versions": tools, "seconds": round(time.monotonic() - start), "outcomes": [asdict(outcome) for outcome in outcomes]}
         options.json.write_text(json.dumps(result, indent=2) + "\n")
+    if options.docs:
+        write_docs(rows(PROOFS, {outcome.proof: outcome.seconds for outcome in outcomes if outcome.task == "claim"}))
     bad = {outcome.proof for outcome in outcomes if not outcome.good and not outcome.fault}
     planted = [outcome for outcome in outcomes if outcome.fault]
     found = sum(outcome.good for outcome in planted)

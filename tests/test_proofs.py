@@ -8,7 +8,7 @@ import pytest
 from amaranth.hdl import Module, Signal, signed
 from amaranth.sim import Simulator
 from faults import mutated
-from proofs import Outcome, answer, main, questions
+from proofs import Outcome, answer, main, questions, rows
 
 from golden.convert import convert as golden_convert
 from golden.keyed import random_bits
@@ -103,6 +103,12 @@ def test_a_proof_that_fails_ends_in_status_1(verdict, good, status, monkeypatch,
     assert lines[0].split()[:5] == ["chain", "claim", "1", "s", verdict if good else f"{verdict},"]
     assert lines[-1].startswith(f"{int(good)} of 1 proofs pass, 0 of 0 planted faults found, ")
     assert [outcome["task"] for outcome in json.loads((tmp_path / "new" / "proofs.json").read_text())["outcomes"]] == ["claim", "reached"]
+
+
+def test_the_page_lists_every_proof_as_it_is():
+    page = [line.rpartition(" | ")[0] for line in proofs.DOCS.read_text().splitlines()]
+    for line in rows(PROOFS, {}):
+        assert line.rpartition(" | ")[0] in page  # seconds are of some machine
 
 
 def test_a_missing_tool_is_named(monkeypatch, capsys):
