@@ -25,6 +25,7 @@ from gradloom.machine import chip_folder, netlist
 from spec.chip import CHIPS, Chip
 from spec.netlist import Netlist
 from synth.flow import area_by_unit
+from synth.netlist import count_cells
 from synth.tools import YOSYS, run, versions
 from tb import toolchain
 
@@ -44,8 +45,9 @@ def synthesised(chip: Chip, *, progress: bool = True) -> Path:
     key = toolchain.digest(source.verilog.read_text(), json.dumps(versions()), *flow)
 
     def build(folder: Path) -> None:
-        cells = area_by_unit(source.verilog, TOP, TARGET, out=folder, progress=progress)
-        (folder / "cells.json").write_text(json.dumps(cells[0], indent=2) + "\n")
+        area_by_unit(source.verilog, TOP, TARGET, out=folder, progress=progress)
+        cells = count_cells(json.loads((folder / f"{TOP}.json").read_text()), TOP)
+        (folder / "cells.json").write_text(json.dumps(cells, indent=2, sort_keys=True) + "\n")
         (folder / "write.ys").write_text(WRITE.format(top=TOP))
         run(YOSYS, ["write.ys"], folder=folder, log="write.log", what="write the netlist", progress=False)
 
@@ -103,13 +105,12 @@ def main(arguments: Iterable[str] | None = None) -> int:
     except ValueError as error:  # a tool that is missing or failed, a table that is not there
         print(error, file=sys.stderr)
         return 2
-    numbers = {name: count for name, count in cells.items() if isinstance(count, int)}
     if options.json:
-        result = {"chip": options.chip, "target": TARGET, "seed": options.seed, "cells": numbers, **vars(tally), "versions": versions()}
+        result = {"chip": options.chip, "target": TARGET, "seed": options.seed, "cells": cells, **vars(tally), "versions": versions()}
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(result, indent=2) + "\n")
     print(
-        f"netlist of {options.chip} ({', '.join(f'{count} {name}' for name, count in numbers.items())}): {tally.cases} cases, "
+        f"netlist of {options.chip} ({', '.join(f'{count} {name}' for name, count in cells.items())}): {tally.cases} cases, "
         f"{tally.commands} commands, {tally.words} words compared, {tally.differing_words} differ, {time.monotonic() - start:.0f} s"
     )
     return 0
