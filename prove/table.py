@@ -164,7 +164,7 @@ PROOFS = (
     Proof(
         name="axi reader, jobs",
         units=("hw/axi_read.py", "hw/axi.py", "hw/fifo.py"),
-        claim="`done` follows each job's last brick, with the first failure that any of its beats met; jobs of up to three bricks",
+        claim="`done` follows each job's last brick, with the first failure that any of its beats met",
         harness="prove.bus:reader_jobs",
         reach=14,
         faults=(
@@ -188,8 +188,11 @@ PROOFS = (
     Proof(
         name="load, bricks",
         units=("hw/load.py", "hw/transfer.py"),
-        claim="a brick from memory is written once, with the address that is next, and nothing else is but zeros when filling; a write waits unchanged",
+        claim="a brick from memory is written once, with the address that is next, and nothing else is but zeros when filling; a write waits unchanged "
+        "while the command lasts, but for zeros when it is stopped",
         harness="prove.transfers:load_bricks",
+        method=Method.INDUCTION,
+        depth=2,
         faults=(
             Fault("load: brick dropped while the scratchpad is busy", "hw/load.py", "reader.o.ready.eq(self.write.ready & places.o.valid & ~fill)",
                   "reader.o.ready.eq(places.o.valid & ~fill)"),
@@ -198,7 +201,7 @@ PROOFS = (
     Proof(
         name="store, bricks",
         units=("hw/store.py", "hw/transfer.py", "hw/fifo.py"),
-        claim="answers of the scratchpad, which cannot wait, always find room; a request waits unchanged",
+        claim="answers of the scratchpad, which cannot wait, always find room; a request waits unchanged while the command lasts",
         harness="prove.transfers:store_bricks",
         method=Method.INDUCTION,
         depth=2,
