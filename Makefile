@@ -7,15 +7,16 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PROVERS := $(VENV)/.provers
 WORKERS ?= 2
 PYTHON ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-all faults lint clean distclean setup
+.PHONY: help demo test test-all test-netlist faults prove lint clean distclean setup
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 setup: $(READY) ## .venv with the exact packages of constraints.txt
 
@@ -30,6 +31,12 @@ test-all: lint ## every test
 
 faults: $(READY) ## plant every fault of tests/fault_list.py in a copy of the hardware; each must be caught
 	@$(BIN)/python tests/faults.py --json build/faults.json
+
+prove: $(PROVERS) ## every proof of prove/table.py, and each with its faults planted, by SymbiYosys
+	@$(BIN)/python tests/proofs.py --jobs $(WORKERS) --json build/proofs.json
+
+test-netlist: $(READY) ## twenty engine cases on the netlist that is synthesised for an ECP5
+	@$(BIN)/python tests/netlist_player.py --json build/netlist.json
 
 lint: $(READY) ## ruff, mypy and who may import whom
 	@$(BIN)/ruff check .
@@ -64,4 +71,8 @@ $(READY): constraints.txt pyproject.toml
 	fi
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+$(PROVERS): $(READY)
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev,prove]'
 	@touch $@

@@ -22,6 +22,7 @@ from golden.product import product as golden_product
 from gradloom.machine import netlist
 from spec.chip import BRICK, CHIPS, Chip
 from spec.engine import COUNTERS
+from spec.netlist import Netlist
 from spec.product import MASK_COLUMNS, Product, ProductError, ceil_div
 from spec.tiling import command_words, planned
 from tb.native import build as native_build
@@ -39,9 +40,13 @@ class CaseFailed(AssertionError):
 
 def build_case_engine(chip: Chip, *, optimize: str = "-O1", progress: bool = False) -> Path:
     """The library of ``chip``, compiled for a short build rather than for speed."""
+    return built_quickly(netlist(chip), optimize=optimize, progress=progress)
+
+
+def built_quickly(source: Netlist, *, optimize: str, progress: bool) -> Path:
     usual, native_build.OPTIMIZE = native_build.OPTIMIZE, optimize
     try:
-        return build_engine(netlist(chip), progress=progress)
+        return build_engine(source, progress=progress)
     finally:
         native_build.OPTIMIZE = usual
 

@@ -11,7 +11,7 @@ from report.measured import BEGIN, END, commands, update
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 LINK = re.compile(r"\]\(([^)#:]+)\)")
-SOURCE = re.compile(r"`((?:spec|golden|hw|tb|synth|host|report|gradloom|tests|bench)/[\w/]+\.\w+)`")
+SOURCE = re.compile(r"`((?:spec|golden|hw|prove|tb|synth|host|report|gradloom|tests|bench)/[\w/]+\.\w+)`")
 
 
 def name(page: Path) -> str:

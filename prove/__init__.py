@@ -1,0 +1,1 @@
+"""Proofs of the hardware: harnesses in Amaranth, solved by SymbiYosys. See docs/proofs.md."""
