@@ -105,6 +105,7 @@ class _Image:
             "ring_bytes": max(runs) * DESCRIPTOR_BYTES,
             "batch": self.batch,
             "classes": self.graph.operators[-1].shape[-1],
+            **self._samples(),
             "rounding": int(self.rounding),
             "seed": self.graph.seed,
             "step": self.step,
@@ -144,14 +145,17 @@ class _Image:
         self.firsts.append({"at": self._add(data), "address": address, "bytes": len(data)})
 
     def _batches(self, batches: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[int, int]:
-        x = self.programs[Purpose.STEP].tensors["x"]
+        program = self.programs[Purpose.STEP]
+        x, start = program.tensors["x"], program.parts[0]
+        assert isinstance(start, HostStep)
         size = x.size + 2 * self.batch
         size += -size % WORD
         at = len(self.data)
         for words, labels in batches:
             if len(words) != self.batch or len(labels) != self.batch:
                 raise ImageError(f"a batch of the image must have {self.batch} samples, not {len(words)}")
-            self._add(x.pack(words.reshape(x.shape)) + np.asarray(labels).astype("<u2").tobytes())
+            written, _ = self._started(start, words)
+            self._add(x.pack(written["x"]) + np.asarray(labels).astype("<u2").tobytes())
         return at, size
 
     def _program(self, purpose: Purpose, program: Program) -> Record:
@@ -236,19 +240,38 @@ class _Image:
 
     def _start(self, program: Program, step: HostStep, values: dict[str, int]) -> list[Record]:
         """Copies of the tensors that are the same in every step; the optimizer's shifts go to ``values``."""
-        written: dict[str, np.ndarray] = {}
-        x = program.tensors["x"]
-        inputs = {"x": np.zeros(x.shape, np.int64), "plans": self.plans}
-        context = Context(lambda name: np.zeros(0), written.__setitem__, self.graph.seed, 0, inputs, {})
-        step.function(context)
-        values |= context.values
+        written, found = self._started(step, np.zeros((self.batch, *self.graph.architecture.input), np.int64))
+        values |= found
         ops = []
         for name, words in written.items():
-            if name != x.name:
+            if name != "x":
                 tensor = program.tensors[name]
                 at = self._add(tensor.pack(words))
                 ops.append({"code": Op.COPY, "a": at, "b": tensor.address, "c": tensor.size})
         return ops
+
+    def _started(self, step: HostStep, x: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+        """Tensors and values that the first step of the host sets for samples x."""
+        written: dict[str, np.ndarray] = {}
+        inputs = {"x": x, "plans": self.plans}
+        context = Context(lambda name: np.zeros(0), written.__setitem__, self.graph.seed, 0, inputs, {})
+        step.function(context)
+        return written, context.values
+
+    def _samples(self) -> Record:
+        """How samples lie in memory: see :attr:`host.compiler.network.Network.folded`."""
+        height, width, channels = self.graph.architecture.input
+        lies = self.programs[Purpose.STEP].tensors["x"].shape
+        if len(lies) == 2:
+            return {"height": 1, "width": 1, "channels": lies[1], "taps": 1, "padding": 0}
+        taps = lies[3] // channels
+        return {
+            "height": height,
+            "width": width,
+            "channels": channels,
+            "taps": taps,
+            "padding": (lies[2] + taps - 1 - width) // 2,
+        }
 
     def _norm(self, program: Program, op: BatchNormOperator) -> int:
         """Number of its record; the first ``len(norms)`` are the training step's, so that symbols' numbers agree."""

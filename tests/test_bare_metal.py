@@ -122,8 +122,9 @@ def test_c_driver_predicts_goldens_classes(net, blobs, library, tmp_path):
     assert lines[-1] == f"predicted: {right} of {BATCH} right"
 
 
-def test_descriptors_by_hand_and_errors_in_words(blobs, library, tmp_path):
-    case = Case("mlp", blobs, hidden=(8,))
+@pytest.mark.parametrize("net", ["mlp", "cnn"])
+def test_descriptors_by_hand_and_errors_in_words(net, blobs, library, tmp_path):
+    case = Case(net, blobs, **({"hidden": (8,)} if net == "mlp" else {}))
     assert case.run(link(CHIP, library, ROOT / "tests/bare_metal/ring.c", tmp_path), tmp_path) == ["good"]
 
 

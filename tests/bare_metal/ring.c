@@ -145,6 +145,39 @@ static int words(void)
     return 0;
 }
 
+/* Samples taken out of the image's own batch, and put back as a user's. */
+static int samples(void)
+{
+    static struct gradloom_program p;
+    static int32_t there[1 << 16], own[1 << 16];
+    static uint8_t before[1 << 18];
+    const struct gradloom_image_program *program;
+    const struct gradloom_image_header *h;
+    uint32_t n, positions, across;
+    uint8_t *at;
+
+    EXPECT(gradloom_load(&p, &g, port_image, port_image_bytes) == GRADLOOM_OK);
+    EXPECT(gradloom_batch(&p, 0) != NULL);
+    h = p.header;
+    program = (const void *)(p.image + h->programs_at);
+    positions = h->width + 2 * h->padding - h->taps + 1;
+    across = h->taps * h->channels;
+    EXPECT(gradloom_read(&p, "x", there, h->batch * h->height * positions * across) == GRADLOOM_OK);
+    for (n = 0; n < h->batch * h->height * h->width * h->channels; ++n) {
+        const uint32_t c = n % h->channels, x = n / h->channels % h->width, line = n / h->channels / h->width;
+        const uint32_t seen_at = x < positions ? x : positions - 1, tap = x + h->padding - seen_at;
+
+        own[n] = there[(line * positions + seen_at) * across + tap * h->channels + c];
+    }
+    at = port_memory + program->x_address;
+    EXPECT(program->x_bytes <= sizeof before);
+    memcpy(before, at, program->x_bytes);
+    memset(at, 0x5A, program->x_bytes);
+    gradloom_samples(&p, own);
+    EXPECT(!memcmp(before, at, program->x_bytes));
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     int result;
@@ -152,7 +185,7 @@ int main(int argc, char **argv)
     port_begin(argc, argv);
     ring = (void *)(port_memory + RING);
     EXPECT(gradloom_open(&g, GRADLOOM_REGISTERS, port_memory, GRADLOOM_MEMORY_ADDRESS, GRADLOOM_MEMORY_BYTES) == GRADLOOM_OK);
-    result = copies() || fails() || stops() || refuses() || words();
+    result = copies() || fails() || stops() || refuses() || words() || samples();
     gradloom_use_interrupts(&g, 1);
     result = result || copies() || refuses();
     port_end();

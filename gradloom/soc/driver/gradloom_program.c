@@ -168,6 +168,24 @@ const uint16_t *gradloom_batch(struct gradloom_program *p, uint32_t number)
     return (const void *)(at + step->x_bytes);
 }
 
+void gradloom_samples(struct gradloom_program *p, const int32_t *words)
+{
+    const struct gradloom_image_header *h = p->header;
+    const uint32_t positions = h->width + 2 * h->padding - h->taps + 1;
+    const uint32_t padded = gradloom_pitch(h->taps * h->channels) / GRADLOOM_WORD_BYTES;
+    uint8_t *at = p->g->memory + program(p, GRADLOOM_IMAGE_PURPOSE_STEP)->x_address;
+    uint32_t line, x, n;
+
+    for (line = 0; line < h->batch * h->height; ++line, words += h->width * h->channels)
+        for (x = 0; x < positions; ++x)
+            for (n = 0; n < padded; ++n, at += GRADLOOM_WORD_BYTES) {
+                const uint32_t seen = x + n / h->channels - h->padding; /* before the line: beyond its width */
+                const int inside = n < h->taps * h->channels && seen < h->width;
+
+                gradloom_put(at, inside ? words[seen * h->channels + n % h->channels] : 0);
+            }
+}
+
 int gradloom_step(struct gradloom_program *p, const uint16_t *labels)
 {
     int result = choose(p, GRADLOOM_IMAGE_PURPOSE_STEP);

@@ -26,6 +26,10 @@ uint32_t gradloom_room(const void *image);
 /* Batch `number` of those in the image to memory; its labels. NULL when there is no such batch. */
 const uint16_t *gradloom_batch(struct gradloom_program *p, uint32_t number);
 
+/* Samples of your own to memory: a batch of words (height, width, channels) in the network's input format, one sample behind
+   the other. */
+void gradloom_samples(struct gradloom_program *p, const int32_t *words);
+
 /* One training step on the samples in memory. */
 int gradloom_step(struct gradloom_program *p, const uint16_t *labels);
 
