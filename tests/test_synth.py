@@ -16,7 +16,16 @@ from synth import tools
 from synth.edge import ring_verilog
 from synth.estimate import CLOCK_TO_Q, LUT, Estimate
 from synth.flow import SYNTHESIS, area_by_unit, synth
-from synth.netlist import bits_in_luts, cells_by_instance, count_cells, dsp_registered, luts, summary, tree
+from synth.netlist import (
+    bits_in_luts,
+    buffer_resets,
+    cells_by_instance,
+    count_cells,
+    dsp_registered,
+    luts,
+    summary,
+    tree,
+)
 from synth.report import read_placed, read_timing
 from synth.targets import TARGETS, SynthError, load_target
 
@@ -162,6 +171,22 @@ def test_memories_in_luts_and_registers_of_multipliers():
     assert dsp_registered(multipliers(registered, registered), "top")
     assert not dsp_registered(multipliers(registered, registered | {"REG_OUTPUT_CLK": "NONE"}), "top")
     assert not dsp_registered(multipliers({}), "top")
+
+
+def test_resets_of_many_get_a_global_net():
+    cells = {f"ff_{n}": cell("TRELLIS_FF", "Q", CLK=0, LSR=2 if n < 6 else 3, Q=10 + n) for n in range(9)}
+    cells |= {
+        "by_port": cell("TRELLIS_FF", "Q", LSR=4, Q=30),
+        "or": cell("LUT4", "Z", A=10, Z=2),
+        "few": cell("LUT4", "Z", A=2, Z=3),
+    }
+    nets = {name: {"bits": [bit]} for name, bit in {"many": 2, "few": 3, "rst": 4, "last": 30}.items()}
+    module = {"cells": cells, "netnames": nets}
+    assert buffer_resets({"modules": {"top": module}}, "top", least=4) == ["many"]
+    assert module["cells"]["reset_buffer_0"]["connections"] == {"CLKI": [2], "CE": ["1"], "CLKO": [31]}
+    assert [cells[f"ff_{n}"]["connections"]["LSR"][0] for n in range(9)] == [31] * 6 + [3] * 3
+    assert cells["few"]["connections"]["A"] == [2]
+    assert cells["by_port"]["connections"]["LSR"] == [4]
 
 
 def cell(kind, outputs, **pins):
