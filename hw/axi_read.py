@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.axi import RESP_BITS, axi_address, axi_brick, axi_burst, axi_job, axi_read, bursts_of
-from hw.fifo import Fifo
+from hw.fifo import Fifo, Skid
 from spec.axi import Axi
 from spec.chip import BRICK
 
@@ -49,7 +49,7 @@ class AxiReader(wiring.Component):
         spec = self.spec
         cut = bursts_of(m, self, self.ar)
         m.submodules.due = due = Fifo(axi_burst(spec), spec.outstanding)
-        m.submodules.beats = beats = Fifo(axi_read(spec), 2)  # so that no path leads from `o` to the bus
+        m.submodules.beats = beats = Skid(axi_read(spec))  # so that no path leads from `o` to the bus
         wiring.connect(m, cut.burst, due.i)
         wiring.connect(m, beats.i, wiring.flipped(self.r))
         burst, beat = due.o.p, beats.o.p

@@ -41,7 +41,7 @@ class Bricks(wiring.Component):
 
     Taps outside the operand have no bricks but count as many. A row without any asks for one brick of which no word counts.
 
-    Latency: seven cycles from a job to its first request where no tap is left out; a tap that is left out costs a cycle.
+    Latency: eight cycles from a job to its first request where no tap is left out; a tap that is left out costs a cycle.
     Stalls: requests wait while ``room`` is low; it falls only with a request. The next job is taken when the last tap
     has been found, so that its first one is found while bricks of this one are asked for.
 

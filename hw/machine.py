@@ -4,10 +4,11 @@ from amaranth.hdl import Cat, Module, ResetInserter, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hw.axi import memory_bus
+from hw.axi import axi_address, memory_bus
 from hw.commands import give
 from hw.control import LOAD, PRODUCT, STORE, VECTOR, Control, events
 from hw.descriptors import SLOTS, Descriptors
+from hw.fifo import Skid
 from hw.load import Load
 from hw.product import ProductUnit
 from hw.read_share import ReadShare
@@ -65,7 +66,7 @@ class Machine(wiring.Component):
         m.submodules.control = control = Control()
         m.submodules.descriptors = descriptors = Descriptors(chip, spec, target)
         m.submodules.load = load = Load(chip, spec)
-        m.submodules.store = store = Store(chip, spec)
+        m.submodules.store = store = Store(chip, spec, target)
         m.submodules.share = share = ReadShare(spec, reads_under_way(spec))
         m.submodules.scratchpad = scratchpad = Scratchpad(
             chip, readers=len(READERS) + ProductUnit.READERS - 1, writers=len(WRITERS), pairs=PAIRS, target=target
@@ -80,7 +81,9 @@ class Machine(wiring.Component):
         connect(m, descriptors.o, control.i)
         connect(m, descriptors.ar, share.masters_ar[0])
         connect(m, share.masters_r[0], descriptors.r)
-        connect(m, load.ar, share.masters_ar[1])
+        m.submodules.load_ar = load_ar = Skid(axi_address)
+        connect(m, load.ar, load_ar.i)
+        connect(m, load_ar.o, share.masters_ar[1])
         connect(m, share.masters_r[1], load.r)
         bus = flipped(self.mem)
         for unit, channels in ((share, ("ar", "r")), (store, ("aw", "w", "b"))):

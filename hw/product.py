@@ -18,7 +18,9 @@ from spec.chip import Chip
 from spec.engine import COUNTER_BITS, COUNTERS, Widths
 from spec.product import ceil_div
 
-A, B, MASK = (0, 1), 2, 3  # readers, in the order in which they go first; group g has reader g % 2 of A
+# Readers, in the order in which they go first; group g has reader g % 2 of A. Nobody goes before B, which therefore never waits:
+# the sequencer asks at the pace at which it can spread words.
+B, A, MASK = 0, (1, 2), 3
 
 
 class ProductUnit(wiring.Component):
@@ -33,7 +35,7 @@ class ProductUnit(wiring.Component):
     command : :py:`In(stream.Signature(command))`, accepted when idle; fields are those of
         :class:`spec.product.Product`, which checks them: the unit does not
     running, done : a command is under way; one pulse at its end
-    read, valid, bricks : requests of ``READERS`` readers, two of A, B and the mask, and the answers
+    read, valid, bricks : requests of ``READERS`` readers, B, two of A and the mask, and the answers
     write : :py:`Out(stream.Signature(write_request))`, bricks of C; may stall
     counters : of the last command, see :data:`spec.engine.COUNTERS`
     """
@@ -69,10 +71,7 @@ class ProductUnit(wiring.Component):
         m.submodules.c_arbiter = c_arbiter = Arbiter(write_request(chip), chip.groups)
 
         connect(m, flipped(self.command), sequencer.i)
-        # Requests wait in front of the scratchpad in registers, so that its choice of readers ends there.
-        m.submodules.b_skid = b_skid = Skid(address)
-        connect(m, sequencer.request, b_skid.i)
-        connect(m, b_skid.o, flipped(self.read[B]))
+        connect(m, sequencer.request, flipped(self.read[B]))
         m.d.comb += [
             self.write.valid.eq(c_arbiter.o.valid),
             self.write.p.eq(c_arbiter.o.p.value),
@@ -94,6 +93,7 @@ class ProductUnit(wiring.Component):
         answers = {}
         shared = [(f"a_{n}", arbiter, reader) for n, (arbiter, reader) in enumerate(zip(a_arbiters, A, strict=False))]
         for name, arbiter, reader in (*shared, ("mask", mask_arbiter, MASK)):
+            # Requests wait in front of the scratchpad in registers, so that its choice of readers ends there.
             m.submodules[f"{name}_arbiter"] = arbiter
             m.submodules[f"{name}_skid"] = skid = Skid(arbiter.output)
             connect(m, arbiter.o, skid.i)

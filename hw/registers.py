@@ -175,9 +175,16 @@ class Registers(wiring.Component):
         with m.If(stage[1]):
             m.d.sync += known.eq(high_hit | hits.any())
             m.d.sync += [four.eq(reduce(or_, words[4 * n : 4 * n + 4])) for n, four in enumerate(fours)]
-        for n, name in enumerate(COUNTER_NAMES):
-            with m.If(stage[1] & hits[len(REGISTERS) + n]):
-                m.d.sync += kept.eq(self.counters[name][REGISTER_BITS:])
+        highs = [
+            self.counters[name][REGISTER_BITS:] & hits[len(REGISTERS) + n].replicate(COUNTER_HIGH_BITS)
+            for n, name in enumerate(COUNTER_NAMES)
+        ]
+        high_fours = [Signal(COUNTER_HIGH_BITS, name=f"highs_{n}") for n in range(0, len(highs), 4)]
+        low_hit = Signal()
+        m.d.sync += low_hit.eq(hits[len(REGISTERS) :].any() & stage[1])
+        m.d.sync += [four.eq(reduce(or_, highs[4 * n : 4 * n + 4])) for n, four in enumerate(high_fours)]
+        with m.If(low_hit):
+            m.d.sync += kept.eq(reduce(or_, high_fours))
         with m.If(bus.r.ready):
             m.d.sync += bus.r.valid.eq(0)
         with m.If(stage[2]):

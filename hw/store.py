@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.axi import RESP_BITS, axi_address, axi_answer, axi_write
 from hw.axi_write import AxiWriter
-from hw.fifo import Fifo
+from hw.fifo import BlockFifo
 from hw.layouts import brick
 from hw.load import job_counter_bits
 from hw.logic import balance
@@ -16,7 +16,7 @@ from spec.chip import Chip
 from spec.engine import Widths
 from spec.isa import ERROR_BITS, ErrorCode
 
-BRICKS = 8  # asked for and not sent: what covers the scratchpad's latency at a brick a cycle
+BRICKS = 16  # asked for and not sent: what covers the scratchpad's latency and the queue's at a brick a cycle
 
 
 class Store(wiring.Component):
@@ -38,9 +38,10 @@ class Store(wiring.Component):
     aw, w, b : the bus
     """
 
-    def __init__(self, chip: Chip, spec: Axi):
+    def __init__(self, chip: Chip, spec: Axi, target: str | None = None):
         self.chip = chip
         self.spec = spec
+        self.target = target
         super().__init__({
             "command": In(stream.Signature(transfer_command)),
             "stop": In(1),
@@ -61,7 +62,7 @@ class Store(wiring.Component):
         m.submodules.runs = runs = Runs(self.spec)
         m.submodules.places = places = Places(self.chip)
         m.submodules.writer = writer = AxiWriter(self.spec)
-        m.submodules.bricks = bricks = Fifo(brick(self.chip), BRICKS)
+        m.submodules.bricks = bricks = BlockFifo(brick(self.chip), BRICKS, self.target)
         for name in ("aw", "w"):
             connect(m, getattr(writer, name), flipped(getattr(self, name)))
         connect(m, flipped(self.b), writer.b)

@@ -36,30 +36,31 @@ class VectorMax(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        tag = self.tag
-        places_turn = Signal()
-        goes, begins, reads = Signal(), Signal(), Signal()
-        tap = Signal(self.chip.width, reset_less=True)
-        last = Signal()
+        tag, width = self.tag, self.chip.width
+        places_turn, last = Signal(), Signal()
+        takes = Signal()  # the first of a row
+        compares = Signal()
+        tap = Signal(width, reset_less=True)
+        goes = self.step & ~self.second
         m.d.sync += [
-            goes.eq(self.step & ~self.second),
-            begins.eq(tag.first),
-            reads.eq(tag.read_u),
+            takes.eq(goes & tag.first),
+            compares.eq(goes & tag.read_u),
             tap.eq(tag.place),
             last.eq(self.step & tag.last),
             self.valid.eq(last),
             places_turn.eq(delayed(m, self.second, 1, "second")),
         ]
+        # With the sign's bit the other way round words are in the order of numbers without a sign.
+        flip = 1 << width - 1
         for n in range(BRICK):
-            word = Signal(signed(self.chip.width), name=f"word_{n}", reset_less=True)
-            best = Signal(signed(self.chip.width), name=f"best_{n}", reset_less=True)
-            place = Signal(self.chip.width, name=f"place_{n}", reset_less=True)
-            m.d.comb += self.o[n].eq(Mux(places_turn, place, best))
+            word, best, place = (Signal(width, name=f"{name}_{n}", reset_less=True) for name in ("word", "best", "place"))
+            less = Signal(signed(width + 1), name=f"less_{n}")  # negative where the word is larger
+            m.d.comb += [self.o[n].eq(Mux(places_turn, place, best ^ flip)), less.eq(best - word)]
             with m.If(tag.read_u):
-                m.d.sync += word.eq(self.u[n])
+                m.d.sync += word.eq(self.u[n].as_unsigned() ^ flip)
             with m.Else():
-                m.d.sync += word.eq(0)
-            with m.If(goes & (begins | (reads & (word > best)))):
+                m.d.sync += word.eq(flip)
+            with m.If(takes | (compares & less[-1])):
                 m.d.sync += [best.eq(word), place.eq(tap)]
         return m
 

@@ -106,7 +106,6 @@ class VectorLoop(wiring.Component):
         taps_end, rows_end = Signal(), Signal()
         following = Signal(BEGINS)
         m.d.comb += [
-            taps_end.eq(tap & tap_line),
             rows_end.eq(taps_end & (row | rowlike) & line),
             following[TAP].eq(~tap),
             following[TAP_LINE].eq(tap & ~tap_line),
@@ -140,6 +139,14 @@ class VectorLoop(wiring.Component):
         m.d.comb += steps.eq(stepping & self.advance)
         for n, count in enumerate(counts, start=CHANNEL):
             count.drive(m, restarts | anew[n], restarts | (steps & moves[n]))
+        # That a row's taps end stands in front of all other loops, so it is a register: a step ahead.
+        inner, outer = counts[TAP - CHANNEL], counts[TAP_LINE - CHANNEL]
+        with m.If(restarts):
+            m.d.sync += taps_end.eq(inner.one & outer.one)
+        with m.Elif(steps):
+            m.d.sync += taps_end.eq(
+                Mux(tap, inner.one, inner.soon) & Mux(tap, Mux(tap_line, outer.one, outer.soon), tap_line)
+            )
 
         # Kinds of items other than steps.
         load, unload, flush = Signal(), Signal(), Signal()
@@ -212,9 +219,16 @@ class Count:
     def __init__(self, m: Module, name: str, limit):
         self.first = Signal(signed(len(limit) + 1), name=f"{name}_first", reset_less=True)
         self.left = Signal.like(self.first, name=f"{name}_left")
-        self.last = self.left[-1]
-        m.d.sync += self.first.eq(limit - 2)
+        self.last, self.one = self.left[-1], self.first[-1]
+        # The same a step ahead, where that is asked for.
+        self.ahead_first = Signal(signed(len(limit) + 2), name=f"{name}_ahead_first", reset_less=True)
+        self.ahead = Signal.like(self.ahead_first, name=f"{name}_ahead")
+        self.soon = self.ahead[-1]
+        m.d.sync += [self.first.eq(limit - 2), self.ahead_first.eq(limit - 3)]
 
     def drive(self, m: Module, anew, moves) -> None:
         with m.If(moves):
-            m.d.sync += self.left.eq(Mux(anew, self.first, self.left - 1))
+            m.d.sync += [
+                self.left.eq(Mux(anew, self.first, self.left - 1)),
+                self.ahead.eq(Mux(anew, self.ahead_first, self.ahead - 1)),
+            ]

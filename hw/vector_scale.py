@@ -127,7 +127,8 @@ class VectorScale(wiring.Component):
             lane_index = Signal(32, name=f"index_{n}", reset_less=True)
             m.d.sync += lane_index.eq(index_4 + n)
             m.d.comb += [
-                lane.modes.eq(modes),
+                # A copy of its own, each a cycle later than the one before: what is equal would be merged and reach far.
+                lane.modes.eq(delayed(m, modes, n + 1, f"modes_{n}")),
                 lane.place.eq(tag.place),
                 lane.turn_1.eq(compute_1 | load_1[n]),
                 lane.turn_3.eq(compute_3 | load_3[n] | taken_3[n]),

@@ -8,10 +8,13 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+from synth.edge import RESET
+
 # Nanoseconds.
 CLOCK_TO_Q, BRAM_TO_Q, BRAM_LATCH_TO_Q, DSP_TO_P = 0.52, 0.9, 5.6, 0.75
 LUT, WIDE_MUX, CARRY_IN, CARRY, CARRY_OUT, CARRY_SUM, ENABLE = 0.24, 0.15, 0.45, 0.07, 0.44, 0.55, 0.2
 
+UNTIMED = float("-inf")
 _INPUTS = {"LUT4": "ABCD", "PFUMX": ("ALUT", "BLUT", "C0"), "L6MUX21": ("D0", "D1", "SD")}
 _LOCAL = {"ALUT", "BLUT", "D0", "D1"}  # inputs of wide multiplexers that are no wires of the fabric
 _CARRY_INPUTS = ("A0", "B0", "C0", "D0", "A1", "B1", "C1", "D1")
@@ -37,6 +40,7 @@ class Estimate:
         module = netlist["modules"][top]
         self.cells = {name: cell for name, cell in module["cells"].items() if cell["type"] != "$scopeinfo"}
         self.names = _names(module["netnames"])
+        self.resets = set(module.get("ports", {}).get(RESET, {"bits": []})["bits"])
         self.drivers: dict[int, tuple[str, str]] = {}
         self.readers: Counter = Counter()
         for name, cell in self.cells.items():
@@ -74,6 +78,8 @@ class Estimate:
                 for bit in bits:
                     if isinstance(bit, int) and bit in self.drivers:
                         ns = self._arrival(bit)
+                        if ns == UNTIMED:
+                            continue
                         direct = port == "DI" and self.cells[self.drivers[bit][0]]["type"] in _LOGIC
                         ns += 0 if direct else self._wire(bit) + (ENABLE if port in {"CE", "LSR"} else 0)
                         register = cell["connections"].get("Q", [None])[0]
@@ -122,9 +128,11 @@ class Estimate:
 
     def _start(self, net: int) -> float:
         if net not in self.drivers:
-            return 0.0
+            return UNTIMED if net in self.resets else 0.0
         cell = self.cells[self.drivers[net][0]]
         match cell["type"]:
+            case "DCCA":  # a reset of a whole unit, held for some cycles
+                return UNTIMED
             case "TRELLIS_FF":
                 return CLOCK_TO_Q
             case "DP16KD" | "PDPW16KD":

@@ -7,7 +7,16 @@ from pathlib import Path
 
 from synth.edge import pin_constraints, ring_verilog
 from synth.estimate import Estimate
-from synth.netlist import bits_in_luts, cells_by_instance, count_cells, dsp_registered, luts, summary, tree
+from synth.netlist import (
+    bits_in_luts,
+    buffer_resets,
+    cells_by_instance,
+    count_cells,
+    dsp_registered,
+    luts,
+    summary,
+    tree,
+)
 from synth.report import read_placed, read_timing
 from synth.targets import SynthError, Target, load_target
 from synth.tools import NEXTPNR, YOSYS, run, versions
@@ -79,6 +88,8 @@ def synth(
     seed_list = _seed_list(seeds) if until != SYNTHESIS else []
     tools = versions()
     netlist = _synthesise(verilog, top, part, out, progress)
+    resets = buffer_resets(netlist, top)
+    (out / f"{top}.json").write_text(json.dumps(netlist))
     cells = count_cells(netlist, top)
     unit = summary(cells)
     result = {
@@ -98,6 +109,7 @@ def synth(
         "seed": None,
         "fmax_by_seed": {},
         "critical_path": [],
+        "buffered_resets": resets,
         "top": top,
         "speed_grade": part.speed,
         "versions": tools,

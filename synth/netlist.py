@@ -89,3 +89,46 @@ def dsp_registered(netlist: dict, top: str) -> bool:
         if cell["type"] == "MULT18X18D"
         for register in registers
     )
+
+
+def buffer_resets(netlist: dict, top: str, least: int = 1000) -> list[str]:
+    """Give resets made of logic that clear ``least`` flip-flops or more a global net of their own; their names.
+
+    Such a net takes 16 ns through the fabric. Like ``rst`` itself it is then not timed: it must be held for some cycles,
+    while nothing moves. Tables that read the net stay where it comes from. Changes ``netlist``.
+    """
+    module = netlist["modules"][top]
+    cells = module["cells"]
+    driven = {
+        bit
+        for cell in cells.values()
+        for port, bits in cell["connections"].items()
+        if cell["port_directions"].get(port) == "output"
+        for bit in bits
+    }
+    cleared = Counter(bit for cell in cells.values() for bit in _reset_pins(cell))
+    free = 1 + max(
+        (bit for net in module["netnames"].values() for bit in net["bits"] if isinstance(bit, int)), default=1
+    )
+    names = {bit: name for name, net in module["netnames"].items() for bit in net["bits"]}
+    found = sorted(bit for bit, count in cleared.items() if bit in driven and count >= least)
+    for number, bit in enumerate(found):
+        for cell in cells.values():
+            if bit in _reset_pins(cell):
+                cell["connections"]["LSR"] = [free + number]
+        pins = {"CLKI": [bit], "CE": ["1"], "CLKO": [free + number]}
+        directions = {"CLKI": "input", "CE": "input", "CLKO": "output"}
+        cells[f"reset_buffer_{number}"] = {
+            "hide_name": 0,
+            "type": "DCCA",
+            "parameters": {},
+            "attributes": {},
+            "port_directions": directions,
+            "connections": pins,
+        }
+        module["netnames"][f"reset_net_{number}"] = {"hide_name": 0, "bits": [free + number], "attributes": {}}
+    return [names[bit] for bit in found]
+
+
+def _reset_pins(cell: dict) -> list:
+    return cell["connections"].get("LSR", []) if cell["type"] == "TRELLIS_FF" else []

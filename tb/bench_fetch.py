@@ -15,7 +15,7 @@ from tb.models import pack, put, serve, to_signed, unpack
 
 BUFFERS = 4  # bricks asked for ahead
 LATENCY = 8  # cycles: four places for bricks, the words being read, their rows of B, the two registers of the multiplier
-FIRST = 7  # cycles from a job to its first request
+FIRST = 8  # cycles from a job to its first request
 
 
 def plain(length):

@@ -39,27 +39,61 @@ def test_reads_what_was_written_after_the_latency_of_the_spec(seed):
     assert got[Storage.LATENCY :] == expected[: -Storage.LATENCY]
 
 
-def bench(shapes, cycles):
+def test_both_registers_hold_while_it_stalls(seed):
+    rng = random.Random(seed)
+    dut = Bram(width=13, depth=50, stalls=True)
+    content, stages, got, expected = [rng.randrange(1 << 13) for _ in range(50)], [None] * Storage.LATENCY, [], []
+
+    async def bench(ctx):
+        ctx.set(dut.w_en, 1)
+        for address, word in enumerate(content):
+            ctx.set(dut.w_addr, address)
+            ctx.set(dut.w_data, word)
+            await ctx.tick()
+        ctx.set(dut.w_en, 0)
+        for _ in range(1000):
+            moves, address = rng.randrange(2), rng.randrange(50)
+            ctx.set(dut.r_en, moves)
+            ctx.set(dut.r_addr, address)
+            got.append(ctx.get(dut.r_data))
+            expected.append(stages[-1])
+            if moves:
+                stages.insert(0, content[address])
+                stages.pop()
+            await ctx.tick()
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert sum(word is not None for word in expected) > 900
+    assert all(word in {None, read} for word, read in zip(expected, got, strict=True))
+
+
+def bench(shapes, cycles, stalls):
     """Fill every memory, then read and write at random; a word read while written is not compared."""
     parts = []
     for width, depth in shapes:
         n, bits = f"{width}x{depth}", (depth - 1).bit_length()
         n = f"_{n}"
+        enable = f".r_en(r_en{n}), " if stalls else ""
         parts.append(f"""
+  reg r_en{n} = 1;
   reg w_en{n}; reg [{bits - 1}:0] w_addr{n}, r_addr{n}; reg [{width - 1}:0] w_data{n};
   reg [1:0] clash{n};
   wire [{width - 1}:0] p{n}, q{n};
   integer differing{n} = 0, compared{n} = 0;
-  bram{n} portable{n} (.clk(clk), .rst(1'b0), .w_en(w_en{n}), .w_addr(w_addr{n}), .w_data(w_data{n}),
+  bram{n} portable{n} (.clk(clk), .rst(1'b0), {enable}.w_en(w_en{n}), .w_addr(w_addr{n}), .w_data(w_data{n}),
                        .r_addr(r_addr{n}), .r_data(p{n}));
-  bram{n}_ecp5 primitive{n} (.clk(clk), .rst(1'b0), .w_en(w_en{n}), .w_addr(w_addr{n}), .w_data(w_data{n}),
+  bram{n}_ecp5 primitive{n} (.clk(clk), .rst(1'b0), {enable}.w_en(w_en{n}), .w_addr(w_addr{n}), .w_data(w_data{n}),
                              .r_addr(r_addr{n}), .r_data(q{n}));
   always @(posedge clk) begin
     w_en{n} <= cycle < {depth} || $urandom % 2 == 0;
     w_addr{n} <= cycle < {depth} ? cycle : ($urandom & mask) % {depth};
     r_addr{n} <= ($urandom & mask) % {depth};
     w_data{n} <= {{$urandom, $urandom}};
-    clash{n} <= {{clash{n}[0], w_en{n} && w_addr{n} == r_addr{n}}};
+    r_en{n} <= {"$urandom % 4 != 0" if stalls else "1"};
+    if (r_en{n}) clash{n} <= {{clash{n}[0], w_en{n} && w_addr{n} == r_addr{n}}};
     if (cycle > {depth + 8} && !clash{n}[1]) begin
       compared{n} <= compared{n} + 1;
       if (p{n} !== q{n}) differing{n} <= differing{n} + 1;
@@ -84,12 +118,13 @@ endmodule
 
 
 @pytest.mark.rtl
-def test_primitive_and_portable_twin_agree(tmp_path, seed):
+@pytest.mark.parametrize("stalls", [False, True])
+def test_primitive_and_portable_twin_agree(stalls, tmp_path, seed):
     sources = []
     for width, depth in SHAPES:
-        make = lambda target, width=width, depth=depth: Bram(width=width, depth=depth, target=target)
+        make = lambda target, width=width, depth=depth: Bram(width=width, depth=depth, target=target, stalls=stalls)
         sources += write_pair(make, f"bram_{width}x{depth}", tmp_path)
-    results = simulate(bench(SHAPES, 60_000), sources, tmp_path, seed)
+    results = simulate(bench(SHAPES, 60_000, stalls), sources, tmp_path, seed)
     assert set(results) == {f"bram_{width}x{depth}" for width, depth in SHAPES}
     for compared, differing in results.values():
         assert compared > 10_000

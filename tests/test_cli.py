@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from gradloom.cli import main
 from gradloom.generate import files
 from gradloom.header import header
+from gradloom.synthesis import known_units
 from report.learning_curve import learning_curve
 from report.tables import accuracy_table, phase_table, value_table
 from spec.chip import CHIPS
@@ -148,6 +149,7 @@ def test_unknown_bench_and_target_are_refused():
         run("synth", "--target", "ecp5-86k"),
         "unknown target 'ecp5-86k'; known targets: ecp5-25k, ecp5-45k, ecp5-85k",
     )
+    refused(run("synth", "--unit", "lain"), f"unknown unit 'lain'; known units: {', '.join(known_units())}")
 
 
 def test_sim_lists_the_benches():

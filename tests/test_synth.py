@@ -14,9 +14,19 @@ from hw.multiplier import Multiplier
 from spec.convert import Convert
 from synth import tools
 from synth.edge import ring_verilog
-from synth.flow import area_by_unit, synth
-from synth.netlist import cells_by_instance, count_cells, luts, summary
-from synth.report import read_timing
+from synth.estimate import CLOCK_TO_Q, LUT, Estimate
+from synth.flow import SYNTHESIS, area_by_unit, synth
+from synth.netlist import (
+    bits_in_luts,
+    buffer_resets,
+    cells_by_instance,
+    count_cells,
+    dsp_registered,
+    luts,
+    summary,
+    tree,
+)
+from synth.report import read_placed, read_timing
 from synth.targets import TARGETS, SynthError, load_target
 
 KEYS = {"lut4", "ff", "dsp", "bram", "fmax_mhz", "lanes", "lut4_per_lane", "target"}
@@ -131,6 +141,95 @@ def test_cells_go_to_the_innermost_instance():
     assert luts(count_cells(netlist, "top")) == 4
 
 
+def test_tree_counts_equal_units_together():
+    homes = {
+        "": Counter(LUT4=1),
+        "group_0": Counter(LUT4=2),
+        "group_0.lane_0": Counter(LUT4=10, MULT18X18D=1),
+        "group_1": Counter(LUT4=3),
+        "group_1.lane_0": Counter(LUT4=10),
+        "group_1.lane_1": Counter(CCU2C=5),
+        "queue": Counter(TRELLIS_FF=4),
+    }
+    rows = {row["unit"]: row for row in tree(homes)}
+    assert list(rows) == ["", "group_*", "group_*.lane_*", "queue"]
+    assert [row["count"] for row in rows.values()] == [1, 2, 3, 1]
+    assert [row["lut4"] for row in rows.values()] == [36, 35, 30, 0]
+    assert rows["group_*"]["dsp"] == rows["group_*.lane_*"]["dsp"] == 1
+    assert rows[""]["ff"] == 4
+    assert [row["unit"] for row in tree(homes, deepest=1)] == ["", "group_*", "queue"]
+
+
+def test_memories_in_luts_and_registers_of_multipliers():
+    assert bits_in_luts(Counter(TRELLIS_DPR16X4=3, LUT4=7)) == 192
+    registered = {f"REG_{name}_CLK": "CLK0" for name in ("INPUTA", "INPUTB", "OUTPUT")}
+
+    def multipliers(*parameters):
+        cells = {str(n): {"type": "MULT18X18D", "parameters": each} for n, each in enumerate(parameters)}
+        return {"modules": {"top": {"cells": cells | {"ff": {"type": "TRELLIS_FF", "parameters": {}}}}}}
+
+    assert dsp_registered(multipliers(registered, registered), "top")
+    assert not dsp_registered(multipliers(registered, registered | {"REG_OUTPUT_CLK": "NONE"}), "top")
+    assert not dsp_registered(multipliers({}), "top")
+
+
+def test_resets_of_many_get_a_global_net():
+    cells = {f"ff_{n}": cell("TRELLIS_FF", "Q", CLK=0, LSR=2 if n < 6 else 3, Q=10 + n) for n in range(9)}
+    cells |= {
+        "by_port": cell("TRELLIS_FF", "Q", LSR=4, Q=30),
+        "or": cell("LUT4", "Z", A=10, Z=2),
+        "few": cell("LUT4", "Z", A=2, Z=3),
+    }
+    nets = {name: {"bits": [bit]} for name, bit in {"many": 2, "few": 3, "rst": 4, "last": 30}.items()}
+    module = {"cells": cells, "netnames": nets}
+    assert buffer_resets({"modules": {"top": module}}, "top", least=4) == ["many"]
+    assert module["cells"]["reset_buffer_0"]["connections"] == {"CLKI": [2], "CE": ["1"], "CLKO": [31]}
+    assert [cells[f"ff_{n}"]["connections"]["LSR"][0] for n in range(9)] == [31] * 6 + [3] * 3
+    assert cells["few"]["connections"]["A"] == [2]
+    assert cells["by_port"]["connections"]["LSR"] == [4]
+
+
+def cell(kind, outputs, **pins):
+    directions = {pin: "output" if pin in outputs else "input" for pin in pins}
+    bits = {pin: [bit] for pin, bit in pins.items()}
+    return {"type": kind, "port_directions": directions, "connections": bits, "parameters": {}}
+
+
+def test_estimate_follows_the_slowest_way():
+    """One register through one table or two to another: the longer way counts, and its nets are named."""
+    cells = {
+        "a": cell("TRELLIS_FF", "Q", CLK=0, DI="0", Q=1),
+        "near": cell("LUT4", "Z", A=1, B="0", C="0", D="0", Z=2),
+        "far": cell("LUT4", "Z", A=2, B=1, C="0", D="0", Z=3),
+        "b": cell("TRELLIS_FF", "Q", CLK=0, DI=3, Q=4),
+        "c": cell("TRELLIS_FF", "Q", CLK=0, DI=2, CE=1, Q=5),
+    }
+    nets = {"start": 1, "middle": 2, "end": 3, "unit.b": 4, "unit.c": 5}
+    module = {"cells": cells, "netnames": {name: {"bits": [bit]} for name, bit in nets.items()}}
+    paths = Estimate({"modules": {"top": module}}, "top").paths()
+    assert [path.end for path in paths] == ["unit.b.DI", "unit.c.DI", "unit.c.CE"]
+    assert paths[0].start == "start (3)"
+    assert paths[0].through == ("middle (2)", "end")
+    assert CLOCK_TO_Q + 2 * LUT + 1.5 < paths[0].ns < CLOCK_TO_Q + 2 * LUT + 3
+    assert paths[1].ns < paths[0].ns
+    assert all(path.ends == 1 for path in paths)
+
+
+def test_placed_log_is_read(tmp_path):
+    log = tmp_path / "log"
+    log.write_text(
+        "Info: \t        TRELLIS_COMB:    5709/  83640     6%\nInfo: \t  DP16KD:      0/    208     0%\n"
+        "Info: Max frequency for clock '$glbnet$clk$TRELLIS_IO_IN': 69.18 MHz (FAIL at 160.00 MHz)\n"
+    )
+    timing = read_placed(log)
+    assert timing.fmax_mhz == pytest.approx(69.18)
+    assert timing.used == {"TRELLIS_COMB": 5709}
+    log.write_text("")
+    with pytest.raises(SynthError) as error:
+        read_placed(log)
+    assert str(error.value) == f"{log}: no clock rate"
+
+
 def report(tmp_path, clock):
     edge = f"posedge {clock}"
     steps = [("clk-to-q", 0.5, "unit.a", "Q"), ("routing", 1.25, "unit.b", "A"), ("logic", 0.25, "unit.b", "F")]
@@ -178,6 +277,22 @@ def test_area_adds_up(tmp_path):
     total = summary(count_cells(whole, "converter"))
     assert total["ff"] == sum(row["ff"] for row in rows)
     assert total["lut4"] == rows[0]["lut4_below"]
+
+
+def test_synthesis_alone_gives_area_and_estimates(tmp_path):
+    netlist = emit(Converter(Convert()), "converter", spec=Convert(), folder=tmp_path)
+    out = tmp_path / "out"
+    result = synth(netlist.verilog, "converter", "ecp5-25k", out=out, lanes=8, until=SYNTHESIS, progress=False)
+    assert result.keys() >= KEYS
+    assert result["fmax_mhz"] is None
+    assert result["lut4"] == result["luts"] == result["by_unit"][0]["lut4"] > 200
+    assert result["lut4_per_lane"] == round(result["lut4"] / 8, 1)
+    assert [row["unit"] for row in result["by_unit"]] == ["", "keyed"]
+    assert result["memory_bits_in_luts"] == 0
+    assert result["dsp_registered"]
+    assert 3 < result["estimated_paths"][0]["ns"] < 12
+    assert not list(out.glob("seed*"))
+    json.dumps(result)
 
 
 @pytest.mark.pnr

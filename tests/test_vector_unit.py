@@ -7,7 +7,7 @@ from gradloom.units import build_unit
 from hw.vector_layouts import vector_command
 from spec.chip import Chip
 from spec.isa import VECTOR, Kind, entry_bricks, record_bricks
-from spec.vector import beats, bricks_ahead, command_fields
+from spec.vector import beats, command_fields
 from tb.run import run
 from tb.vector_cases import draw, wild_fields
 
@@ -57,6 +57,3 @@ def test_commands_are_cut_to_the_scratchpad():
     assert layout["origin_x"].shape.signed
     assert layout.size == sum(small.values())
 
-
-def test_places_for_results_cover_a_result_a_beat():
-    assert [bricks_ahead(Chip(vector_words=words)) for words in (1, 2, 4, 8)] == [16, 16, 16, 32]
