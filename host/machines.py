@@ -156,6 +156,10 @@ class Native(Protocol):
     def cycles(self) -> int: ...
 
 
+# Cycles in which nothing moves before a run ends in an error: many times what lanes need for the longest row list.
+WATCHDOG = 1 << 20
+
+
 class NativeBackend:
     """Generated hardware, compiled to a library, as a :class:`Backend`; its memory begins at address 0.
 
@@ -168,6 +172,7 @@ class NativeBackend:
         self.ring = ring
         self.progress: Callable[[int], None] | None = None
         self._runs: list[Ran] = []
+        native.write("watchdog", WATCHDOG)
 
     def read(self, address: int, count: int) -> bytes:
         return self.native.bytes[address : address + count].tobytes()
