@@ -16,7 +16,7 @@ from spec.engine import COUNTERS
 from spec.isa import DESCRIPTOR_BYTES, UNITS, ErrorCode, Unit
 from spec.registers import Control
 
-BACKENDS = ("emulator", "rtl")
+BACKENDS = ("emulator", "rtl", "board")
 
 
 PRODUCT = int(Unit.PRODUCT).bit_length() - 1  # number of the unit in an event
@@ -57,6 +57,9 @@ class Backend(Protocol):
     @property
     def chip(self) -> Chip: ...
 
+    def room(self, run: int) -> int:
+        """Bytes from 0 on for tensors, beside a run of descriptors of so many bytes; less than none if there is no room for it."""
+
     def read(self, address: int, count: int) -> bytes: ...
 
     def write(self, address: int, data: bytes) -> None: ...
@@ -94,6 +97,9 @@ class EmulatedMachine:
         self.emulator = Emulator(chip, self.memory, check=check)
         self.progress: Callable[[int], None] | None = None
         self._runs: list[Ran] = []
+
+    def room(self, run: int) -> int:
+        return self.ring if run <= len(self.memory) - self.ring else -1
 
     def read(self, address: int, count: int) -> bytes:
         return self.memory[address : address + count].tobytes()
@@ -171,6 +177,9 @@ class NativeBackend:
         self.ring = ring
         self.progress: Callable[[int], None] | None = None
         self._runs: list[Ran] = []
+
+    def room(self, run: int) -> int:
+        return self.ring if run <= len(self.native.bytes) - self.ring else -1
 
     def read(self, address: int, count: int) -> bytes:
         return self.native.bytes[address : address + count].tobytes()
