@@ -3,22 +3,44 @@
 import ctypes
 import json
 import os
+import re
 import threading
 import tty
 from pathlib import Path
 
 from spec.netlist import Netlist
 from tb.native.build import build_library
-from tb.native.machine import TOP, clocked
+from tb.native.gating import PORTS, gated
+from tb.native.machine import TOP, clocked, shared_code, width
 
+MACHINE = "machine"  # the module and its one instance
 BOARD = Path(__file__).with_name("board.cpp")
 
 
 def build_board(netlist: Netlist, *, progress: bool = True) -> Path:
     """The shared library of the board's logic ``netlist``; built once, see :func:`tb.native.build.build_library`."""
     source = netlist.folder / f"{TOP}.v"
-    source.write_text(netlist.verilog.read_text() + "\n" + clocked(netlist, {}))
-    return build_library(source, TOP, BOARD, name=netlist.top, progress=progress)
+    verilog = with_ports(gated(netlist.verilog.read_text(), MACHINE), netlist.top)
+    source.write_text(verilog + "\n" + clocked(netlist, PORTS))
+    return build_library(source, TOP, BOARD, name=netlist.top, control=shared_code(verilog), progress=progress)
+
+
+def with_ports(verilog: str, top: str) -> str:
+    """``verilog`` of a board whose machine has the ports of :mod:`tb.native.gating`, handed through module ``top``.
+
+    Raises ValueError where the module is not as expected.
+    """
+    ports = [f"{kind['direction']} {width(kind['width'])}{name};" for name, kind in PORTS.items()]
+    connections = "".join(f"    .{name}({name}),\n" for name in PORTS)
+    for pattern, text in (
+        (rf"^module {top}\(", f"module {top}({', '.join(PORTS)}, "),
+        (rf"(?<=^module {top}\()[^;]*;\n", "\\g<0>" + "".join(f"  {port}\n" for port in ports)),
+        (rf"^  {MACHINE} {MACHINE} \(\n", f"\\g<0>{connections}"),
+    ):
+        verilog, count = re.subn(pattern, text, verilog, flags=re.MULTILINE)
+        if count != 1:
+            raise ValueError(f"{count} places like {pattern!r}, not one")
+    return verilog
 
 
 class SimulatedBoard:
