@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from gradloom.bitstream import bitstream, board
 from gradloom.console import RefusingGroup, err, talk, write_json
 from gradloom.demo import demo
 from gradloom.options import chip_option, json_option, seed_option
@@ -53,6 +54,8 @@ def generate(unit: str, chip: Chip, folder: Path | None) -> None:
 main.add_command(demo)
 main.add_command(train)
 main.add_command(trace)
+main.add_command(bitstream)
+main.add_command(board)
 
 
 @main.command()

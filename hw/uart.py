@@ -87,3 +87,30 @@ class UartTransmitter(wiring.Component):
                 bits.eq(Cat(self.i.p, Const(1, 1))),
             ]
         return m
+
+
+class Uart(wiring.Component):
+    """Both directions of a line of ``divider`` clocks a bit; members as of :class:`UartReceiver` and :class:`UartTransmitter`."""
+
+    def __init__(self, divider: int):
+        self.divider = divider
+        super().__init__({
+            "rx": In(1, init=1),
+            "valid": Out(1),
+            "byte": Out(line_byte),
+            "i": In(stream.Signature(8)),
+            "tx": Out(1, init=1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.receiver = receiver = UartReceiver(self.divider)
+        m.submodules.transmitter = transmitter = UartTransmitter(self.divider)
+        wiring.connect(m, wiring.flipped(self.i), transmitter.i)
+        m.d.comb += [
+            receiver.rx.eq(self.rx),
+            self.valid.eq(receiver.valid),
+            self.byte.eq(receiver.byte),
+            self.tx.eq(transmitter.tx),
+        ]
+        return m

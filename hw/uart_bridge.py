@@ -10,7 +10,7 @@ from hw.bram import Bram
 from hw.frames import FrameReceiver, FrameSender, answer_byte, frame
 from hw.on_chip_memory import memory_port
 from hw.registers import control_bus
-from hw.uart import UartReceiver, UartTransmitter
+from hw.uart import Uart
 from spec.boards import Design
 from spec.link import (
     BOARD_REGISTERS,
@@ -53,8 +53,7 @@ class UartBridge(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.receiver = receiver = UartReceiver(self.design.divider)
-        m.submodules.transmitter = transmitter = UartTransmitter(self.design.divider)
+        m.submodules.uart = uart = Uart(self.design.divider)
         m.submodules.queue = queue = SyncFIFOBuffered(width=9, depth=QUEUE_BYTES)
         m.submodules.frames = frames = FrameReceiver(self.target)
         m.submodules.answers = answers = FrameSender()
@@ -62,21 +61,21 @@ class UartBridge(wiring.Component):
 
         lost = Signal()  # a byte since the last one in the queue
         m.d.comb += [
-            receiver.rx.eq(self.rx),
-            self.tx.eq(transmitter.tx),
-            queue.w_en.eq(receiver.valid),
-            queue.w_data.eq(Cat(receiver.byte.data, receiver.byte.bad | lost)),
+            uart.rx.eq(self.rx),
+            self.tx.eq(uart.tx),
+            queue.w_en.eq(uart.valid),
+            queue.w_data.eq(Cat(uart.byte.data, uart.byte.bad | lost)),
             frames.i.valid.eq(queue.r_rdy),
             frames.i.p.eq(queue.r_data),
             queue.r_en.eq(frames.i.ready),
             frames.r_addr.eq(execute.r_addr),
             execute.r_data.eq(frames.r_data),
         ]
-        with m.If(receiver.valid):
+        with m.If(uart.valid):
             m.d.sync += lost.eq(~queue.w_rdy)
         connect(m, frames.o, execute.i)
         connect(m, execute.o, answers.i)
-        connect(m, answers.o, transmitter.i)
+        connect(m, answers.o, uart.i)
         connect(m, execute.ctl, flipped(self.ctl))
         connect(m, execute.memory, flipped(self.memory))
         return m

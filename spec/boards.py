@@ -30,6 +30,11 @@ class Design:
             raise BoardError(f"divider must be at least {LOWEST_DIVIDER}, not {self.divider}")
 
 
+def least_design(chip: Chip) -> Design:
+    """The smallest memory and the fastest line, for benches."""
+    return Design(chip=chip, memory_bytes=PAGE, divider=LOWEST_DIVIDER, clock_hz=50_000_000)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Board:
     """One FPGA board; the pins are sites of its package."""
@@ -81,7 +86,7 @@ BOARDS = {
             target="ecp5-85k",
             clock="G2",
             oscillator_mhz=25,
-            mhz=75,
+            mhz=60,
             baud=3_000_000,
             rx="M1",
             tx="L4",
@@ -98,14 +103,14 @@ BOARDS = {
             target="ecp5-25k",
             clock="P3",
             oscillator_mhz=25,
-            mhz=75,
+            mhz=50,
             baud=115_200,
             rx="H18",
             tx="J17",
             led="U16",
             led_low=True,
             chip="colorlight-i5",
-            memory_bytes=32 << 10,
+            memory_bytes=64 << 10,
             sources="github.com/wuxx/Colorlight-FPGA-Projects",
         ),
     )

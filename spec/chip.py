@@ -93,6 +93,21 @@ CHIPS = {
         Chip(name="sim64", slots=6, bank_depth=4096, psum_depth=4096, queue_depth=64, scratch_depth=32768),
         # Sixty-four lanes with memories that an ECP5-85F has; wide groups share more logic.
         Chip(name="ecp5-64", groups=4, lanes=16, slots=3, psum_depth=2048),
+        # What fits the boards of spec/boards.py beside memory for a network; see docs/boards.md.
+        Chip(name="ulx3s-85f", groups=2, lanes=16, slots=3, scratch_banks=2, vector_words=2),
+        Chip(
+            name="colorlight-i5",
+            groups=1,
+            lanes=4,
+            acc_width=40,
+            bank_depth=512,
+            list_depth=256,
+            slots=2,
+            psum_depth=512,
+            queue_depth=4,
+            scratch_banks=1,
+            vector_words=1,
+        ),
         # Small enough to build and simulate in seconds.
         Chip(name="tiny", groups=2, lanes=4, bank_depth=256, list_depth=64, psum_depth=256, scratch_depth=512),
     )
