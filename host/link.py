@@ -9,8 +9,9 @@ from typing import Protocol
 from spec.link import QUEUE_BYTES, Frames, Op, Request, Status
 
 AT_ONCE = 64  # requests that wait for their answers
-PATIENCE = 2.0  # seconds without a byte before what is not answered is sent again
-TRIES = 4
+PATIENCE = 2.0  # seconds without an answer before what is not answered is sent again
+SILENCES = 4  # of that length before nobody is there
+TRIES = 20  # of one request before the line is too bad
 LAST_SEQUENCE = 255
 
 
@@ -49,7 +50,7 @@ class _Sent:
 class Link:
     """Requests over ``line``, called ``name`` in errors, as many on their way as the board's queue holds.
 
-    A request that is lost or damaged on the way, or whose answer is, goes out again, up to ``TRIES`` times. Reads and writes of
+    A request that is lost or damaged on the way, or whose answer is, goes out again. Reads and writes of
     memory overlap; a write of a register waits for all before it, and all behind it wait, so that it happens exactly once.
     """
 
@@ -64,7 +65,7 @@ class Link:
         answers: list[bytes] = [b""] * len(requests)
         waiting = deque(enumerate(requests))
         sent: dict[int, _Sent] = {}  # by sequence number, in order
-        quiet = time.monotonic()
+        quiet, silences = time.monotonic(), 0
         while waiting or sent:
             while waiting and self._may_go(waiting[0][1], sent):
                 place, request = waiting.popleft()
@@ -72,14 +73,15 @@ class Link:
                 sent[sequence] = _Sent(place, request, request.frame(sequence))
                 self._write(sent[sequence].frame)
                 quiet = time.monotonic()
-            data = self._read()
-            if data:
-                quiet = time.monotonic()
-            elif time.monotonic() - quiet > self.patience:
+            for body in self._frames.feed(self._read()):
+                if self._take(body, sent, answers):
+                    quiet, silences = time.monotonic(), 0
+            if sent and time.monotonic() - quiet > self.patience:
+                quiet, silences = time.monotonic(), silences + 1
+                if silences == SILENCES:
+                    what = next(iter(sent.values())).request.op.name.lower()
+                    raise LinkError(f"{self.name} does not answer: {what} was sent {SILENCES} times")
                 self._again(sent, list(sent))
-                quiet = time.monotonic()
-            for body in self._frames.feed(data):
-                self._take(body, sent, answers)
         return answers
 
     def _may_go(self, request: Request, sent: dict[int, _Sent]) -> bool:
@@ -96,12 +98,13 @@ class Link:
             if self._sequence not in sent:
                 return self._sequence
 
-    def _take(self, body: bytes | None, sent: dict[int, _Sent], answers: list[bytes]) -> None:
+    def _take(self, body: bytes | None, sent: dict[int, _Sent], answers: list[bytes]) -> bool:
+        """Whether it is the answer to one of those that were sent."""
         if body is None or len(body) < 2 or body[0] not in sent:
             # Damaged, or of a request that has been answered. Which one is missing shows when the next answer comes.
             if len(sent) == 1 and (body is None or body[:2] == bytes([0, Status.DAMAGED])):
                 self._again(sent, list(sent))
-            return
+            return False
         numbers = list(sent)
         before = numbers[: numbers.index(body[0])]
         found = sent.pop(body[0])
@@ -113,12 +116,13 @@ class Link:
             raise Refused(found.request, status)
         answers[found.place] = data
         self._again(sent, before)  # answers come in order, so these are lost
+        return True
 
     def _again(self, sent: dict[int, _Sent], numbers: Sequence[int]) -> None:
         for number in numbers:
             one = sent.pop(number)
             if one.tries == TRIES:
-                raise LinkError(f"{self.name} does not answer: {one.request.op.name.lower()} was sent {TRIES} times")
+                raise LinkError(f"{self.name}: {one.request.op.name.lower()} got lost {TRIES} times: a bad line, or another baud rate")
             one.tries += 1
             self.repeated += 1
             sent[number] = one  # behind the others, as it is on the line

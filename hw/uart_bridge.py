@@ -23,7 +23,6 @@ from spec.link import (
     REGISTER_BYTES,
     WORD_BYTES,
     BoardRegister,
-    Op,
     Status,
 )
 from spec.registers import REGISTER_ADDRESS_BITS, REGISTER_BITS

@@ -223,9 +223,13 @@ class Bench:
 
 async def begin(dut, stall):
     await start(dut)
-    dut.rx.value = 1
-    await cycles(dut, 10)
-    return Bench(dut, generator(), stall)
+    dut.rx.value = 1  # low until now, which may be taken for a byte
+    bench = Bench(dut, generator(), stall)
+    await cycles(dut, 100)
+    await send_line(dut, [END], bench.around.design.divider)
+    await bench.settle(200)
+    bench.answers.clear()
+    return bench
 
 
 @cocotb.test(timeout_time=100, timeout_unit="ms")
