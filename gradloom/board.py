@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 from gradloom.machine import chip_folder
 from hw.board import BoardLogic
@@ -19,7 +20,11 @@ def board_netlist(board: Board, divider: int | None = None, target: str | None =
     """The Verilog of what is in a board's FPGA, written unless it is there."""
     design = board.design(divider)
     folder = chip_folder(design.chip) / f"{LOGIC}-{board.name}-{design.divider}-{target or 'portable'}"
-    toolchain.built_once(folder, lambda scratch: emit(BoardLogic(design, target), LOGIC, spec=design, folder=scratch))
+
+    def build(scratch: Path) -> None:
+        emit(BoardLogic(design, target), LOGIC, spec=design, folder=scratch)
+
+    toolchain.built_once(folder, build)
     return Netlist(verilog=folder / f"{LOGIC}.v", top=LOGIC)
 
 

@@ -48,6 +48,8 @@ class UartReceiver(wiring.Component):
                     with m.If(number == 9):
                         m.d.sync += [self.valid.eq(1), self.byte.data.eq(bits), self.byte.bad.eq(~line)]
                         m.next = "HIGH"
+                        with m.If(line):
+                            m.next = "IDLE"
             with m.State("HIGH"):
                 m.d.sync += [left.eq(self.divider // 2 - 1), number.eq(0)]
                 with m.If(line):

@@ -193,10 +193,11 @@ class Bench:
     async def agree(self):
         await self.settle()
         got, want = self.answers[self.checked :], self.model.answers[self.checked :]
-        assert len(got) == len(want)
+        assert len(got) == len(want), f"{got} is not {want}"
         for one, other in zip(got, want, strict=True):
             assert one is not None
-            assert one == other or (other[:1] == b"?" and one[1:] == other[1:])
+            alike = one == other or (other[:1] == b"?" and one[1:] == other[1:])
+            assert alike, f"{got} is not {want}"
         self.checked = len(self.answers)
         assert self.around.writes == self.model.writes
         assert self.around.registers == self.model.registers

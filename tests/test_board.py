@@ -33,13 +33,13 @@ def running():
 def test_steps_over_the_line_leave_goldens_words(running):
     with opened_board(BOARD, CHIP, running.port) as board:
         session = Session(CONFIG, load("digits"), board, check=True)
-        losses = [session.step().loss for _ in range(3)]
+        for _ in range(3):
+            session.step()
         assert session.differing_words == 0
         assert session.words_compared > 10_000
-        assert losses == sorted(losses, reverse=True) or len(set(losses)) == 3
         assert session.counters["run_cycles"] > 10_000
         assert session.counters["commands"] > 100
-        assert board.clock_hz == BOARD.mhz * 1e6
+        assert board.clock_hz == BOARD.design().clock_hz
         # A driver that comes later finds the board as it must be.
     with opened_board(BOARD, CHIP, running.port) as board:
         data = np.random.default_rng(0).bytes(5000 // 8 * 8)
