@@ -58,20 +58,18 @@ class UartBridge(wiring.Component):
         m.submodules.answers = answers = FrameSender()
         m.submodules.execute = execute = Execute(self.design)
 
-        lost = Signal()  # a byte since the last one in the queue
         m.d.comb += [
             uart.rx.eq(self.rx),
             self.tx.eq(uart.tx),
             queue.w_en.eq(uart.valid),
-            queue.w_data.eq(Cat(uart.byte.data, uart.byte.bad | lost)),
+            queue.w_data.eq(uart.byte),
             frames.i.valid.eq(queue.r_rdy),
             frames.i.p.eq(queue.r_data),
             queue.r_en.eq(frames.i.ready),
             frames.r_addr.eq(execute.r_addr),
             execute.r_data.eq(frames.r_data),
         ]
-        with m.If(uart.valid):
-            m.d.sync += lost.eq(~queue.w_rdy)
+        # What the queue has no room for is lost; the CRC of its frame tells.
         connect(m, frames.o, execute.i)
         connect(m, execute.o, answers.i)
         connect(m, answers.o, uart.i)
