@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from cocotb.triggers import RisingEdge, Timer
+from cocotb.triggers import FallingEdge, Timer
+from cocotb.utils import get_sim_time
 
 from tb.kit import PERIOD_NS
 
@@ -32,24 +33,17 @@ class Listener:
     """Takes bytes off ``dut.tx``, each bit in its middle. A missing stop bit fails the bench. Start :meth:`run` first."""
 
     def __init__(self, dut: Any, divider: int):
-        self.dut, self.divider = dut, divider
+        self.dut, self.bit = dut, divider * PERIOD_NS
         self.bytes: list[int] = []
-        self.starts: list[int] = []  # cycles
-        self.now = 0
+        self.starts: list[float] = []  # ns
 
     async def run(self) -> None:
-        edge = RisingEdge(self.dut.clk)
         while True:
-            await edge
-            self.now += 1
-            if self.dut.tx.value:
-                continue
-            self.starts.append(self.now)
+            await FallingEdge(self.dut.tx)
+            self.starts.append(get_sim_time("ns"))
             byte = 0
             for bit in range(BITS):
-                for _ in range(self.divider // 2 if bit == 0 else self.divider):
-                    await edge
-                    self.now += 1
+                await Timer(self.bit // 2 if bit == 0 else self.bit, unit="ns")
                 level = int(self.dut.tx.value)
                 if bit in (0, BITS - 1):
                     assert level == (bit > 0), f"bit {bit} of byte {len(self.bytes)} is {level}"
