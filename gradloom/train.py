@@ -38,6 +38,7 @@ from spec.number import Rounding
 @click.option("--epochs", type=int, help="[default: the network's; mlp 12, cnn 8]")
 @click.option("--steps", type=click.IntRange(1), help="Stop after so many steps in all.")
 @click.option("--hidden", help="Units of mlp's hidden layers, with commas between them.  [default: 256,64]")
+@click.option("--test-samples", type=int, help="Test on the first so many samples of the test set.  [default: all]")
 @click.option("--batch", type=click.IntRange(1), help="Samples of one step.  [default: the network's]")
 @click.option(
     "--rounding",
@@ -64,6 +65,7 @@ def train(
     epochs: int | None,
     steps: int | None,
     hidden: str | None,
+    test_samples: int | None,
     batch: int | None,
     rounding: str,
     frac: int | None,
@@ -90,6 +92,8 @@ def train(
         write_folder(kept.parent)
     keeping = Keeping.of(kept, every, resume, steps)
     samples = load(data, download=download)
+    if test_samples is not None:
+        samples = samples.tested_on(test_samples)
     title = "golden"
     told: dict[str, Any] = {"data": data, "net": net, "backend": backend}
     shares: list[Share] = []
