@@ -107,3 +107,12 @@ def test_a_port_that_does_not_answer_is_refused(monkeypatch):
     finally:
         os.close(ours)
         os.close(theirs)
+
+
+def test_hidden_layers_that_are_none_are_refused():
+    for words, text in (
+        (["--net", "cnn", "--hidden", "32"], "Error: --hidden is for mlp, not cnn\n"),
+        (["--hidden", "32,x"], "Error: --hidden must be numbers of at least 1 with commas between them, not '32,x'\n"),
+    ):
+        result = CliRunner().invoke(main, ["train", *words])
+        assert (result.exit_code, result.stderr) == (2, text)
