@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from signal import SIGINT, SIGTERM, default_int_handler, signal
 from time import sleep
 
 import click
@@ -42,7 +43,7 @@ def bitstream(on_board: Board, seeds: int, json_to: str | None) -> None:
 @click.option("--link", type=Path, help="A symbolic link to make to the port.")
 @click.option("--noise", type=float, default=0.0, show_default=True, help="Probability that a bit is turned over.")
 def board(on_board: Board, link: Path | None, noise: float) -> None:
-    """Run a board's logic in simulation behind a pseudo-terminal, whose name is printed, until Ctrl-C.
+    """Run a board's logic in simulation behind a pseudo-terminal, whose name is printed, until Ctrl-C or kill.
 
     Whatever opens the terminal talks to the simulated serial line: gradloom train --backend board --port PORT.
     """
@@ -53,6 +54,8 @@ def board(on_board: Board, link: Path | None, noise: float) -> None:
             link.unlink(missing_ok=True)
             link.symlink_to(running.port)
         click.echo(running.port)
+        for number in (SIGINT, SIGTERM):  # a shell's job in the background ignores the first one until told otherwise
+            signal(number, default_int_handler)
         try:
             while True:
                 sleep(3600)
