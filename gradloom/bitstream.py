@@ -21,7 +21,7 @@ from spec.boards import Board
 def bitstream(on_board: Board, seeds: int, json_to: str | None) -> None:
     """Write Verilog, constraints and bitstream of a board, and a report, to one folder under build/.
 
-    Takes minutes to an hour. A placement that is slower than the board's clock gives no bitstream.
+    A placement that is slower than the board's clock gives no bitstream.
     """
     from gradloom.board import board_netlist
     from report.tables import value_table
