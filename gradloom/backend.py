@@ -1,10 +1,12 @@
 """Machines by name, ready to run."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
+from gradloom.console import Refusal
 from host.driver import MEMORY, RING
 from host.machines import Backend, EmulatedMachine
+from spec.boards import BOARDS, Board
 from spec.chip import Chip
 
 
@@ -29,3 +31,12 @@ def opened(
     with NativeMachine(chip, library, MEMORY, Memory(read_latency=latency, bandwidth=bandwidth)) as machine:
         machine.rest(not exact)
         yield NativeBackend(machine, RING)
+
+
+def opened_port(board: Board | None, port: str | None) -> AbstractContextManager[Backend]:
+    """A board at a serial port, ready to run."""
+    if board is None or port is None:
+        raise Refusal(f"backend board needs --board, one of {', '.join(BOARDS)}, and --port")
+    from host.board import opened_board
+
+    return opened_board(board, board.design().chip, port)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from gradloom.bitstream import bitstream, board
 from gradloom.console import RefusingGroup, err, talk, write_json
 from gradloom.demo import demo
 from gradloom.export import export
@@ -59,6 +60,8 @@ main.add_command(train)
 main.add_command(trace)
 main.add_command(program)
 main.add_command(export)
+main.add_command(bitstream)
+main.add_command(board)
 
 
 @main.command()

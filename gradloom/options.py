@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import click
 
+from spec.boards import BOARDS, Board, load_board
 from spec.chip import CHIPS, Chip, load_chip
 
 INTERRUPTED = 130  # status of a run that Ctrl-C ended
@@ -25,6 +26,25 @@ def chip_option(default: str) -> Callable[[Callable[..., None]], Callable[..., N
         default=default,
         show_default=True,
         help=f"A named chip ({', '.join(CHIPS)}) or a TOML file of chip fields.",
+    )
+
+
+class BoardType(click.ParamType):
+    """A named board."""
+
+    name = "name"
+
+    def convert(self, value: str | Board, param: click.Parameter | None, ctx: click.Context | None) -> Board:
+        return value if isinstance(value, Board) else load_board(value)
+
+
+def board_option(required: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        "--board",
+        "on_board",
+        type=BoardType(),
+        required=required,
+        help=f"One of {', '.join(BOARDS)}.",
     )
 
 

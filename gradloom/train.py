@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from golden.trainer import Config, Result
-from gradloom.console import bars, err, talk, write_folder, write_json
-from gradloom.options import INTERRUPTED, chip_option, json_option, seed_option
+from gradloom.console import Refusal, bars, err, talk, write_folder, write_json
+from gradloom.options import INTERRUPTED, board_option, chip_option, json_option, seed_option
 from gradloom.trace import print_trace
 from host.profile import Share
+from spec.boards import Board
 from spec.chip import Chip
 from spec.number import Rounding
 
@@ -26,14 +27,17 @@ from spec.number import Rounding
 )
 @click.option(
     "--backend",
-    type=click.Choice(["golden", "rtl", "emulator"]),
+    type=click.Choice(["golden", "rtl", "emulator", "board"]),
     default="golden",
     show_default=True,
-    help="NumPy on tensors, generated hardware, or its commands in NumPy.",
+    help="NumPy on tensors, generated hardware, its commands in NumPy, or a board.",
 )
+@board_option(required=False)
+@click.option("--port", help="The board's serial port.")
 @chip_option("sim64")
 @click.option("--epochs", type=int, help="[default: the network's; mlp 12, cnn 8]")
 @click.option("--steps", type=click.IntRange(1), help="Stop after so many steps in all.")
+@click.option("--hidden", help="Units of mlp's hidden layers, with commas between them.  [default: 256,64]")
 @click.option("--test-samples", type=int, help="Test on the first so many samples of the test set.  [default: all]")
 @click.option("--batch", type=click.IntRange(1), help="Samples of one step.  [default: the network's]")
 @click.option(
@@ -55,9 +59,12 @@ def train(
     download: bool,
     net: str,
     backend: str,
+    on_board: Board | None,
+    port: str | None,
     chip: Chip,
     epochs: int | None,
     steps: int | None,
+    hidden: str | None,
     test_samples: int | None,
     batch: int | None,
     rounding: str,
@@ -75,11 +82,11 @@ def train(
     Equal seeds give equal words everywhere. Ctrl-C keeps the epochs that are complete; with a checkpoint the run goes on
     later as if it had never stopped, whatever ended it.
     """
-    from gradloom.backend import opened
+    from gradloom.backend import opened, opened_port
     from gradloom.training import Keeping, run_golden, run_machine
     from host.datasets import load
 
-    config = _config(net, seed, rounding, epochs, batch, frac)
+    config = _config(net, seed, rounding, epochs, batch, frac, hidden)
     kept = checkpoint or resume
     if kept is not None:
         write_folder(kept.parent)
@@ -94,9 +101,11 @@ def train(
         with bars() as shown:
             result = run_golden(config, samples, shown, title, keeping=keeping, network=config.graph(samples))
     else:
-        title = f"{backend}, chip {chip.name}"
-        told |= {"chip": chip.name, "lanes": chip.total_lanes}
-        with opened(backend, chip) as machine, bars() as shown:
+        running = opened_port(on_board, port) if backend == "board" else opened(backend, chip)
+        with running as machine, bars() as shown:
+            chip = machine.chip
+            title = f"{backend}, chip {chip.name}"
+            told |= {"chip": chip.name, "lanes": chip.total_lanes}
             result, shares = run_machine(config, samples, shown, title, machine, check, keeping)
     _tell(result, told, check and backend != "golden", json_to)
     if with_trace and shares:
@@ -109,7 +118,15 @@ def train(
         raise SystemExit(INTERRUPTED)
 
 
-def _config(net: str, seed: int, rounding: str, epochs: int | None, batch: int | None, frac: int | None) -> Config:
+def _config(
+    net: str,
+    seed: int,
+    rounding: str,
+    epochs: int | None,
+    batch: int | None,
+    frac: int | None,
+    hidden: str | None,
+) -> Config:
     from golden.presets import preset
 
     config = replace(preset(net), seed=seed, rounding=Rounding[rounding.upper()])
@@ -117,7 +134,18 @@ def _config(net: str, seed: int, rounding: str, epochs: int | None, batch: int |
         config = replace(config, epochs=epochs)
     if batch is not None:
         config = replace(config, batch=batch)
+    if hidden is not None:
+        config = replace(config, hidden=_units(net, hidden))
     return config if frac is None else config.with_frac(frac)
+
+
+def _units(net: str, hidden: str) -> tuple[int, ...]:
+    if net != "mlp":
+        raise Refusal(f"--hidden is for mlp, not {net}")
+    units = tuple(int(part) if part.strip().isdecimal() else 0 for part in hidden.split(","))
+    if min(units) < 1:
+        raise Refusal(f"--hidden must be numbers of at least 1 with commas between them, not {hidden!r}")
+    return units
 
 
 def _tell(result: Result, told: dict[str, Any], checked: bool, json_to: str | None) -> None:

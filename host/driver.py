@@ -39,13 +39,17 @@ class Difference:
         return f"step {self.step}, {self.tensor}[{at}]: {self.got}, not {self.want}"
 
 
+class NoRoom(ValueError):
+    """A program that takes more memory than the machine has."""
+
+
 class Driver:
     """``graph``, compiled for ``backend``'s chip; a :class:`golden.trainer.Learner`.
 
     graph : gives first weights, formats and seed. check : every step is also computed by ``graph`` itself, and every tensor
     in memory that has a name of :attr:`golden.graph.Graph.observe` is compared with it, word by word. skip : off, products
     spend a cycle on zeros of A as well, for comparison.
-    Raises :class:`host.compiler.errors.DoesNotFit` and :class:`host.compiler.errors.Unsupported`, both ValueErrors.
+    Raises :class:`host.compiler.errors.DoesNotFit`, :class:`host.compiler.errors.Unsupported` and :class:`NoRoom`, all ValueErrors.
     """
 
     def __init__(self, graph: Graph, backend: Backend, check: bool = False, skip: bool = True):
@@ -79,11 +83,7 @@ class Driver:
                 program = compile_predict(self.graph, self.backend.chip, batch)
             else:
                 program = compile_step(self.graph, self.backend.chip, batch, plans, rounding)
-            if program.memory_bytes > RING or program.longest_run > MEMORY - RING:
-                raise ValueError(
-                    f"{program.name}: {program.memory_bytes} bytes of tensors and {program.longest_run} of commands must be "
-                    f"at most {RING} and {MEMORY - RING}"
-                )
+            self._check_room(program, batch)
             if not self.skip:
                 program = without_skipping(program)
             self._compiled[kind] = program
@@ -91,6 +91,14 @@ class Driver:
                 self._place = program
                 self._load(self._state)
         return self._compiled[kind]
+
+    def _check_room(self, program: Program, batch: int) -> None:
+        room = self.backend.room(program.longest_run)
+        if program.memory_bytes > room:
+            raise NoRoom(
+                f"{program.name}: for {batch} samples tensors take {program.memory_bytes} bytes, memory has room for "
+                f"{max(0, room)} beside {program.longest_run} of commands: {program.memory_bytes - room} bytes too many"
+            )
 
     def read(self, name: str, program: Program | None = None) -> np.ndarray:
         """Words of a tensor of the last program, or the one given, in its logical shape."""
@@ -141,8 +149,14 @@ class Driver:
         return StepResult(results["loss"], results["correct"], len(labels), self._saturations())
 
     def predict(self, execute: Tally, x: np.ndarray) -> np.ndarray:
-        """Logits (batch, classes), counted in ``execute``."""
-        program = self.program(len(x), None)
+        """Logits (batch, classes), counted in ``execute``; in several runs where memory has no room for all samples."""
+        try:
+            program = self.program(len(x), None)
+        except NoRoom:
+            if len(x) == 1:
+                raise
+            half = -(-len(x) // 2)
+            return np.concatenate([self.predict(execute, part) for part in (x[:half], x[half:])])
         results = self._execute(program, 0, {"x": x})
         self._count(execute, program)
         if self.check:

@@ -41,6 +41,9 @@ class Lockstep:
         self._runs = 0
         self._spare = RING - self.chip.scratch_bricks * brick_bytes(self.chip)
 
+    def room(self, run: int) -> int:
+        return min(self.suspect.room(run), self.emulated.room(run))
+
     def read(self, address: int, count: int) -> bytes:
         return self.emulated.read(address, count)
 

@@ -54,6 +54,9 @@ class Backend(Protocol):
     @property
     def chip(self) -> Chip: ...
 
+    def room(self, run: int) -> int:
+        """Bytes from 0 on for tensors, beside a run of descriptors of so many bytes; less than none if there is no room for it."""
+
     def read(self, address: int, count: int) -> bytes: ...
 
     def write(self, address: int, data: bytes) -> None: ...
@@ -91,6 +94,9 @@ class EmulatedMachine:
         self.emulator = Emulator(chip, self.memory, check=check)
         self.progress: Callable[[int], None] | None = None
         self._runs: list[Ran] = []
+
+    def room(self, run: int) -> int:
+        return self.ring if run <= len(self.memory) - self.ring else -1
 
     def read(self, address: int, count: int) -> bytes:
         return self.memory[address : address + count].tobytes()
@@ -173,6 +179,9 @@ class NativeBackend:
         self.progress: Callable[[int], None] | None = None
         self._runs: list[Ran] = []
         native.write("watchdog", WATCHDOG)
+
+    def room(self, run: int) -> int:
+        return self.ring if run <= len(self.native.bytes) - self.ring else -1
 
     def read(self, address: int, count: int) -> bytes:
         return self.native.bytes[address : address + count].tobytes()

@@ -94,6 +94,21 @@ CHIPS = {
         # Sixty-four lanes with memories that an ECP5-85F has; wide groups share more logic. Two words a cycle keep up with what
         # a bus of 64 bits brings for two operands.
         Chip(name="ecp5-64", groups=4, lanes=16, slots=3, psum_depth=2048, vector_words=2),
+        # What fits the boards of spec/boards.py beside memory for a network; see docs/boards.md.
+        Chip(name="ulx3s-85f", groups=2, lanes=16, slots=3, scratch_banks=2, vector_words=2),
+        Chip(
+            name="colorlight-i5",
+            groups=1,
+            lanes=4,
+            acc_width=40,
+            bank_depth=512,
+            list_depth=256,
+            slots=2,
+            psum_depth=512,
+            queue_depth=4,
+            scratch_banks=1,
+            vector_words=1,
+        ),
         # Small enough to build and simulate in seconds.
         Chip(name="tiny", groups=2, lanes=4, bank_depth=256, list_depth=64, psum_depth=256, scratch_depth=512),
     )

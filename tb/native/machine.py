@@ -76,7 +76,7 @@ def clocked(netlist: Netlist, extra: dict[str, dict]) -> str:
     """
     ports = json.loads(netlist.ports.read_text()) | extra
     declared = [
-        f"  {port['direction']} {'signed ' if port['signed'] else ''}{_range(port['width'])}{name};"
+        f"  {port['direction']} {'signed ' if port['signed'] else ''}{width(port['width'])}{name};"
         for name, port in ports.items()
     ]
     connected = [f".{name}({'reset' if name == 'rst' else name})" for name in ports]
@@ -91,5 +91,5 @@ def clocked(netlist: Netlist, extra: dict[str, dict]) -> str:
     ])
 
 
-def _range(width: int) -> str:
+def width(width: int) -> str:
     return f"[{width - 1}:0] " if width > 1 else ""
