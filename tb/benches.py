@@ -37,7 +37,9 @@ UNITS = {
     "finish": Unit(component="hw.finish:Finish", arguments=CHIP, bench="bench_finish"),
     "rowqueue": Unit(component="hw.rowqueue:RowQueue", arguments=CHIP, bench="bench_rowqueue"),
     "scratchpad": Unit(
-        component="hw.scratchpad:Scratchpad", arguments=CHIP | {"readers": 3, "writers": 3}, bench="bench_scratchpad"
+        component="hw.scratchpad:Scratchpad",
+        arguments=CHIP | {"readers": 5, "writers": 3, "pairs": 2},
+        bench="bench_scratchpad",
     ),
     "counters": Unit(component="hw.counters:Counters", arguments=CHIP, bench="bench_counters"),
     "arbiter": Unit(
@@ -53,6 +55,11 @@ UNITS = {
     "chain": Unit(component="hw.chain:Chain", arguments={"shape": "hw.layouts:result", "depth": 3}, bench="bench_chain"),
     "fifo": Unit(
         component="hw.fifo:Fifo",
+        arguments={"shape": "hw.layouts:result", "depth": "chip.queue_depth"},
+        bench="bench_fifo",
+    ),
+    "block_fifo": Unit(
+        component="hw.fifo:BlockFifo",
         arguments={"shape": "hw.layouts:result", "depth": "chip.queue_depth"},
         bench="bench_fifo",
     ),
