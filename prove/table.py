@@ -60,6 +60,24 @@ PROOFS = (
         quick=True,
     ),
     Proof(
+        name="block fifo",
+        units=("hw/fifo.py",),
+        claim="as fifo, a word shows within LATENCY cycles; whatever the block RAM gives for a word that is read while it is written",
+        harness="prove.streams:block_fifo",
+        faults=(
+            Fault("block fifo: word asked for before it is written", "hw/fifo.py", "some.eq(unread.any())", "some.eq(unread.any() | put)"),
+            Fault("block fifo: memory moves on though the output stalls", "hw/fifo.py", "memory.r_en.eq(move)", "memory.r_en.eq(1)"),
+        ),
+    ),
+    Proof(
+        name="skid",
+        units=("hw/fifo.py",),
+        claim="nothing lost, doubled or reordered; a word waits unchanged and shows at once; full exactly when two wait",
+        harness="prove.streams:skid",
+        faults=(Fault("skid: spare word overwritten", "hw/fifo.py", "with m.If(free):\n            m.d.sync += spare", "with m.If(1):\n            m.d.sync += spare"),),
+        quick=True,
+    ),
+    Proof(
         name="arbiter",
         units=("hw/arbiter.py",),
         claim="one grant at a time, to who asks; each stream's words come out once, in order, under its number; who waits sees no other "
@@ -307,12 +325,12 @@ PROOFS = (
     Proof(
         name="scratchpad",
         units=("hw/scratchpad.py",),
-        claim="one reader and one writer of a half at a time; a port waits for those before it that want the same half, and for nobody else; "
+        claim="one reader of a half or of a port at a time, one writer; each waits for those before it that want the same, and for nobody else; "
         "each read is answered once, LATENCY cycles later",
         harness="prove.shares:scratchpad",
         faults=(
             Fault("scratchpad: first reader not waited for", "hw/scratchpad.py", "Cat(wants[k][h] for k in range(n))", "Cat(wants[k][h] for k in range(1, n))"),
-            Fault("scratchpad: answer though the read waits", "hw/scratchpad.py", "valid.eq(self.read[p].valid & self.read[p].ready)", "valid.eq(self.read[p].valid)"),
+            Fault("scratchpad: answer though the read waits", "hw/scratchpad.py", "delayed(m, read.valid & read.ready,", "delayed(m, read.valid,"),
         ),
         quick=True,
     ),
