@@ -2,7 +2,7 @@
 
 from amaranth.hdl import Cat, Mux, Signal
 
-from hw.axi import Bursts, axi_burst
+from hw.axi import Bursts, axi_burst, axi_read
 from hw.axi_read import AxiReader
 from hw.axi_write import AxiWriter
 from prove.harness import Harness, fires
@@ -176,29 +176,24 @@ def reader_bricks(spec: Axi = NARROW) -> Harness:
 
 
 def reader_jobs(spec: Axi = NARROW) -> Harness:
-    """Jobs of up to three bricks: what ends a job is counted in bricks, however they were cut into bursts."""
-    h, dut, _, _, complete = _reader(spec)
+    """A job ends with its last burst, as it was announced (see `bursts`); beats are those that leave the queue of the bus."""
+    h, dut, _, _, _ = _reader(spec)
     m = h.m
-    h.assume(dut.i.p.bricks <= 3)
-    first, now = Signal(2), Signal(2)  # failure of the job whose beats come
-    bricks_in, bricks_out = Signal(2), Signal(2)
-    in_ends, out_ends = Signal(), Signal()
-    _, job_in = h.queue(fires(dut.i), dut.i.p.bricks[:2], in_ends, 4, "job_in")
-    _, job_out = h.queue(fires(dut.i), dut.i.p.bricks[:2], out_ends, 5, "job_out")
-    m.d.comb += [
-        now.eq(Mux((first == 0) & (dut.r.p.resp >= Resp.SLAVE), dut.r.p.resp, first)),
-        in_ends.eq(complete & (bricks_in + 1 == job_in)),
-        out_ends.eq(fires(dut.o) & (bricks_out + 1 == job_out)),
-    ]
-    with m.If(fires(dut.r)):
-        m.d.sync += first.eq(Mux(in_ends, 0, now))
-    with m.If(complete):
-        m.d.sync += bricks_in.eq(Mux(in_ends, 0, bricks_in + 1))
-    with m.If(fires(dut.o)):
-        m.d.sync += bricks_out.eq(Mux(out_ends, 0, bricks_out + 1))
-    _, failure = h.queue(in_ends, now, out_ends, 4, "failure")
-    h.check(dut.done == h.before(out_ends, name="done"))
+    take, beat = h.inside("take"), axi_read(spec)(h.inside("beats.o__payload"))
+    announced = h.inside("bursts.burst__valid") & h.inside("burst__ready")
+    waiting, end = h.queue(announced, dut_burst(h, spec).end, take & beat.last, spec.outstanding, "end")
+    h.check(waiting != 0, unless=~take)
+    number, first, now = Signal(range(max(2, spec.brick_beats))), Signal(2), Signal(2)
+    ends, failure = Signal(), Signal(2)  # of the job whose brick is offered
+    m.d.comb += now.eq(Mux((first == 0) & (beat.resp >= Resp.SLAVE), beat.resp, first))
+    with m.If(take):
+        m.d.sync += [
+            first.eq(Mux(beat.last & end, 0, now)),
+            number.eq(Mux(number == spec.brick_beats - 1, 0, number + 1)),
+        ]
+    with m.If(take & (number == spec.brick_beats - 1)):
+        m.d.sync += [ends.eq(beat.last & end), failure.eq(now)]
+    h.check(dut.done == h.before(fires(dut.o) & ends, name="done"))
     h.check(dut.error == h.before(failure, name="error"), unless=~dut.done)
-    h.check(dut.r.p.last, unless=~in_ends)
     h.reach(dut.done & (dut.error == Resp.DECODE))
     return h

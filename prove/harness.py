@@ -75,13 +75,9 @@ class Harness:
         """The unit's FSM that has such a state is in it."""
         found = []
         for signal in self.registers():
-            for number in range(1 << len(signal) if signal.decoder else 0):
-                try:
-                    name = signal.decoder(number)
-                except KeyError:
-                    break
-                if name == f"{state}/{number}":
-                    found.append(signal == number)
+            names = _state_names(signal)
+            if state in names:
+                found.append(signal == names[state])
         (here,) = found
         return here
 
@@ -218,6 +214,17 @@ class Harness:
         waited, held = Signal(name="waited"), Signal(len(word), name="held")
         self.m.d.sync += [waited.eq(stream.valid & ~stream.ready & ~unless), held.eq(word)]
         return ~waited | (stream.valid & (word == held))
+
+
+def _state_names(signal: Signal) -> dict[str, int]:
+    """The states that a register has names for: Amaranth keeps them for those who look at waves."""
+    names = {}
+    for number in range(1 << len(signal) if signal.decoder else 0):
+        try:
+            names[signal.decoder(number).rpartition("/")[0]] = number
+        except KeyError:
+            break
+    return names
 
 
 def fires(stream):

@@ -62,10 +62,8 @@ def reached(proof: Proof) -> Task:
 
 
 def refuted(proof: Proof) -> Task:
-    """With a fault in it: a run from reset to a cycle in which the claim does not hold."""
-    if proof.method is Method.INDUCTION:
-        return Task("refuted", "bmc", "smtbmc z3", proof.reach)
-    return Task("refuted", "prove", "abc pdr")
+    """With a fault in it: a run from reset to a cycle in which the claim does not hold, and its trace."""
+    return Task("refuted", "bmc", "smtbmc z3", proof.reach)
 
 
 def versions() -> dict[str, str]:

@@ -78,7 +78,7 @@ def load_bricks() -> Harness:
     h.free(dut.stop)
     h.sink(dut.write, dut.ar)
     fill = h.inside("fill")
-    h.stable(dut.write, unless=fill & dut.stop)
+    h.stable(dut.write, unless=(fill & dut.stop) | fires(dut.command))
     place = h.inside("places.o__valid")
     h.check(fires(dut.write) == dut.brick, unless=fill)
     h.check(~dut.brick, unless=~fill)

@@ -1,12 +1,11 @@
 """Units of the engine and of the bus whose outputs are proved to keep to the protocol, whatever they carry."""
 
 from hw.bricks import Bricks
-from hw.descriptors import Descriptors
 from hw.finish import Finish
 from hw.registers import Registers
 from hw.scan import Scan
 from hw.taps import Taps
-from prove.chip import CHIP, SPEC
+from prove.chip import CHIP
 from prove.harness import Harness, fires
 from prove.protocol import protocol
 
@@ -30,11 +29,6 @@ def scan() -> Harness:
 
 def finish() -> Harness:
     return protocol(Finish(CHIP), hold=["command", "tiles", "visits"])
-
-
-def descriptors() -> Harness:
-    """The ring is held while the machine runs; a stop withdraws what is offered."""
-    return protocol(Descriptors(CHIP, SPEC), hold=["window", "base", "size"], unless=lambda h: h.unit.stop | h.before(h.unit.stop, name="stop"))
 
 
 def registers() -> Harness:
