@@ -367,7 +367,9 @@ PROOFS = (
         claim="requests and bricks of C wait unchanged",
         harness="prove.units:finish",
         reach=42,
-        faults=(Fault("finish: brick of C withdrawn", "hw/finish.py", "len(valids) else self.o.ready", "len(valids) else 1"),),
+        faults=(Fault("finish: request for the mask withdrawn", "hw/finish.py",
+                  "with m.If(self.request.ready):\n                    m.d.sync += waiting.eq(1)",
+                  "with m.If(1):\n                    m.d.sync += waiting.eq(1)"),),
     ),
     Proof(
         name="registers",
