@@ -1,6 +1,7 @@
 """Reading nextpnr's JSON report."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,18 @@ def read_timing(report: Path) -> Timing:
         used={name: place["used"] for name, place in content["utilization"].items() if place["used"]},
         critical_path=_path(content["critical_paths"], clock),
     )
+
+
+def read_placed(log: Path) -> Timing:
+    """Read the log of a design that was placed and not routed, whose report says nothing of the clock."""
+    text = log.read_text(errors="replace")
+    rates = re.findall(rf"Max frequency for clock '[^']*{CLOCK}[^']*': ([0-9.]+) MHz", text)
+    if not rates:
+        raise SynthError(f"{log}: no clock rate")
+    used = {
+        name: int(count) for name, count in re.findall(r"^Info: \s+(\w+): +(\d+)/ *\d+ +\d+%", text, re.M) if int(count)
+    }
+    return Timing(fmax_mhz=float(rates[-1]), used=used, critical_path=[])
 
 
 def _path(paths: list[dict], clock: str) -> list[str]:
