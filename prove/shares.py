@@ -127,7 +127,10 @@ def read_share(depth: int = 3) -> Harness:
 
 
 def _rowqueue(groups: int):
-    """Groups ask as :class:`hw.visits.Visits` does: for the same half until they are granted, and then not in the next cycle."""
+    """Groups ask as :class:`hw.visits.Visits` does: for the same half until they are granted, and then not in the next cycle.
+
+    A half gets a new tile only while nobody asks for it.
+    """
     h = Harness()
     dut = h.add(RowQueue(chip(groups)))
     h.hold(dut.command)
@@ -137,19 +140,21 @@ def _rowqueue(groups: int):
     h.assume((asked & ~granted & ~dut.request) == 0)
     h.assume((asked & ~granted & (halves ^ dut.half)) == 0)
     h.assume((granted & dut.request) == 0)
-    asked_half = dut.half.bit_select(h.inside("turn"), 1)
-    begins = h.inside("asks") & h.inside("fresh").bit_select(asked_half, 1)  # the first who asks for a tile
-    return h, dut, asked_half, begins
+    for n in range(2):
+        h.assume(~(dut.set & (dut.set_half == n) & (dut.request & (dut.half if n else ~dut.half)).any()))
+    fresh = h.inside("fresh")
+    begun = h.before(fresh, name="fresh") & ~fresh  # a tile, for whose rows somebody was the first to ask
+    return h, dut, begun
 
 
 def rowqueue_grants(groups: int = 3) -> Harness:
-    h, dut, _, begins = _rowqueue(groups)
+    h, dut, begun = _rowqueue(groups)
     h.check(one_hot(dut.grant))
     h.check((dut.grant & ~h.before(dut.request, name="who")) == 0)
     me = h.constant(range(groups), "me")
     h.assume(me < groups)
     # Where a tile begins, the group is asked twice; all other cycles count.
-    counts = ~begins & ~h.before(begins, name="begins")
+    counts = ~begun.any() & ~h.before(begun.any(), name="begun")
     h.within(2 * groups, dut.request.bit_select(me, 1) & ~dut.grant.bit_select(me, 1), counts)
     h.reach(dut.grant.bit_select(me, 1) & dut.none)
     h.reach(dut.grant.bit_select(me, 1) & ~dut.none)
@@ -158,25 +163,24 @@ def rowqueue_grants(groups: int = 3) -> Harness:
 
 def rowqueue_rows(groups: int = 3) -> Harness:
     """Rows and limits of 16 bits; what is inside is tied to the model, so that one cycle proves the next."""
-    h, dut, asked_half, begins = _rowqueue(groups)
+    h, dut, begun = _rowqueue(groups)
     m = h.m
     rows, limits = Signal(DIMENSION_BITS), [Signal(DIMENSION_BITS, name=f"limit_{n}") for n in range(2)]
     for n in range(2):
         with m.If(dut.set & (dut.set_half == n)):
             m.d.sync += limits[n].eq(dut.set_limit)
-        h.assume(~(dut.set & (dut.set_half == n) & (dut.request & (dut.half if n else ~dut.half)).any()))
         h.check(h.inside(f"limit_{n}") == limits[n])
 
     # A row given is the one behind the last; the first one anew where a tile begins that says so; never its half's limit.
-    gives = dut.grant.any() & ~dut.none
-    limit = h.before(Mux(asked_half, limits[1], limits[0]), name="limit")
+    gives, anew = dut.grant.any() & ~dut.none, (begun & h.inside("over")).any()
+    half = (dut.grant & h.before(dut.half, name="half")).any()
     with m.If(gives):
         m.d.sync += rows.eq(rows + 1)
-    with m.If(begins & h.inside("over").bit_select(asked_half, 1)):
+    with m.If(anew):
         m.d.sync += rows.eq(0)
-    h.check((dut.row.row == rows) & (rows != limit), unless=~gives)
-    h.check(h.inside("here")[:DIMENSION_BITS] == Mux(gives, rows + 1, rows)[:DIMENSION_BITS])
-    h.check(h.inside("resting"), unless=~gives)
+    h.check((dut.row.row == rows) & (rows != Mux(half, limits[1], limits[0])), unless=~gives)
+    h.check(h.inside("here")[:DIMENSION_BITS] == Mux(anew, 0, Mux(gives, rows + 1, rows))[:DIMENSION_BITS])
+    h.check(~h.before(dut.grant.any(), name="grants") | ~dut.grant.any())
     h.reach(gives & (rows == 2))
     h.reach(dut.none & dut.grant.any() & (rows == 2))
     return h

@@ -138,7 +138,7 @@ PROOFS = (
         "whole 16-bit rows and limits",
         harness="prove.shares:rowqueue_rows",
         method=Method.INDUCTION,
-        depth=3,
+        depth=4,
         faults=(
             Fault("row queue: row given twice", "hw/rowqueue.py", "m.d.sync += resting.eq(1)", "m.d.sync += resting.eq(0)"),
             Fault("row queue: limit of the other half", "hw/rowqueue.py", "Mux(half, limits[1], limits[0])", "Mux(half, limits[0], limits[1])"),
