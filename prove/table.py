@@ -127,7 +127,7 @@ PROOFS = (
         harness="prove.shares:rowqueue_grants",
         faults=(
             Fault("row queue: last group left out", "hw/rowqueue.py", "turn == self.groups - 1", "turn == self.groups - 2"),
-            Fault("row queue: two groups granted", "hw/rowqueue.py", "[self.grant.eq(0), resting.eq(0)]", "[resting.eq(0)]"),
+            Fault("row queue: two groups granted", "hw/rowqueue.py", "self.grant.eq(0),", ""),
         ),
         quick=True,
     ),
@@ -140,8 +140,8 @@ PROOFS = (
         method=Method.INDUCTION,
         depth=4,
         faults=(
-            Fault("row queue: row given twice", "hw/rowqueue.py", "m.d.sync += resting.eq(1)", "m.d.sync += resting.eq(0)"),
-            Fault("row queue: limit of the other half", "hw/rowqueue.py", "Mux(half, limits[1], limits[0])", "Mux(half, limits[0], limits[1])"),
+            Fault("row queue: row given twice", "hw/rowqueue.py", "picked.eq(0),", ""),
+            Fault("row queue: limit of the other half", "hw/rowqueue.py", "nones.bit_select(half, 1)", "nones.bit_select(~half, 1)"),
         ),
     ),
     Proof(
@@ -225,7 +225,7 @@ PROOFS = (
         depth=2,
         reach=16,
         faults=(
-            Fault("store: asks without room for the answer", "hw/store.py", "self.request.valid.eq(places.o.valid & (ahead != BRICKS))",
+            Fault("store: asks without room for the answer", "hw/store.py", "self.request.valid.eq(places.o.valid & ~ahead[-1])",
                   "self.request.valid.eq(places.o.valid)"),
         ),
     ),
@@ -339,14 +339,14 @@ PROOFS = (
     ),
     Proof(
         name="taps",
-        units=("hw/taps.py",),
+        units=("hw/taps.py", "hw/fifo.py"),
         claim="a tap waits unchanged until it is taken or the walk is stopped",
         harness="prove.units:taps",
-        faults=(Fault("taps: next tap though this one waits", "hw/taps.py", "step.eq(busy & (~valid | self.o.ready))", "step.eq(busy)"),),
+        faults=(Fault("taps: next tap though this one waits", "hw/taps.py", "step.eq(busy & (~valid | skid.i.ready))", "step.eq(busy)"),),
     ),
     Proof(
         name="bricks",
-        units=("hw/bricks.py", "hw/taps.py"),
+        units=("hw/bricks.py", "hw/taps.py", "hw/fifo.py"),
         claim="a request for a brick waits unchanged, while room falls only with a request",
         harness="prove.units:bricks",
         faults=(
