@@ -190,20 +190,20 @@ def paused_turns() -> Harness:
     return turns(count=3, pause=5)
 
 
-def scratchpad(readers: int = 3, writers: int = 2) -> Harness:
+def scratchpad(readers: int = 4, writers: int = 2) -> Harness:
+    """Two readers with ports of their own, two that share one."""
     h = Harness()
-    dut = h.add(Scratchpad(CHIP, readers=readers, writers=writers))
+    dut = h.add(Scratchpad(CHIP, readers=readers, writers=writers, pairs=1))
     h.source(*dut.read, *dut.write)
     row_bits = (CHIP.scratch_depth - 1).bit_length()
-    for ports, places in ((dut.read, [read.p for read in dut.read]), (dut.write, [write.p.address for write in dut.write])):
-        halves = [Cat(place[0], place[row_bits:]) for place in places]
-        for n, port in enumerate(ports):
-            before = [other.valid & (halves[k] == halves[n]) for k, other in enumerate(ports) if k < n]
-            # Who comes first goes first, and waits for nobody else.
-            h.check(port.ready == ~Cat(before).any(), unless=~port.valid)
-        both = [fires(ports[n]) & fires(ports[k]) & (halves[n] == halves[k]) for n in range(len(ports)) for k in range(n)]
-        h.check(~Cat(both).any())
+    # Who comes first goes first: in the same half, or at the same port. Nobody waits for anybody else.
+    halves = [Cat(read.p[0], read.p[row_bits:]) for read in dut.read]
+    for n, read in enumerate(dut.read):
+        ahead = [dut.read[k].valid & ((halves[k] == halves[n]) | ((k, n) == (readers - 2, readers - 1))) for k in range(n)]
+        h.check(read.ready == ~Cat(ahead).any(), unless=~read.valid)
+    for n, write in enumerate(dut.write):
+        h.check(write.ready == ~Cat(other.valid for other in dut.write[:n]).any(), unless=~write.valid)
     h.check(dut.valid == h.before(Cat(fires(read) for read in dut.read), Scratchpad.LATENCY))
-    h.reach(dut.valid[0] & dut.valid[-1])
+    h.reach(dut.valid[0] & dut.valid[1])
     h.reach(fires(dut.write[0]) & dut.write[1].valid & ~dut.write[1].ready)
     return h

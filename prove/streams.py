@@ -1,9 +1,12 @@
 """Queues: what goes in comes out, once, in order, and waits unchanged."""
 
+from unittest.mock import patch
+
 from amaranth.hdl import unsigned
 
 from hw.chain import Chain
-from hw.fifo import Fifo
+from hw.fifo import BlockFifo, Fifo, Skid
+from prove.bram import PromisedBram
 from prove.harness import Harness, fires
 
 WORD = unsigned(3)
@@ -12,7 +15,7 @@ WORD = unsigned(3)
 def queue(unit, depth: int, latency: int) -> Harness:
     """A queue of ``depth`` words, the oldest of which is offered within ``latency`` cycles of its place becoming free."""
     h = Harness()
-    dut = h.add(unit(WORD, depth))
+    dut = h.add(unit)
     h.source(dut.i)
     h.sink(dut.o)
     h.stable(dut.o)
@@ -25,8 +28,27 @@ def queue(unit, depth: int, latency: int) -> Harness:
 
 
 def fifo(depth: int = 5) -> Harness:
-    return queue(Fifo, depth, 1)
+    return queue(Fifo(WORD, depth), depth, 1)
 
 
 def chain(depth: int = 3) -> Harness:
-    return queue(Chain, depth, depth)
+    return queue(Chain(WORD, depth), depth, depth)
+
+
+def block_fifo(depth: int = 4) -> Harness:
+    with patch("hw.fifo.Bram", PromisedBram):
+        return queue(BlockFifo(WORD, depth), depth, BlockFifo.LATENCY)
+
+
+def skid() -> Harness:
+    """Its second place is free a cycle after a word has left."""
+    h = Harness()
+    dut = h.add(Skid(WORD))
+    h.source(dut.i)
+    h.sink(dut.o)
+    h.stable(dut.o)
+    inside = h.passes(fires(dut.i), dut.i.p, fires(dut.o), dut.o.p, most=2)
+    h.check(dut.i.ready == (inside != 2))
+    h.check(dut.o.valid == (inside != 0))
+    h.reach((inside == 2) & fires(dut.o))
+    return h
