@@ -273,7 +273,7 @@ FAULTS = (
           bench="block_fifo"),
     Fault("vector_port: the brick of the step before", "hw/vector_port.py", "read.eq(read + self.take)", "read.eq(read)",
           bench="vector"),
-    Fault("scratchpad: two writers at once", "hw/scratchpad.py", "port.ready.eq(~Cat(other", "port.ready.eq(1 | ~Cat(other",
+    Fault("scratchpad: two writers at once", "hw/scratchpad.py", "port.ready.eq(~Cat(stores", "port.ready.eq(1 | ~Cat(stores",
           bench="scratchpad"),
     # Descriptors, issue and registers
     Fault("check: the largest value is too large", "hw/check.py", "bits > high", "bits >= high", bench="check"),
