@@ -223,7 +223,7 @@ PROOFS = (
         harness="prove.transfers:store_bricks",
         method=Method.INDUCTION,
         depth=2,
-        reach=16,
+        reach=28,
         faults=(
             Fault("store: asks without room for the answer", "hw/store.py", "self.request.valid.eq(places.o.valid & ~ahead[-1])",
                   "self.request.valid.eq(places.o.valid)"),
