@@ -127,14 +127,16 @@ def speed(chip: Chip, json_to: str | None) -> None:
 @click.option("--seeds", type=int, default=1, show_default=True, help="Placements to try; the fastest counts.")
 @json_option
 def synth(unit: str, target: str, chip: Chip, seeds: int, json_to: str | None) -> None:
-    """Synthesise, place and route a unit with Yosys and nextpnr: LUTs, block RAMs, DSPs and Fmax."""
+    """Synthesise, place and route a unit with Yosys and nextpnr: LUTs, block RAMs, DSPs and Fmax.
+
+    Targets are listed in docs/synth.md. Those of Xilinx are synthesised only: utilisation, no Fmax.
+    """
     from gradloom.machine import netlist
     from report.tables import value_table
     from synth.flow import synth as run_flow
     from synth.targets import load_target
 
-    load_target(target)
-    unit_netlist = netlist(chip, unit, target="ecp5")
+    unit_netlist = netlist(chip, unit, target=load_target(target).family.name)
     lanes = chip.lanes if unit == "group" else chip.total_lanes
     folder = unit_netlist.folder / f"synth-{target}"
     result = run_flow(unit_netlist.verilog, unit_netlist.top, target, seeds=seeds, out=folder, lanes=lanes)

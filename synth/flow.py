@@ -4,24 +4,19 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from synth.edge import pin_constraints, ring_verilog
-from synth.netlist import cells_by_instance, count_cells, luts, summary
-from synth.report import read_timing
-from synth.targets import SynthError, Target, load_target
-from synth.tools import NEXTPNR, YOSYS, run, versions
+from synth.edge import ring_verilog
+from synth.memories import read_memories
+from synth.netlist import cells_by_instance, count_cells, dsp_use, lut_ram_bits, luts, summary
+from synth.part import SynthError, Target
+from synth.report import Timing, read_timing
+from synth.targets import load_target
+from synth.tools import YOSYS, run, versions
 
 RING = "ring"
 FREQUENCY = 160  # MHz asked of the placer; it works no harder than it must
 
-# Adders up to this wide go to LUTs: every carry chain costs up to four LUTs more for its
-# ends. The mapper may take this long for a path before it saves area instead.
-# Both were chosen by measurement: docs/synth.md.
-NARROW = 10
-DELAY_PS = 2500
-
 # Read and lowered in a pass of its own: Yosys would otherwise read modules again when it
-# meets a primitive with parameters, after their children have gone. Nets are split before the
-# mapper because it fails on some wide ones (Yosys issue 4451).
+# meets a primitive with parameters, after their children have gone.
 _SYNTHESIS = """\
 read_verilog "{verilog}"
 hierarchy -top {top}
@@ -29,15 +24,9 @@ proc
 write_rtlil {top}.il
 design -reset
 read_rtlil {top}.il
-scratchpad -set abc9.D {delay}
-synth_ecp5 -cmp2softlogic -top {top} -run begin:map_gates
-select -set narrow t:$alu r:Y_WIDTH<={narrow} %i
-techmap -map +/techmap.v @narrow
-synth_ecp5 -cmp2softlogic -top {top} -run map_gates:map_luts
-splitnets
-synth_ecp5 -cmp2softlogic -top {top} -run map_luts:
-write_json {top}.json
+{script}write_json {top}.json
 """
+_MEMORIES = "dump -o memories.il t:$mem_v2"
 _RINGED = """\
 read_json {top}.json
 read_verilog ring.v
@@ -63,54 +52,33 @@ def synth(
     and all are listed. The unit stands in a ring of registers (:mod:`synth.edge`) whose
     flip-flops are not counted. Logs and netlists go to ``out``.
 
-    Numbers are of the routed design: ``lut4`` is everything that occupies a LUT (logic,
-    carry chains, distributed RAM), so it is at most what the part's data sheet counts.
-    Raises :class:`synth.targets.SynthError` for an unknown target, a missing tool or a
+    Numbers are of the routed design: ``luts`` is everything that occupies a look-up table (logic,
+    carry chains, distributed RAM), so it is at most what the part's data sheet counts. A
+    target without a placer gives the numbers of the netlist, and null for those of time.
+    Raises :class:`synth.part.SynthError` for an unknown target, a missing tool or a
     design that a tool refuses or that does not fit.
     """
     part = load_target(target)
+    family, placer = part.family, part.family.placer
     seed_list = _seed_list(seeds)
-    tools = versions()
+    tools = versions(YOSYS, *([placer.package] if placer else []))
     netlist = _synthesise(verilog, top, part, out, progress)
-    module = netlist["modules"][top]
-    cells = count_cells(netlist, top)
-    ring, ring_flip_flops = ring_verilog(top, module["ports"], RING)
-    (out / "ring.v").write_text(ring)
-    (out / "ring.lpf").write_text(pin_constraints())
-    (out / "ring.ys").write_text(_RINGED.format(top=top))
-    run(YOSYS, ["ring.ys"], folder=out, log="ring.log", what=f"ring {top}", progress=False)
-
-    timings = {}
-    for seed in seed_list:
-        _place(part, seed, top, out, progress)
-        timings[seed] = read_timing(out / f"seed{seed}.json")
-    best = max(seed_list, key=lambda seed: timings[seed].fmax_mhz)
-    used = timings[best].used
-    lut4 = used["TRELLIS_COMB"]
-    unit = summary(cells)
-    return {
-        "lut4": lut4,
-        "ff": used.get("TRELLIS_FF", 0) - ring_flip_flops,
-        "dsp": used.get("MULT18X18D", 0),
-        "bram": used.get("DP16KD", 0),
-        "fmax_mhz": round(timings[best].fmax_mhz, 2),
-        "lanes": lanes,
-        "lut4_per_lane": round(lut4 / lanes, 1) if lanes else None,
+    used = unit = summary(count_cells(netlist, top), family)
+    timings: dict[int, Timing] = {}
+    best = None
+    if placer:
+        ring_flip_flops = _ring(netlist["modules"][top]["ports"], part, top, out)
+        for seed in seed_list:
+            _place(part, seed, top, out, progress)
+            timings[seed] = read_timing(out / f"seed{seed}.json", out / f"seed{seed}.log")
+        best = max(seed_list, key=lambda seed: timings[seed].fmax_mhz)
+        placed = {kind: sum(timings[best].used.get(name, 0) for name in names) for kind, names in placer.used.items()}
+        if "ff" in placed:
+            placed["ff"] -= ring_flip_flops
+        used = unit | placed
+    return _result(part, unit, used, timings, best, lanes) | {
+        **_memories_and_multipliers(netlist, top, part, out),
         "target": target,
-        "luts_by": {
-            "logic": unit["logic"],
-            "carry": unit["carry"],
-            "ram": unit["ram"],
-            "packing": lut4 - unit["lut4"],
-        },
-        "share": {
-            "lut4": round(lut4 / part.lut4, 4),
-            "dsp": round(used.get("MULT18X18D", 0) / part.dsp, 4),
-            "bram": round(used.get("DP16KD", 0) / part.bram, 4),
-        },
-        "seed": best,
-        "fmax_by_seed": {str(seed): round(timings[seed].fmax_mhz, 2) for seed in seed_list},
-        "critical_path": timings[best].critical_path,
         "top": top,
         "speed_grade": part.speed,
         "versions": tools,
@@ -123,19 +91,63 @@ def area_by_unit(
     """Cells of every instance under ``top`` after synthesis, largest first; no placement.
 
     Each row has ``instance`` (``""`` is the top's own logic), the numbers of
-    :func:`synth.netlist.summary` for the instance alone, and ``lut4_below``, which adds
+    :func:`synth.netlist.summary` for the instance alone, and ``luts_below``, which adds
     the instances inside it. The design is flattened first, as it is when it is routed.
     """
     part = load_target(target)
-    versions()
+    versions(YOSYS)
     homes = cells_by_instance(_synthesise(verilog, top, part, out, progress), top)
     rows: list[dict[str, int | str]] = []
     for instance, cells in homes.items():
         below = sum(
-            luts(other) for name, other in homes.items() if not instance or f"{name}.".startswith(f"{instance}.")
+            luts(other, part.family)
+            for name, other in homes.items()
+            if not instance or f"{name}.".startswith(f"{instance}.")
         )
-        rows.append({"instance": instance, **summary(cells), "lut4_below": below})
-    return sorted(rows, key=lambda row: -int(row["lut4_below"]))
+        rows.append({"instance": instance, **summary(cells, part.family), "luts_below": below})
+    return sorted(rows, key=lambda row: -int(row["luts_below"]))
+
+
+def _result(part: Target, unit: dict, used: dict, timings: dict[int, Timing], best: int | None, lanes) -> dict:
+    fmax = {seed: round(timing.fmax_mhz, 2) for seed, timing in timings.items()}
+    lut4 = used["luts"] if part.family.lut_inputs == 4 else None
+    per_lane = round(used["luts"] / lanes, 1) if lanes else None
+    return {
+        "lut4": lut4,
+        "luts": used["luts"],
+        "lut_inputs": part.family.lut_inputs,
+        "ff": used["ff"],
+        "dsp": used["dsp"],
+        "bram": used["bram"],
+        "fmax_mhz": fmax.get(best),
+        "fmax_spread": round(max(fmax.values()) - min(fmax.values()), 2) if fmax else None,
+        "lanes": lanes,
+        "lut4_per_lane": per_lane if lut4 is not None else None,
+        "luts_per_lane": per_lane,
+        "luts_by": {
+            **{kind: unit[kind] for kind in ("logic", "carry", "ram")},
+            "packing": used["luts"] - unit["luts"],
+        },
+        "share": {kind: round(used[kind] / getattr(part, kind), 4) for kind in ("luts", "ff", "dsp", "bram")},
+        "seed": best,
+        "fmax_by_seed": {str(seed): rate for seed, rate in fmax.items()},
+        "critical_path": timings[best].critical_path if best is not None else [],
+        "slack_histogram": timings[best].slacks if best is not None else [],
+    }
+
+
+def _memories_and_multipliers(netlist: dict, top: str, part: Target, out: Path) -> dict:
+    stored = read_memories(out / "memories.il", out / "synth.log")
+    fallen = [memory for memory in stored if memory.synchronous and not memory.in_block]
+    use = dsp_use(netlist, top, part.family)
+    return {
+        "memory_bits_in_luts": sum(memory.bits for memory in fallen),
+        "memories_in_luts": [memory.name for memory in fallen],
+        "queue_bits_in_luts": sum(memory.bits for memory in stored if not memory.synchronous),
+        "lut_ram_bits": lut_ram_bits(count_cells(netlist, top), part.family),
+        "dsp_registered": use["registered"],
+        "dsp_accumulating": use["accumulating"],
+    }
 
 
 def _seed_list(seeds: int | Sequence[int]) -> list[int]:
@@ -148,21 +160,32 @@ def _seed_list(seeds: int | Sequence[int]) -> list[int]:
 def _synthesise(verilog: Path, top: str, part: Target, out: Path, progress: bool) -> dict:
     if not Path(verilog).is_file():
         raise SynthError(f"no Verilog file {verilog}")
+    script = part.family.script.format(top=top, flags=part.yosys, memories=_MEMORIES)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        script = _SYNTHESIS.format(verilog=Path(verilog).resolve(), top=top, narrow=NARROW, delay=DELAY_PS)
-        (out / "synth.ys").write_text(script)
+        text = _SYNTHESIS.format(verilog=Path(verilog).resolve(), top=top, script=script)
+        (out / "synth.ys").write_text(text)
     except OSError as error:
         raise SynthError(f"cannot write to {out}: {error.strerror}") from error
     run(YOSYS, ["synth.ys"], folder=out, log="synth.log", what=f"synthesise {top} for {part.name}", progress=progress)
     return json.loads((out / f"{top}.json").read_text())
 
 
+def _ring(ports: dict, part: Target, top: str, out: Path) -> int:
+    """Write the netlist with its ring around it; return the flip-flops that the ring adds."""
+    ring, flip_flops = ring_verilog(top, ports, RING, part.family.ring)
+    (out / "ring.v").write_text(ring)
+    for suffix, text in part.family.ring.constraints.items():
+        (out / f"ring.{suffix}").write_text(text)
+    (out / "ring.ys").write_text(_RINGED.format(top=top))
+    run(YOSYS, ["ring.ys"], folder=out, log="ring.log", what=f"ring {top}", progress=False)
+    return flip_flops
+
+
 def _place(part: Target, seed: int, top: str, out: Path, progress: bool) -> None:
     # Names are relative to `out`: the packaged nextpnr sees another /tmp than the caller.
-    arguments = [f"--{part.device}", "--package", part.package, "--speed", str(part.speed)]
-    arguments += ["--json", "ring.json", "--report", f"seed{seed}.json", "--seed", str(seed)]
-    arguments += ["--lpf", "ring.lpf", "--lpf-allow-unconstrained"]
-    arguments += ["--router", "router1", "--freq", str(FREQUENCY), "--timing-allow-fail"]
+    placer = part.family.placer
+    arguments = [*part.flags, *placer.flags, "--json", "ring.json", "--report", f"seed{seed}.json"]
+    arguments += ["--seed", str(seed), "--freq", str(FREQUENCY), "--timing-allow-fail"]
     what = f"place and route {top} on {part.name}, seed {seed}"
-    run(NEXTPNR, arguments, folder=out, log=f"seed{seed}.log", what=what, progress=progress)
+    run(placer.package, arguments, folder=out, log=f"seed{seed}.log", what=what, progress=progress)

@@ -1,11 +1,15 @@
-"""Reading nextpnr's JSON report."""
+"""Reading nextpnr's JSON report and log."""
 
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from synth.edge import CLOCK
-from synth.targets import SynthError
+from synth.part import SynthError
+
+_BAR = re.compile(r"^Info: \[\s*(-?\d+),\s*(-?\d+)\) \|(\**)(\+?)", re.MULTILINE)
+_LEGEND = re.compile(r"^Info: +legend: \* represents (\d+) endpoint", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,9 +19,10 @@ class Timing:
     fmax_mhz: float
     used: dict[str, int]  # cells by nextpnr's name for their place
     critical_path: list[str]  # one line per step, delays in nanoseconds
+    slacks: list[list[int]] = field(default_factory=list)  # from and to in picoseconds, endpoints; nextpnr rounds these
 
 
-def read_timing(report: Path) -> Timing:
+def read_timing(report: Path, log: Path | None = None) -> Timing:
     """Read a report; raises :class:`SynthError` where no path starts and ends at the clock."""
     content = json.loads(report.read_text())
     clocks = {name: clock for name, clock in content["fmax"].items() if CLOCK in name}
@@ -28,7 +33,24 @@ def read_timing(report: Path) -> Timing:
         fmax_mhz=float(result["achieved"]),
         used={name: place["used"] for name, place in content["utilization"].items() if place["used"]},
         critical_path=_path(content["critical_paths"], clock),
+        slacks=slack_histogram(log.read_text(errors="replace")) if log else [],
     )
+
+
+def slack_histogram(log: str) -> list[list[int]]:
+    """The last histogram of a log: from, to (ps against the clock that was asked for) and endpoints.
+
+    nextpnr draws bars: a star stands for so many endpoints, a plus for fewer.
+    """
+    legends = list(_LEGEND.finditer(log))
+    if not legends:
+        return []
+    per_star = int(legends[-1][1])
+    bars = _BAR.findall(log[legends[-1].end() :])
+    return [
+        [int(low), int(high), per_star * len(stars) + (per_star + 1) // 2 * len(plus)]
+        for low, high, stars, plus in bars
+    ]
 
 
 def _path(paths: list[dict], clock: str) -> list[str]:

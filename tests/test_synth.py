@@ -15,11 +15,15 @@ from spec.convert import Convert
 from synth import tools
 from synth.edge import ring_verilog
 from synth.flow import area_by_unit, synth
-from synth.netlist import cells_by_instance, count_cells, luts, summary
-from synth.report import read_timing
-from synth.targets import TARGETS, SynthError, load_target
+from synth.memories import read_memories
+from synth.netlist import cells_by_instance, count_cells, dsp_use, luts, summary
+from synth.part import SynthError
+from synth.report import read_timing, slack_histogram
+from synth.targets import TARGETS, load_target
 
 KEYS = {"lut4", "ff", "dsp", "bram", "fmax_mhz", "lanes", "lut4_per_lane", "target"}
+KEYS |= {"luts", "memory_bits_in_luts", "fmax_spread", "dsp_registered"}
+ECP5 = TARGETS["ecp5-25k"].family
 
 
 def write(component, top, folder):
@@ -31,7 +35,10 @@ def write(component, top, folder):
 def test_unknown_target_lists_the_known_ones():
     with pytest.raises(SynthError) as error:
         load_target("ice40")
-    assert str(error.value) == "unknown target 'ice40'; known targets: ecp5-25k, ecp5-45k, ecp5-85k"
+    assert str(error.value) == (
+        "unknown target 'ice40'; known targets: ecp5-25k, ecp5-45k, ecp5-85k, gw2a-18, ice40-up5k, lifcl-40, "
+        "xc7a100t, xczu3eg"
+    )
 
 
 def test_targets_are_named_by_their_key():
@@ -59,11 +66,14 @@ def test_no_seed(seeds, tmp_path):
     assert str(error.value) == f"seeds must name at least one placement, not {seeds!r}"
 
 
-@pytest.mark.parametrize("package", [tools.YOSYS, tools.NEXTPNR])
+PACKAGES = [tools.YOSYS, *sorted({t.family.placer.package for t in TARGETS.values() if t.family.placer})]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 def test_missing_tool(package, monkeypatch):
     monkeypatch.setattr(tools, "find_spec", lambda name: None if name == package.replace("-", "_") else object())
     with pytest.raises(SynthError) as error:
-        tools.versions()
+        tools.versions(package)
     assert str(error.value) == f"{package} is not installed; pip install {package}"
 
 
@@ -103,7 +113,7 @@ def test_ring_has_a_register_per_port_bit_and_nothing_else():
         "a": {"direction": "input", "bits": [4, 5, 6]},
         "y": {"direction": "output", "bits": [7]},
     }
-    text, flip_flops = ring_verilog("unit", ports, "ring")
+    text, flip_flops = ring_verilog("unit", ports, "ring", ECP5.ring)
     assert flip_flops == 4
     assert text.count("TRELLIS_FF") == 4
     assert text.count("DCCA") == 1
@@ -128,7 +138,7 @@ def test_cells_go_to_the_innermost_instance():
         "lane.bank": Counter(LUT4=1),
     }
     assert sum(homes.values(), Counter()) == count_cells(netlist, "top")
-    assert luts(count_cells(netlist, "top")) == 4
+    assert luts(count_cells(netlist, "top"), ECP5) == 4
 
 
 def report(tmp_path, clock):
@@ -172,12 +182,64 @@ def test_area_adds_up(tmp_path):
     netlist = emit(Converter(Convert()), "converter", spec=Convert(), folder=tmp_path)
     rows = area_by_unit(netlist.verilog, "converter", out=tmp_path / "out", progress=False)
     assert rows[0]["instance"] == ""
-    assert rows[0]["lut4_below"] == sum(row["lut4"] for row in rows) > 200
+    assert rows[0]["luts_below"] == sum(row["luts"] for row in rows) > 200
     assert {"keyed"} <= {row["instance"] for row in rows}
     whole = json.loads((tmp_path / "out" / "converter.json").read_text())
-    total = summary(count_cells(whole, "converter"))
+    total = summary(count_cells(whole, "converter"), ECP5)
     assert total["ff"] == sum(row["ff"] for row in rows)
-    assert total["lut4"] == rows[0]["lut4_below"]
+    assert total["luts"] == rows[0]["luts_below"]
+
+
+def test_histogram_of_slacks_is_read_from_the_last_one():
+    bars = "Info:          + represents [1,3) endpoint(s)\nInfo: [   881,   1103) |+\nInfo: [  1103,   1325) |*+\n"
+    log = f"Info:  legend: * represents 9 endpoint(s)\n{bars}Info:  legend: * represents 3 endpoint(s)\n{bars}"
+    assert slack_histogram(log) == [[881, 1103, 2], [1103, 1325, 5]]
+    assert slack_histogram("Info: nothing") == []
+
+
+def test_multiplier_without_a_register_is_told_apart():
+    registered = {"REG_INPUTA_CLK": "CLK0", "REG_INPUTB_CLK": "CLK0", "REG_OUTPUT_CLK": "CLK0"}
+    cells = {
+        "full": {"type": "MULT18X18D", "parameters": registered},
+        "half": {"type": "MULT18X18D", "parameters": registered | {"REG_OUTPUT_CLK": "NONE"}},
+        "other": {"type": "LUT4", "parameters": {}},
+    }
+    assert dsp_use({"modules": {"top": {"cells": cells}}}, "top", ECP5) == {"registered": 1, "accumulating": 0}
+
+
+MEMORIES = """
+module unit(input clk, input we, input [9:0] wa, ra, input [3:0] wd, input [7:0] d, output reg [7:0] q, output [3:0] s);
+  reg [7:0] wide [0:1023], narrow [0:15];
+  reg [3:0] queue [0:15];
+  reg [7:0] late, second;
+  always @(posedge clk) begin
+    if (we) begin wide[wa] <= d; narrow[wa[3:0]] <= d; queue[wa[3:0]] <= wd; end
+    late <= wide[ra];
+    second <= narrow[ra[3:0]];
+    q <= late ^ second;
+  end
+  assign s = queue[ra[3:0]];
+endmodule
+"""
+
+
+@pytest.mark.parametrize("target", ["ecp5-25k", "ice40-up5k", "lifcl-40", "gw2a-18", "xc7a100t", "xczu3eg"])
+def test_memory_that_falls_into_look_up_tables_is_named(target, tmp_path):
+    """Yosys puts 16 words of 8 bits into look-up tables or flip-flops though they are read behind a register."""
+    source = tmp_path / "unit.v"
+    source.write_text(MEMORIES)
+    area_by_unit(source, "unit", target, out=tmp_path, progress=False)
+    stored = {memory.name: memory for memory in read_memories(tmp_path / "memories.il", tmp_path / "synth.log")}
+    assert {name: (memory.bits, memory.synchronous) for name, memory in stored.items()} == {
+        "wide": (8192, True),
+        "narrow": (128, True),
+        "queue": (64, False),
+    }
+    assert stored["wide"].in_block
+    assert not stored["queue"].in_block
+    cells = json.loads((tmp_path / "unit.json").read_text())["modules"]["unit"]["cells"].values()
+    blocks = sum(cell["type"] in TARGETS[target].family.bram for cell in cells)
+    assert blocks == sum(memory.in_block for memory in stored.values())
 
 
 @pytest.mark.pnr
@@ -186,7 +248,10 @@ def test_unit_is_placed_routed_and_measured(tmp_path, capfd):
     result = synth(netlist.verilog, "converter", "ecp5-25k", seeds=[1, 2], out=tmp_path / "out", lanes=8)
     assert result.keys() >= KEYS
     assert result["target"] == "ecp5-25k"
-    assert result["lut4"] == sum(result["luts_by"].values())
+    assert result["lut4"] == result["luts"] == sum(result["luts_by"].values())
+    rates = result["fmax_by_seed"].values()
+    assert result["fmax_spread"] == round(max(rates) - min(rates), 2)
+    assert sum(endpoints for _, _, endpoints in result["slack_histogram"]) > 500
     assert result["lut4_per_lane"] == round(result["lut4"] / 8, 1)
     assert result["fmax_mhz"] == max(result["fmax_by_seed"].values()) == result["fmax_by_seed"][str(result["seed"])]
     assert result["dsp"] == result["bram"] == 0
@@ -212,6 +277,7 @@ def test_primitives_hold_their_registers(component, dsp, bram, fmax, tmp_path):
     source = write(component(), "unit", tmp_path)
     result = synth(source, "unit", "ecp5-25k", out=tmp_path / "out", progress=False)
     assert (result["ff"], result["dsp"], result["bram"]) == (0, dsp, bram)
+    assert result["dsp_registered"] == dsp
     assert result["lut4"] <= 2  # nextpnr's sources of constant 0 and 1
     assert result["fmax_mhz"] > fmax
 

