@@ -11,8 +11,8 @@ from spec.bram import BRAM_TARGETS, BramError, Storage
 class Bram(wiring.Component):
     """One write port, one read port, both free running on one clock.
 
-    ``r_data`` is the word at the ``r_addr`` of ``LATENCY`` cycles ago; there is no read
-    enable. A write is seen by addresses that arrive in later cycles. **Reading the word
+    ``r_data`` is the word at the ``r_addr`` of ``LATENCY`` cycles ago. With ``stalls`` these are cycles in
+    which ``r_en`` was high: in all others the memory's two registers hold. A write is seen by addresses that arrive in later cycles. **Reading the word
     that is written in the same cycle gives no defined word**: the portable twin gives the
     old one, block RAMs promise nothing. Contents after power-up are zero in the twin and
     must not be relied on.
@@ -23,7 +23,7 @@ class Bram(wiring.Component):
 
     Members
     -------
-    w_en : :py:`In(1)`
+    w_en, r_en : :py:`In(1)`; ``r_en`` with ``stalls`` only
     w_addr, r_addr : :py:`In(ceil(log2(depth)))`
     w_data : :py:`In(width)`
     r_data : :py:`Out(width)`
@@ -33,7 +33,8 @@ class Bram(wiring.Component):
 
     LATENCY = Storage.LATENCY
 
-    def __init__(self, *, width: int, depth: int, target: str | None = None):
+    def __init__(self, *, width: int, depth: int, target: str | None = None, stalls: bool = False):
+        self.stalls = stalls
         self.spec = Storage(width=width, depth=depth)
         if target is not None and target not in BRAM_TARGETS:
             raise BramError(f"bram target must be None or one of {', '.join(BRAM_TARGETS)}, not {target!r}")
@@ -44,6 +45,7 @@ class Bram(wiring.Component):
             "w_data": In(width),
             "r_addr": In(self.spec.address_width),
             "r_data": Out(width),
+            **({"r_en": In(1)} if stalls else {}),
         })
 
     def elaborate(self, platform):
@@ -58,14 +60,17 @@ class Bram(wiring.Component):
         m.submodules.memory = memory = Memory(shape=self.spec.width, depth=self.spec.depth, init=[])
         write, read = memory.write_port(), memory.read_port()
         output = Signal(self.spec.width, reset_less=True)
+        enable = self.r_en if self.stalls else Const(1)
         m.d.comb += [
             write.en.eq(self.w_en),
             write.addr.eq(self.w_addr),
             write.data.eq(self.w_data),
             read.addr.eq(self.r_addr),
+            read.en.eq(enable),
             self.r_data.eq(output),
         ]
-        m.d.sync += output.eq(read.data)
+        with m.If(enable):
+            m.d.sync += output.eq(read.data)
 
     def _ecp5(self, m):
         depth, width = self.spec.ecp5_shape()
@@ -81,7 +86,8 @@ class Bram(wiring.Component):
             for low in range(0, self.spec.width, width):
                 data = self.w_data[low : low + width]
                 word = Signal(len(data), name=f"word_{row}_{low}")
-                block = _dp16kd(width, self.w_en & chosen, w_word, data, r_word, word)
+                enable = self.r_en if self.stalls else Const(1)
+                block = _dp16kd(width, self.w_en & chosen, w_word, data, enable, r_word, word)
                 m.submodules[f"block_{row}_{low}"] = block
                 pieces.append(word)
             rows.append(Cat(pieces))
@@ -92,12 +98,13 @@ class Bram(wiring.Component):
             row_at = self.r_addr[within:]
             for _ in range(self.LATENCY):
                 delayed = Signal(len(row_at), reset_less=True)
-                m.d.sync += delayed.eq(row_at)
+                with m.If(self.r_en if self.stalls else Const(1)):
+                    m.d.sync += delayed.eq(row_at)
                 row_at = delayed
             m.d.comb += self.r_data.eq(Array(rows)[row_at])
 
 
-def _dp16kd(width, w_en, w_addr, w_data, r_addr, r_data):
+def _dp16kd(width, w_en, w_addr, w_data, r_en, r_addr, r_data):
     """One block, written on port A and read on port B, ``width`` bits wide.
 
     Addresses are in units of bits, so wide words start above address bit 0. The freed low
@@ -111,8 +118,8 @@ def _dp16kd(width, w_en, w_addr, w_data, r_addr, r_data):
     read_address = Cat(Const(0, skipped), r_addr)
 
     ports = {"i_CLKA": ClockSignal(), "i_CLKB": ClockSignal()}
-    ports |= {"i_CEA": Const(1), "i_WEA": w_en, "i_OCEA": Const(1), "i_RSTA": Const(0)}
-    ports |= {"i_CEB": Const(1), "i_WEB": Const(0), "i_OCEB": Const(1), "i_RSTB": Const(0)}
+    ports |= {"i_CEA": Const(1), "i_WEA": w_en, "i_OCEA": r_en, "i_RSTA": Const(0)}
+    ports |= {"i_CEB": r_en, "i_WEB": Const(0), "i_OCEB": r_en, "i_RSTB": Const(0)}
     for bit in range(3):
         ports |= {f"i_CSA{bit}": Const(0), f"i_CSB{bit}": Const(0)}
     for bit in range(14):

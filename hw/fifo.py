@@ -1,9 +1,13 @@
-"""A first-in first-out queue between two streams."""
+"""First-in first-out queues between two streams."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from hw.bram import Bram
+from hw.logic import balance
 
 
 class Fifo(wiring.Component):
@@ -35,4 +39,60 @@ class Fifo(wiring.Component):
             self.o.valid.eq(queue.r_rdy),
             queue.r_en.eq(self.o.ready),
         ]
+        return m
+
+
+class BlockFifo(wiring.Component):
+    """The same for wide words, which wait in block RAM and in its registers, and so take no look-up tables.
+
+    Latency: ``LATENCY`` cycles when none waits. One word a cycle.
+
+    Members
+    -------
+    i : :py:`In(stream.Signature(shape))`; stalls when ``depth`` words wait
+    o : :py:`Out(stream.Signature(shape))`
+    """
+
+    LATENCY = 1 + Bram.LATENCY
+
+    def __init__(self, shape, depth: int, target: str | None = None):
+        self.shape = shape
+        self.depth = depth  # a power of two
+        self.target = target
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform):
+        m = Module()
+        i, o = self.i, self.o
+        bits = i.p.as_value() if hasattr(i.p, "as_value") else i.p
+        m.submodules.memory = memory = Bram(width=len(bits), depth=self.depth, target=self.target, stalls=True)
+        write, read = Signal(exact_log2(self.depth)), Signal(exact_log2(self.depth))
+        level = Signal(range(self.depth + 1))  # the top bit alone when no word has room
+        unread = Signal(range(self.depth + 1))  # of these, words whose address the memory has not got
+        some = Signal()
+        put, get, fetch = Signal(), Signal(), Signal()
+        latched = Signal()
+        move = Signal()
+        m.d.comb += [
+            i.ready.eq(~level[-1]),
+            put.eq(i.valid & i.ready),
+            get.eq(o.valid & o.ready),
+            move.eq(o.ready | ~o.valid),
+            some.eq(unread.any()),
+            fetch.eq(some & move),
+            memory.w_en.eq(put),
+            memory.w_addr.eq(write),
+            memory.w_data.eq(bits),
+            memory.r_addr.eq(read),
+            memory.r_en.eq(move),
+            (o.p.as_value() if hasattr(o.p, "as_value") else o.p).eq(memory.r_data),
+        ]
+        m.d.sync += [
+            write.eq(write + put),
+            read.eq(read + fetch),
+            level.eq(level + balance(put, get)),
+            unread.eq(unread + balance(put, fetch)),
+        ]
+        with m.If(move):
+            m.d.sync += [latched.eq(some), o.valid.eq(latched)]
         return m

@@ -4,19 +4,19 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hw.fifo import Fifo
+from hw.fifo import BlockFifo, Fifo
 from hw.finish import write_request
 from hw.layouts import brick
-from hw.logic import select
+from hw.logic import delayed, select
 from hw.vector_brick import VectorMask, VectorMax, VectorTranspose
-from hw.vector_layouts import vector_command, vector_modes, vector_tag
-from hw.vector_port import READ_AHEAD, Skid, VectorPort
+from hw.vector_layouts import vector_command, vector_modes, vector_plan, vector_tag
+from hw.vector_port import READ_AHEAD, Ahead, VectorPort
 from hw.vector_scale import VectorScale
 from hw.vector_walk import VectorWalk
 from spec.chip import Chip
 from spec.engine import Widths
 from spec.isa import Kind
-from spec.vector import beats, bricks_ahead
+from spec.vector import BRICKS_AHEAD, beats
 
 SETTLE = 10  # cycles after a reset until no answer to an earlier request can come
 
@@ -87,22 +87,28 @@ class VectorUnit(wiring.Component):
                 multiplies.eq(kind.matches(Kind.AFFINE, Kind.REDUCE, Kind.MAX_BACK, Kind.MEAN)),
             ]
 
-        # Steps go to both ports, their tags to a queue.
+        # Steps go to both ports, their tags to a memory and what they need to begin to a queue.
         m.submodules.walk = walk = VectorWalk(chip)
-        m.submodules.port_u = port_u = VectorPort(chip)
-        m.submodules.port_v = port_v = VectorPort(chip)
-        m.submodules.tags = tags = Fifo(vector_tag(chip), READ_AHEAD)  # it bounds what the ports ask for ahead
-        step = walk.o
+        m.submodules.port_u = port_u = VectorPort(chip, self.target)
+        m.submodules.port_v = port_v = VectorPort(chip, self.target)
+        m.submodules.tags = tags = Ahead(vector_tag(chip), self.target)
+        m.submodules.plans = plans = Fifo(vector_plan(), READ_AHEAD)  # it bounds what the ports ask for ahead
+        step, coming = walk.o, walk.o.p.tag
         ready_u, ready_v = port_u.i.ready, port_v.i.ready
         m.d.comb += [
             walk.command.eq(command),
             port_u.i.p.eq(step.p.u),
             port_v.i.p.eq(step.p.v),
-            tags.i.p.eq(step.p.tag),
-            step.ready.eq(ready_u & ready_v & tags.i.ready),
-            port_u.i.valid.eq(step.valid & step.p.tag.read_u & ready_v & tags.i.ready),
-            port_v.i.valid.eq(step.valid & step.p.tag.read_v & ready_u & tags.i.ready),
-            tags.i.valid.eq(step.valid & ready_u & ready_v),
+            tags.word.eq(coming),
+            plans.i.p.read_u.eq(coming.read_u),
+            plans.i.p.read_v.eq(coming.read_v),
+            plans.i.p.gives.eq(coming.last | coming.unload),
+            plans.i.p.computes.eq(~(coming.load | coming.unload | coming.flush)),
+            step.ready.eq(ready_u & ready_v & plans.i.ready),
+            port_u.i.valid.eq(step.valid & coming.read_u & ready_v & plans.i.ready),
+            port_v.i.valid.eq(step.valid & coming.read_v & ready_u & plans.i.ready),
+            plans.i.valid.eq(step.valid & ready_u & ready_v),
+            tags.put.eq(step.valid & step.ready),
         ]
         for port, request, valid, words in (
             (port_u, self.request_u, self.valid_u, self.brick_u),
@@ -112,46 +118,47 @@ class VectorUnit(wiring.Component):
             m.d.comb += [port.valid.eq(valid), port.brick.eq(words), port.open.eq(self.running)]
 
         # A step begins when its bricks are there, and places for what it gives.
-        places = bricks_ahead(chip)
-        ahead = Signal(range(places + 1), init=2)  # results under way, and two; the top bit alone when there is no room
-        tag = Signal(vector_tag(chip), reset_less=True)
-        u, v = Signal(brick(chip), reset_less=True), Signal(brick(chip), reset_less=True)
-        here = Signal()
-        left = Signal(range(max(2, beats(chip))))  # cycles of the step, this one not counted
-        take, turn = Signal(), Signal()
-        waiting = tags.o.p
-        computes = ~(waiting.load | waiting.unload | waiting.flush)
-        gives = waiting.last | waiting.unload
+        ahead = Signal(range(BRICKS_AHEAD + 1), init=2)  # results under way, and two; the top bit alone when there is no room
+        waiting = Signal(vector_plan(), reset_less=True)  # the next step
+        waits = Signal()
+        left = Signal(range(max(2, beats(chip))))  # cycles of the step under way, this one not counted
+        begun, take, turning = Signal(), Signal(), Signal()
         m.d.comb += [
-            turn.eq(left == 0),
+            turning.eq(left == 0),
             take.eq(
-                tags.o.valid
-                & (port_u.o.valid | ~waiting.read_u)
-                & (port_v.o.valid | ~waiting.read_v)
-                & (turn | ~here)
+                waits
+                & (port_u.some | ~waiting.read_u)
+                & (port_v.some | ~waiting.read_v)
+                & (turning | ~begun)
                 & ~ahead[-1]
             ),
-            tags.o.ready.eq(take),
-            port_u.o.ready.eq(take & waiting.read_u),
-            port_v.o.ready.eq(take & waiting.read_v),
+            plans.o.ready.eq(take | ~waits),
+            tags.take.eq(take),
+            port_u.take.eq(take & waiting.read_u),
+            port_v.take.eq(take & waiting.read_v),
         ]
+        with m.If(plans.o.ready):
+            m.d.sync += [waiting.eq(plans.o.p), waits.eq(plans.o.valid)]
+        beat = Signal(range(max(2, beats(chip))))
         with m.If(take):
             m.d.sync += [
-                tag.eq(waiting),
-                u.eq(Mux(waiting.read_u, port_u.o.p, 0)),
-                v.eq(Mux(waiting.read_v, port_v.o.p, 0)),
-                here.eq(1),
-                left.eq(Mux(multiplies & computes, beats(chip) - 1, finds & waiting.last)),
+                begun.eq(1),
+                beat.eq(0),
+                left.eq(Mux(multiplies & waiting.computes, beats(chip) - 1, finds & waiting.gives)),
             ]
-        with m.Elif(turn):
-            m.d.sync += here.eq(0)
+        with m.Elif(turning):
+            m.d.sync += begun.eq(0)
         with m.Else():
-            m.d.sync += left.eq(left - 1)
-            with m.If(multiplies):
-                m.d.sync += [
-                    words.as_value().eq(words.as_value()[chip.vector_words * chip.width :]) for words in (u, v)
-                ]
-        m.d.sync += ahead.eq(ahead + Mux(take & gives, Mux(finds, 2, 1), 0) - (self.o.valid & self.o.ready))
+            m.d.sync += [left.eq(left - 1), beat.eq(beat + 1)]
+        left_o = Signal()
+        m.d.sync += left_o.eq(self.o.valid & self.o.ready)
+        m.d.sync += ahead.eq(ahead + Mux(take & waiting.gives, Mux(finds, 2, 1), 0) - left_o)
+
+        # Its tag and its bricks come some cycles later, and stay until the next one's do.
+        wait = Ahead.LATENCY - 1
+        here, turn = (delayed(m, bit, wait, f"{bit.name}_late", control=True) for bit in (begun, turning))
+        beat_late = delayed(m, beat, wait, "beat_late")
+        tag, u, v = tags.o, port_u.o, port_v.o
 
         m.submodules.scale = scale = VectorScale(chip, self.target)
         m.submodules.largest = largest = VectorMax(chip)
@@ -166,6 +173,7 @@ class VectorUnit(wiring.Component):
             scale.tag.eq(tag),
             scale.u.eq(u),
             scale.v.eq(v),
+            scale.beat.eq(beat_late),
             largest.step.eq(here & finds),
             largest.second.eq(turn & tag.last),
             largest.tag.eq(tag),
@@ -175,39 +183,39 @@ class VectorUnit(wiring.Component):
             mask.u.eq(u),
             transpose.step.eq(here & transposes),
             transpose.u.eq(u),
+            transpose.absent.eq(~tag.read_u),
             transpose.clear.eq(~self.running),
             self.saturated.eq(scale.saturated),
         ]
 
-        # Results meet their addresses, which wait in the order of the steps.
-        m.submodules.addresses = addresses = Fifo(address, places)
-        m.submodules.results = results = Fifo(write_request(chip), places)
-        m.submodules.skid = skid = Skid(write_request(chip))
+        # Addresses are known before their results, in the same order; both leave together.
+        m.submodules.addresses = addresses = BlockFifo(address, BRICKS_AHEAD, self.target)
+        m.submodules.results = results = BlockFifo(brick(chip), BRICKS_AHEAD, self.target)
         units = [scale, largest, mask, transpose]
         number = Cat(finds | transposes, masks | transposes)
-        result = Signal(write_request(chip), reset_less=True)
+        result = Signal(brick(chip), reset_less=True)
         result_valid = Signal()
-        some = Cat(unit.valid for unit in units).any()
+        m.d.sync += [
+            result_valid.eq(Cat(unit.valid for unit in units).any()),
+            result.eq(select(number, [unit.o for unit in units])),
+        ]
         m.d.comb += [
             addresses.i.p.eq(Mux(finds & turn, tag.out_places, tag.out)),
             addresses.i.valid.eq(here & (tag.unload | (tag.last & (turn | finds)))),
-            addresses.o.ready.eq(some),
             results.i.valid.eq(result_valid),
             results.i.p.eq(result),
+            self.o.p.address.eq(addresses.o.p),
+            self.o.p.words.eq(results.o.p),
+            self.o.valid.eq(results.o.valid & addresses.o.valid),
+            results.o.ready.eq(self.o.ready & addresses.o.valid),
+            addresses.o.ready.eq(self.o.ready & results.o.valid),
         ]
-        m.d.sync += [
-            result_valid.eq(some),
-            result.address.eq(addresses.o.p),
-            result.words.eq(select(number, [unit.o for unit in units])),
-        ]
-        connect(m, results.o, skid.i)
-        connect(m, skid.o, flipped(self.o))
 
         # One command at a time.
         timer = Signal(range(SETTLE + 1))
         quiet = Signal()
         m.d.comb += walk.start.eq(start)
-        m.d.sync += quiet.eq(~(start | walk.busy | tags.o.valid | here | (ahead != ahead.init)))
+        m.d.sync += quiet.eq(~(start | walk.busy | plans.o.valid | waits | begun | (ahead != ahead.init)))
         m.d.sync += start.eq(self.command.valid & self.command.ready)
         with m.FSM():
             with m.State("SETTLE"):

@@ -3,6 +3,7 @@
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.layouts import brick
 from hw.vector_layouts import vector_tag
@@ -12,7 +13,7 @@ from spec.chip import BRICK, Chip
 class VectorMax(wiring.Component):
     """MAX: the largest word of a row's taps and the number of the first that holds it.
 
-    A row's last step is shown for two cycles, ``second`` in the second.
+    A row's last step is shown for two cycles, ``second`` in the second. A brick that is not read is zeros.
     Latency: one cycle to the words, and in the next one their places.
 
     Members
@@ -43,7 +44,7 @@ class VectorMax(wiring.Component):
             place = Signal(self.chip.width, name=f"place_{n}", reset_less=True)
             m.d.comb += [word.eq(self.u[n]), self.o[n].eq(Mux(places_turn, place, best))]
             with m.If(self.step & ~self.second & (tag.first | (tag.read_u & (word > best)))):
-                m.d.sync += [best.eq(word), place.eq(tag.place)]
+                m.d.sync += [best.eq(Mux(tag.read_u, word, 0)), place.eq(tag.place)]
         return m
 
 
@@ -92,18 +93,19 @@ class VectorMask(wiring.Component):
 
 
 class VectorTranspose(wiring.Component):
-    """TRANSPOSE: eight bricks in, eight bricks out, in an array of words that moves in turn downward and sideways.
+    """TRANSPOSE: eight bricks in, eight bricks out, by delays and one rotation.
 
-    A block moves in as rows while the one before moves out, then out as columns while the next one moves in, and
-    the other way round: so every word has one choice, and no place is empty in between. A block of steps that flush
-    moves the last one out.
+    Word w is delayed by w steps, so that the words that are here in one step belong to eight bricks; then all places are
+    rotated so that brick r's words come to place r, one a step; and place r is delayed by the steps that others take longer. No
+    word is held twice and nothing is selected but the rotation. A block of steps that flush moves the last one out.
 
-    Latency: eight steps. One step a cycle.
+    Latency: eight steps and two cycles. One step a cycle.
 
     Members
     -------
     step, u : a step
-    clear : nothing is in the array
+    absent : it is a brick of zeros, whatever ``u`` is
+    clear : nothing is under way
     valid, o : transposed bricks
     """
 
@@ -112,6 +114,7 @@ class VectorTranspose(wiring.Component):
         super().__init__({
             "step": In(1),
             "u": In(brick(chip)),
+            "absent": In(1),
             "clear": In(1),
             "valid": Out(1),
             "o": Out(brick(chip)),
@@ -119,25 +122,40 @@ class VectorTranspose(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        last = BRICK - 1
-        words = [
-            [Signal(self.chip.width, name=f"word_{r}_{c}", reset_less=True) for c in range(BRICK)] for r in range(BRICK)
-        ]
-        number = Signal(range(BRICK))
-        sideways = Signal()
+        count, width = BRICK, self.chip.width
+        step, valid = Signal(), Signal()
+        u = [Signal(width, name=f"u_{n}", reset_less=True) for n in range(count)]
+        with m.If(self.absent):
+            m.d.sync += [word.eq(0) for word in u]
+        with m.Else():
+            m.d.sync += [word.eq(new) for word, new in zip(u, self.u, strict=True)]
+
+        def late(word, steps, name):
+            """A word of some steps ago."""
+            if not steps:
+                return word
+            line = Signal(width * steps, name=name, reset_less=True)
+            with m.If(step):
+                m.d.sync += line.eq(Cat(word, line))
+            return line[width * (steps - 1) :]
+
+        number = Signal(range(count))  # of the step in its block
         full = Signal()  # a block is on its way out
-        with m.If(self.step):
+        m.d.sync += step.eq(self.step)
+        with m.If(step):
             m.d.sync += number.eq(number + 1)
-            for r in range(BRICK):
-                for c in range(BRICK):
-                    above = words[r - 1][c] if r else self.u[last - c]
-                    beside = words[r][c - 1] if c else self.u[last - r]
-                    m.d.sync += words[r][c].eq(Mux(sideways, beside, above))
-            for n in range(BRICK):
-                m.d.sync += self.o[n].eq(Mux(sideways, words[last - n][last], words[last][last - n]))
-            with m.If(number == last):
-                m.d.sync += [sideways.eq(~sideways), full.eq(1)]
-        m.d.sync += self.valid.eq(self.step & full)
+            with m.If(number == count - 1):
+                m.d.sync += full.eq(1)
+
+        # Place r takes the word of place (number - r) mod 8.
+        places = [late(word, n, f"early_{n}") for n, word in enumerate(u)]
+        for bit in range(exact_log2(count)):
+            places = [Mux(number[bit], places[(n + (1 << bit)) % count], place) for n, place in enumerate(places)]
+        places = [places[-r % count] for r in range(count)]
+        ends = [late(place, count - r, f"late_{r}") for r, place in enumerate(places)]
+        m.d.sync += valid.eq(step & full)
+        m.d.sync += [word.eq(end) for word, end in zip(self.o, ends, strict=True)]
+        m.d.comb += self.valid.eq(valid)
         with m.If(self.clear):
-            m.d.sync += [number.eq(0), full.eq(0)]
+            m.d.sync += [number.eq(0), full.eq(0), step.eq(0), valid.eq(0)]
         return m

@@ -40,6 +40,16 @@ def vector_step(chip: Chip):
     return data.StructLayout({"u": address, "v": address, "tag": vector_tag(chip)})
 
 
+def vector_plan():
+    """What a step needs to begin."""
+    return data.StructLayout({
+        "read_u": 1,  # bricks that must be here
+        "read_v": 1,
+        "gives": 1,  # a result leaves it
+        "computes": 1,  # it is no load, unload or flush
+    })
+
+
 def vector_modes():
     """What a command's kind and flags mean to the arithmetic; holds while it is under way."""
     return data.StructLayout({

@@ -1,6 +1,6 @@
 """The vector unit's loops: what one step after another begins, and when a command's steps end."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -197,18 +197,15 @@ class VectorLoop(wiring.Component):
 
 
 class Count:
-    """How often a loop goes on; ``last`` is a register, so that no comparison stands in front of a decision."""
+    """How often a loop goes on. It counts to -1: ``last`` is the sign, so that no comparison stands in front of a decision."""
 
     def __init__(self, m: Module, setup, name: str, limit):
-        self.limit = Signal(len(limit), name=f"{name}_limit", reset_less=True)
-        self.one = Signal(name=f"{name}_one", reset_less=True)
-        self.left = Signal.like(self.limit, name=f"{name}_left")
-        self.last = Signal(name=f"{name}_last")
+        self.first = Signal(signed(len(limit) + 1), name=f"{name}_first", reset_less=True)
+        self.left = Signal.like(self.first, name=f"{name}_left")
+        self.last = self.left[-1]
         with m.If(setup):
-            m.d.sync += [self.limit.eq(limit), self.one.eq(self.limit == 1)]
+            m.d.sync += self.first.eq(limit - 2)
 
     def drive(self, m: Module, reload, goes) -> None:
-        with m.If(reload):
-            m.d.sync += [self.left.eq(self.limit), self.last.eq(self.one)]
-        with m.Elif(goes):
-            m.d.sync += [self.left.eq(self.left - 1), self.last.eq(self.left == 2)]
+        with m.If(reload | goes):
+            m.d.sync += self.left.eq(Mux(reload, self.first, self.left - 1))

@@ -4,8 +4,9 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hw.fifo import Fifo
+from hw.bram import Bram
 from hw.layouts import brick
+from hw.logic import balance
 from spec.chip import Chip
 from spec.engine import Widths
 
@@ -45,22 +46,74 @@ class Skid(wiring.Component):
         return m
 
 
+class Ahead(wiring.Component):
+    """Words that wait in block RAM in their order; the one that is taken stays at ``o`` until the next one is.
+
+    Contract: at most ``READ_AHEAD`` words wait, so that ``put`` needs no ready; ``take`` only while ``some`` is high.
+    Latency: ``LATENCY`` cycles from ``take`` to ``o``. One word a cycle.
+
+    Members
+    -------
+    put, word : one more
+    some : one waits
+    take : it comes to ``o``
+    o : the word taken last
+    """
+
+    LATENCY = 1 + Bram.LATENCY
+
+    def __init__(self, shape, target: str | None = None):
+        self.shape = shape
+        self.target = target
+        super().__init__({
+            "put": In(1),
+            "word": In(shape),
+            "some": Out(1),
+            "take": In(1),
+            "o": Out(shape),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        bits = Signal(len(self.word.as_value()))
+        # Twice as many places: the word at `o` has its own.
+        m.submodules.memory = memory = Bram(width=len(bits), depth=2 * READ_AHEAD, target=self.target)
+        write, read = Signal(range(2 * READ_AHEAD)), Signal(range(2 * READ_AHEAD), init=2 * READ_AHEAD - 1)
+        level = Signal(range(READ_AHEAD + 1))
+        m.d.comb += [
+            bits.eq(self.word),
+            memory.w_en.eq(self.put),
+            memory.w_addr.eq(write),
+            memory.w_data.eq(bits),
+            memory.r_addr.eq(read),
+            self.o.as_value().eq(memory.r_data),
+            self.some.eq(level.any()),
+        ]
+        m.d.sync += [
+            write.eq(write + self.put),
+            read.eq(read + self.take),
+            level.eq(level + balance(self.put, self.take)),
+        ]
+        return m
+
+
 class VectorPort(wiring.Component):
     """Addresses in, bricks out, in order.
 
     Contract: at most ``READ_AHEAD`` bricks are asked for and not taken, so answers need no ready. Stalls: ``request``
-    and ``o`` freely. Answers may be late by any number of cycles.
+    freely. Answers may be late by any number of cycles.
 
     Members
     -------
     i : addresses; ``ready`` comes from registers
     open : answers count; low for some cycles after a reset, when those of before it may come
     request, valid, brick : the scratchpad
-    o : the bricks
+    some, take, o : the bricks, see :class:`Ahead`
     """
 
-    def __init__(self, chip: Chip):
+    def __init__(self, chip: Chip, target: str | None = None):
         self.chip = chip
+        self.target = target
         address = Widths(chip).brick_address
         super().__init__({
             "i": In(stream.Signature(address)),
@@ -68,18 +121,22 @@ class VectorPort(wiring.Component):
             "request": Out(stream.Signature(address)),
             "valid": In(1),
             "brick": In(brick(chip)),
-            "o": Out(stream.Signature(brick(chip))),
+            "some": Out(1),
+            "take": In(1),
+            "o": Out(brick(chip)),
         })
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.skid = skid = Skid(Widths(self.chip).brick_address)
-        m.submodules.answers = answers = Fifo(brick(self.chip), READ_AHEAD)
+        m.submodules.answers = answers = Ahead(brick(self.chip), self.target)
         connect(m, skid.o, flipped(self.request))
-        connect(m, answers.o, flipped(self.o))
         connect(m, flipped(self.i), skid.i)
         m.d.comb += [
-            answers.i.p.eq(self.brick),
-            answers.i.valid.eq(self.valid & self.open),
+            answers.word.eq(self.brick),
+            answers.put.eq(self.valid & self.open),
+            self.some.eq(answers.some),
+            answers.take.eq(self.take),
+            self.o.eq(answers.o),
         ]
         return m

@@ -26,7 +26,7 @@ class VectorScale(wiring.Component):
     -------
     modes : what the command does; holds while anything is under way
     compute, load, unload : what this cycle's step is
-    tag, u, v : the step; words of a beat are the lowest; ``turn`` : the last beat
+    tag, u, v : the step; ``beat``, ``turn`` : number of its beat, the last one
     valid, o : complete bricks of words, or of sums
     saturated : words clipped in this cycle
     """
@@ -39,6 +39,7 @@ class VectorScale(wiring.Component):
             "compute": In(1),
             "load": In(1),
             "unload": In(1),
+            "beat": In(range(max(2, beats(chip)))),
             "turn": In(1),
             "tag": In(vector_tag(chip)),
             "u": In(brick(chip)),
@@ -100,10 +101,7 @@ class VectorScale(wiring.Component):
 
         # Rounding indices go on by a beat's words.
         index = Signal(32, reset_less=True)
-        beat = Signal(range(max(2, beats(chip))))
-        with m.If(self.compute):
-            m.d.sync += beat.eq(Mux(self.turn, 0, beat + 1))
-        m.d.sync += index.eq(tag.index + (Cat(beat) << lane_bits if beats(chip) > 1 else 0))
+        m.d.sync += index.eq(tag.index + (self.beat << lane_bits if beats(chip) > 1 else 0))
         index_4 = delayed(m, index, RESULT - 2, "index_4")
 
         for n, lane in enumerate(lanes):
@@ -112,8 +110,10 @@ class VectorScale(wiring.Component):
             m.d.sync += lane_index.eq(index_4 + n)
             m.d.comb += [
                 lane.modes.eq(modes),
-                lane.u.eq(self.u[n]),
-                lane.v.eq(self.v[n]),
+                lane.u.eq(select(self.beat, [self.u[k] for k in range(n, BRICK, count)])),
+                lane.v.eq(select(self.beat, [self.v[k] for k in range(n, BRICK, count)])),
+                lane.absent.eq(~tag.read_u),
+                lane.lone.eq(~tag.read_v),
                 lane.place.eq(tag.place),
                 lane.turn_1.eq(compute_1 | load_1[n]),
                 lane.turn_3.eq(compute_3 | load_3[n] | taken_3[n]),

@@ -24,6 +24,4 @@ def beats(chip: Chip) -> int:
     return BRICK // chip.vector_words
 
 
-def bricks_ahead(chip: Chip) -> int:
-    """Places for results: as many as are under way when a brick begins as often as it can."""
-    return max(16, 4 * chip.vector_words)
+BRICKS_AHEAD = 32  # places for results: more than are under way when a brick begins in every cycle

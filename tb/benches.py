@@ -56,6 +56,11 @@ UNITS = {
         arguments={"shape": "hw.layouts:result", "depth": "chip.queue_depth"},
         bench="bench_fifo",
     ),
+    "block_fifo": Unit(
+        component="hw.fifo:BlockFifo",
+        arguments={"shape": "hw.layouts:result", "depth": "chip.queue_depth"},
+        bench="bench_fifo",
+    ),
     "convert": Unit(component="hw.convert:Converter", arguments={"spec": "widths.convert"}, bench="bench_convert"),
     "axi_read": Unit(component="hw.axi_read:AxiReader", arguments={"spec": "spec.axi:axi"}, bench="bench_axi_read"),
     "axi_write": Unit(component="hw.axi_write:AxiWriter", arguments={"spec": "spec.axi:axi"}, bench="bench_axi_write"),
