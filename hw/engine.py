@@ -45,7 +45,10 @@ class Engine(wiring.Component):
         m = Module()
         host = ProductUnit.READERS
         m.submodules.product = product = ProductUnit(self.chip, self.target)
-        m.submodules.scratchpad = scratchpad = Scratchpad(self.chip, readers=host + 1, writers=2, target=self.target)
+        # The host shares the mask's port.
+        m.submodules.scratchpad = scratchpad = Scratchpad(
+            self.chip, readers=host + 1, writers=2, pairs=1, target=self.target
+        )
         connect(m, flipped(self.command), product.command)
         for reader in range(host):
             connect(m, product.read[reader], scratchpad.read[reader])

@@ -22,8 +22,10 @@ from spec.engine import COUNTER_BITS, COUNTERS
 from spec.isa import Opcode
 from spec.registers import Control as Bits
 
-# Who goes first to a bank. A store reads at most as fast as the bus takes, and C must be in place when its product is done.
-READERS = {"store": 0, "product": 1, "u": 1 + ProductUnit.READERS, "v": 2 + ProductUnit.READERS}
+# Who goes first to a bank; C must be in place when its product is done. The mask and a store share a port, as they read
+# seldom, and so do u and v.
+READERS = {"product": 0, "store": ProductUnit.READERS, "u": 1 + ProductUnit.READERS, "v": 2 + ProductUnit.READERS}
+PAIRS = 2
 WRITERS = {"product": 0, "load": 1, "vector": 2}
 
 
@@ -66,7 +68,7 @@ class Machine(wiring.Component):
         m.submodules.store = store = Store(chip, spec)
         m.submodules.share = share = ReadShare(spec, reads_under_way(spec))
         m.submodules.scratchpad = scratchpad = Scratchpad(
-            chip, readers=len(READERS) + ProductUnit.READERS - 1, writers=len(WRITERS), target=target
+            chip, readers=len(READERS) + ProductUnit.READERS - 1, writers=len(WRITERS), pairs=PAIRS, target=target
         )
         m.submodules.tallies = tallies = Tallies(chip)
         # Both touch nothing but the scratchpad, so that they can be dropped at any time.
@@ -120,7 +122,7 @@ class Machine(wiring.Component):
         ]
 
         # The scratchpad.
-        reads = [store.request, *product.read, vector.request_u, vector.request_v]
+        reads = [*product.read, store.request, vector.request_u, vector.request_v]
         for port, request in zip(scratchpad.read, reads, strict=True):
             connect(m, request, port)
         for port, write in zip(scratchpad.write, (product.write, load.write, vector.o), strict=True):

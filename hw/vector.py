@@ -10,7 +10,7 @@ from hw.layouts import brick
 from hw.logic import delayed, select
 from hw.vector_brick import VectorMask, VectorMax, VectorTranspose
 from hw.vector_layouts import vector_command, vector_modes, vector_plan, vector_tag
-from hw.vector_port import READ_AHEAD, Ahead, VectorPort
+from hw.vector_port import READ_AHEAD, Ahead, Skid, VectorPort
 from hw.vector_scale import VectorScale
 from hw.vector_walk import VectorWalk
 from spec.chip import Chip
@@ -103,7 +103,9 @@ class VectorUnit(wiring.Component):
             plans.i.p.read_u.eq(coming.read_u),
             plans.i.p.read_v.eq(coming.read_v),
             plans.i.p.gives.eq(coming.last | coming.unload),
-            plans.i.p.computes.eq(~(coming.load | coming.unload | coming.flush)),
+            plans.i.p.long.eq(
+                Mux(multiplies, ~(coming.load | coming.unload) & (beats(chip) > 1), finds & (coming.last))
+            ),
             step.ready.eq(ready_u & ready_v & plans.i.ready),
             port_u.i.valid.eq(step.valid & coming.read_u & ready_v & plans.i.ready),
             port_v.i.valid.eq(step.valid & coming.read_v & ready_u & plans.i.ready),
@@ -119,37 +121,33 @@ class VectorUnit(wiring.Component):
 
         # A step begins when its bricks are there, and places for what it gives.
         ahead = Signal(range(BRICKS_AHEAD + 1), init=2)  # results under way, and two; the top bit alone when there is no room
-        waiting = Signal(vector_plan(), reset_less=True)  # the next step
-        waits = Signal()
-        left = Signal(range(max(2, beats(chip))))  # cycles of the step under way, this one not counted
-        begun, take, turning = Signal(), Signal(), Signal()
+        m.submodules.plan = plan = Skid(vector_plan())
+        connect(m, plans.o, plan.i)
+        waiting = plan.o.p
+        beat = Signal(range(max(2, beats(chip))))  # of the step under way
+        begun, take = Signal(), Signal()
+        turning = Signal(init=1)  # its last one, or there is none
         m.d.comb += [
-            turning.eq(left == 0),
             take.eq(
-                waits
+                plan.o.valid
                 & (port_u.some | ~waiting.read_u)
                 & (port_v.some | ~waiting.read_v)
-                & (turning | ~begun)
+                & turning
                 & ~ahead[-1]
             ),
-            plans.o.ready.eq(take | ~waits),
+            plan.o.ready.eq(take),
             tags.take.eq(take),
             port_u.take.eq(take & waiting.read_u),
             port_v.take.eq(take & waiting.read_v),
         ]
-        with m.If(plans.o.ready):
-            m.d.sync += [waiting.eq(plans.o.p), waits.eq(plans.o.valid)]
-        beat = Signal(range(max(2, beats(chip))))
+        ends = Signal.like(beat)
+        m.d.sync += ends.eq(Mux(multiplies, beats(chip) - 2, 0) if beats(chip) > 1 else 0)
         with m.If(take):
-            m.d.sync += [
-                begun.eq(1),
-                beat.eq(0),
-                left.eq(Mux(multiplies & waiting.computes, beats(chip) - 1, finds & waiting.gives)),
-            ]
+            m.d.sync += [begun.eq(1), beat.eq(0), turning.eq(~waiting.long)]
         with m.Elif(turning):
             m.d.sync += begun.eq(0)
         with m.Else():
-            m.d.sync += [left.eq(left - 1), beat.eq(beat + 1)]
+            m.d.sync += [beat.eq(beat + 1), turning.eq(beat == ends)]
         left_o = Signal()
         m.d.sync += left_o.eq(self.o.valid & self.o.ready)
         m.d.sync += ahead.eq(ahead + Mux(take & waiting.gives, Mux(finds, 2, 1), 0) - left_o)
@@ -215,18 +213,20 @@ class VectorUnit(wiring.Component):
         timer = Signal(range(SETTLE + 1))
         quiet = Signal()
         m.d.comb += walk.start.eq(start)
-        m.d.sync += quiet.eq(~(start | walk.busy | plans.o.valid | waits | begun | (ahead != ahead.init)))
+        m.d.sync += quiet.eq(~(start | walk.busy | plans.o.valid | plan.o.valid | begun | (ahead != ahead.init)))
         m.d.sync += start.eq(self.command.valid & self.command.ready)
+        with m.If(self.command.ready):
+            m.d.sync += command.eq(self.command.p)
         with m.FSM():
             with m.State("SETTLE"):
                 m.d.sync += timer.eq(timer + 1)
                 with m.If(timer == SETTLE - 1):
+                    m.d.sync += self.command.ready.eq(1)
                     m.next = "IDLE"
             with m.State("IDLE"):
-                m.d.comb += self.command.ready.eq(1)
                 m.d.sync += timer.eq(0)
                 with m.If(self.command.valid):
-                    m.d.sync += [command.eq(self.command.p), self.running.eq(1)]
+                    m.d.sync += [self.command.ready.eq(0), self.running.eq(1)]
                     m.next = "BEGIN"
             with m.State("BEGIN"):  # until `quiet` has seen the command
                 m.d.sync += timer.eq(timer + 1)
@@ -237,6 +237,6 @@ class VectorUnit(wiring.Component):
                     m.d.sync += self.done.eq(1)
                     m.next = "DONE"
             with m.State("DONE"):
-                m.d.sync += [self.done.eq(0), self.running.eq(0)]
+                m.d.sync += [self.done.eq(0), self.running.eq(0), self.command.ready.eq(1)]
                 m.next = "IDLE"
         return m

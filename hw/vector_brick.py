@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.layouts import brick
+from hw.logic import delayed
 from hw.vector_layouts import vector_tag
 from spec.chip import BRICK, Chip
 
@@ -14,7 +15,7 @@ class VectorMax(wiring.Component):
     """MAX: the largest word of a row's taps and the number of the first that holds it.
 
     A row's last step is shown for two cycles, ``second`` in the second. A brick that is not read is zeros.
-    Latency: one cycle to the words, and in the next one their places.
+    Latency: two cycles to the words, and in the next one their places.
 
     Members
     -------
@@ -37,14 +38,29 @@ class VectorMax(wiring.Component):
         m = Module()
         tag = self.tag
         places_turn = Signal()
-        m.d.sync += [self.valid.eq(self.step & tag.last), places_turn.eq(self.second)]
+        goes, begins, reads = Signal(), Signal(), Signal()
+        tap = Signal(self.chip.width, reset_less=True)
+        last = Signal()
+        m.d.sync += [
+            goes.eq(self.step & ~self.second),
+            begins.eq(tag.first),
+            reads.eq(tag.read_u),
+            tap.eq(tag.place),
+            last.eq(self.step & tag.last),
+            self.valid.eq(last),
+            places_turn.eq(delayed(m, self.second, 1, "second")),
+        ]
         for n in range(BRICK):
-            word = Signal(signed(self.chip.width), name=f"word_{n}")
+            word = Signal(signed(self.chip.width), name=f"word_{n}", reset_less=True)
             best = Signal(signed(self.chip.width), name=f"best_{n}", reset_less=True)
             place = Signal(self.chip.width, name=f"place_{n}", reset_less=True)
-            m.d.comb += [word.eq(self.u[n]), self.o[n].eq(Mux(places_turn, place, best))]
-            with m.If(self.step & ~self.second & (tag.first | (tag.read_u & (word > best)))):
-                m.d.sync += [best.eq(Mux(tag.read_u, word, 0)), place.eq(tag.place)]
+            m.d.comb += self.o[n].eq(Mux(places_turn, place, best))
+            with m.If(tag.read_u):
+                m.d.sync += word.eq(self.u[n])
+            with m.Else():
+                m.d.sync += word.eq(0)
+            with m.If(goes & (begins | (reads & (word > best)))):
+                m.d.sync += [best.eq(word), place.eq(tap)]
         return m
 
 

@@ -79,10 +79,9 @@ class VectorLane(wiring.Component):
         # Words, and what of v decides about them.
         u, v = Signal(signed(chip.width), reset_less=True), Signal(signed(chip.width), reset_less=True)
         match, positive = Signal(), Signal()
-        m.d.sync += [
-            match.eq(self.v.as_unsigned() == self.place),
-            positive.eq(~self.v[-1] & self.v.any() & ~self.lone),
-        ]
+        place = Signal(chip.width, reset_less=True)
+        m.d.sync += place.eq(self.place)
+        m.d.comb += [match.eq(v.as_unsigned() == place), positive.eq(~v[-1] & v.any())]
         for word, new, none in ((u, self.u, self.absent), (v, self.v, self.lone)):
             with m.If(none):
                 m.d.sync += word.eq(0)

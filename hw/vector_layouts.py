@@ -46,7 +46,7 @@ def vector_plan():
         "read_u": 1,  # bricks that must be here
         "read_v": 1,
         "gives": 1,  # a result leaves it
-        "computes": 1,  # it is no load, unload or flush
+        "long": 1,  # it takes more than a cycle
     })
 
 

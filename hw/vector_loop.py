@@ -1,6 +1,6 @@
 """The vector unit's loops: what one step after another begins, and when a command's steps end."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,6 +20,8 @@ loop_item = data.StructLayout({
     "unload": 1,
     "flush": 1,
     "begins": BEGINS,
+    "anew": BEGINS,  # for each loop, whether it begins anew, as one outside it goes on
+    "computes": 1,  # it is a step
     "part_end": 1,  # of a channel's scalars or sums, the last brick
     "taps_end": 1,  # of a row
     "row_end": 1,  # last of the loop ROW
@@ -77,20 +79,17 @@ class VectorLoop(wiring.Component):
         loads_first, loads_again, load_parts, unloads = Signal(), Signal(), Signal(), Signal()
         reduces, scaled = kind == Kind.REDUCE, kind.matches(Kind.AFFINE, Kind.MEAN)
         blocks = Signal(22)
-        with m.If(self.setup):
-            m.d.sync += [
-                window.eq(is_window(kind)),
-                transposes.eq(kind == Kind.TRANSPOSE),
-                masks.eq(kind == Kind.MASK),
-                rowlike.eq(~kind.matches(Kind.TRANSPOSE, Kind.MASK)),
-                loads_first.eq(~kind.matches(Kind.TRANSPOSE, Kind.MASK, Kind.MAX)),
-                loads_again.eq((reduces & ~command.start) | (scaled & ~command.uniform)),
-                load_parts.eq(
-                    (reduces & ~command.start & (record_bricks(chip) > 1)) | (scaled & (entry_bricks(chip) > 1))
-                ),
-                unloads.eq(reduces & ~command.convert),
-            ]
-            m.d.sync += blocks.eq((command.count + BRICK - 1)[3:])
+        m.d.sync += [
+            window.eq(is_window(kind)),
+            transposes.eq(kind == Kind.TRANSPOSE),
+            masks.eq(kind == Kind.MASK),
+            rowlike.eq(~kind.matches(Kind.TRANSPOSE, Kind.MASK)),
+            loads_first.eq(~kind.matches(Kind.TRANSPOSE, Kind.MASK, Kind.MAX)),
+            loads_again.eq((reduces & ~command.start) | (scaled & ~command.uniform)),
+            load_parts.eq((reduces & ~command.start & (record_bricks(chip) > 1)) | (scaled & (entry_bricks(chip) > 1))),
+            unloads.eq(reduces & ~command.convert),
+            blocks.eq((command.count + BRICK - 1)[3:]),
+        ]
         limits = [
             Mux(masks, 1, command.bricks),
             Mux(transposes, command.lines, command.count),
@@ -100,7 +99,7 @@ class VectorLoop(wiring.Component):
             Mux(transposes, BRICK, Mux(window, command.taps_x, 1)),
         ]
         names = ("channel", "line", "image_line", "row", "tap_line", "tap")
-        counts = [Count(m, self.setup, name, limit) for name, limit in zip(names, limits, strict=True)]
+        counts = [Count(m, name, limit) for name, limit in zip(names, limits, strict=True)]
         channel, line, image_line, row, tap_line, tap = (count.last for count in counts)
 
         # What follows the step under way.
@@ -116,16 +115,19 @@ class VectorLoop(wiring.Component):
             following[LINE].eq(taps_end & row & image_line & ~line),
             following[CHANNEL].eq(rows_end),
         ]
-        begins = Signal(BEGINS)
+        anew = Signal(BEGINS)
+        m.d.comb += anew.eq(Cat(following[:loop].any() for loop in range(BEGINS)))
+        begins, begins_anew = Signal(BEGINS), Signal(BEGINS)
+        stepping, restarts = Signal(), Signal()  # registers; one cycle in which all counters begin anew
         steps = Signal()  # counters go on
-        reload = Signal()  # all begin anew
+        m.d.comb += steps.eq(stepping & self.advance)
         for n, count in enumerate(counts):
             goes = following[n + CHANNEL]
             if n + CHANNEL == LINE:
                 goes = goes | (rowlike & (following[ROW] | following[IMAGE_LINE]))
-            count.drive(m, reload | (steps & following[CHANNEL : n + CHANNEL].any()), steps & goes)
+            count.drive(m, restarts | (steps & anew[n + CHANNEL]), steps & goes)
 
-        # Kinds of items other than steps; signals of their own, as a choice hangs on them.
+        # Kinds of items other than steps.
         load, unload, flush = Signal(), Signal(), Signal()
         number = Signal(range(BRICK))  # of a channel that is loaded or unloaded, or of a brick in the last block
         second = Signal()  # of its two bricks
@@ -148,63 +150,56 @@ class VectorLoop(wiring.Component):
         with m.If(self.advance & (((load | unload) & part_end) | flush)):
             m.d.sync += number.eq(number + 1)
 
-        with m.FSM() as fsm:
-            with m.State("IDLE"):
-                m.d.sync += [timer.eq(0), number.eq(0), second.eq(0)]
-                with m.If(self.start):
-                    m.next = "SETUP"
-            with m.State("SETUP"):
-                m.d.comb += self.setup.eq(1)
-                m.d.sync += [timer.eq(timer + 1), begins.eq(1 << START)]
-                with m.If(timer == Mux(window, WINDOW_SETUP, PLAIN_SETUP)):
-                    m.d.comb += reload.eq(1)
-                    with m.If(loads_first):
-                        m.next = "LOAD"
-                    with m.Else():
-                        m.next = "STEP"
-            with m.State("LOAD"):
-                m.d.comb += [item.valid.eq(1), load.eq(1)]
-                with m.If(self.advance & part_end & number.all()):
-                    m.next = "STEP"
-            with m.State("STEP"):
-                m.d.comb += [item.valid.eq(1), item.begins.eq(begins), steps.eq(self.advance)]
-                with m.If(self.advance):
-                    m.d.sync += [begins.eq(following), over.eq(channel)]
-                    with m.If(rows_end):
-                        with m.If(unloads):
-                            m.next = "UNLOAD"
-                        with m.Elif(channel & transposes):
-                            m.next = "FLUSH"
-                        with m.Elif(channel):
-                            m.next = "IDLE"
-                        with m.Elif(loads_again):
-                            m.next = "LOAD"
-            with m.State("UNLOAD"):
-                m.d.comb += [item.valid.eq(1), unload.eq(1)]
-                with m.If(self.advance & part_end & number.all()):
-                    with m.If(over):
-                        m.next = "IDLE"
-                    with m.Elif(loads_again):
-                        m.next = "LOAD"
-                    with m.Else():
-                        m.next = "STEP"
-            with m.State("FLUSH"):
-                m.d.comb += [item.valid.eq(1), flush.eq(1)]
-                with m.If(self.advance & number.all()):
-                    m.next = "IDLE"
-        m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
+        # One register for each state, as each stands in front of much.
+        idle = Signal(init=1)
+        m.d.comb += [item.valid.eq(load | unload | flush | stepping), item.computes.eq(stepping)]
+        with m.If(stepping):
+            m.d.comb += [item.begins.eq(begins), item.anew.eq(begins_anew)]
+        with m.If(idle):
+            m.d.sync += [timer.eq(0), number.eq(0), second.eq(0)]
+            with m.If(self.start):
+                m.d.sync += [idle.eq(0), self.setup.eq(1)]
+        with m.If(self.setup):
+            m.d.sync += timer.eq(timer + 1)
+            with m.If(timer == Mux(window, WINDOW_SETUP, PLAIN_SETUP)):
+                m.d.sync += [self.setup.eq(0), restarts.eq(1)]
+        with m.If(restarts):
+            m.d.sync += [restarts.eq(0), load.eq(loads_first), stepping.eq(~loads_first)]
+            m.d.sync += [begins.eq(1 << START), begins_anew.eq(-2)]
+        with m.If(self.advance):
+            with m.If(load & part_end & number.all()):
+                m.d.sync += [load.eq(0), stepping.eq(1)]
+            with m.If(stepping):
+                m.d.sync += [begins.eq(following), begins_anew.eq(anew), over.eq(channel)]
+                with m.If(rows_end):
+                    m.d.sync += [
+                        stepping.eq(~(unloads | channel | loads_again)),
+                        unload.eq(unloads),
+                        flush.eq(~unloads & channel & transposes),
+                        idle.eq(~unloads & channel & ~transposes),
+                        load.eq(~unloads & ~channel & loads_again),
+                    ]
+            with m.If(unload & part_end & number.all()):
+                m.d.sync += [
+                    unload.eq(0),
+                    idle.eq(over),
+                    load.eq(~over & loads_again),
+                    stepping.eq(~over & ~loads_again),
+                ]
+            with m.If(flush & number.all()):
+                m.d.sync += [flush.eq(0), idle.eq(1)]
+        m.d.comb += self.busy.eq(~idle)
         return m
 
 
 class Count:
     """How often a loop goes on. It counts to -1: ``last`` is the sign, so that no comparison stands in front of a decision."""
 
-    def __init__(self, m: Module, setup, name: str, limit):
+    def __init__(self, m: Module, name: str, limit):
         self.first = Signal(signed(len(limit) + 1), name=f"{name}_first", reset_less=True)
         self.left = Signal.like(self.first, name=f"{name}_left")
         self.last = self.left[-1]
-        with m.If(setup):
-            m.d.sync += self.first.eq(limit - 2)
+        m.d.sync += self.first.eq(limit - 2)
 
     def drive(self, m: Module, reload, goes) -> None:
         with m.If(reload | goes):

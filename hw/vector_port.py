@@ -30,19 +30,19 @@ class Skid(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spare = Signal(self.shape, reset_less=True)
-        spare_valid = Signal()
+        free = Signal(init=1)  # nothing is in it; a register of this sense, as much hangs on it
         word = Signal(self.shape, reset_less=True)
-        m.d.comb += [self.i.ready.eq(~spare_valid), self.o.p.eq(word)]
-        with m.If(~spare_valid):
+        m.d.comb += [self.i.ready.eq(free), self.o.p.eq(word)]
+        with m.If(free):
             m.d.sync += spare.eq(self.i.p)
         with m.If(self.o.ready | ~self.o.valid):
             m.d.sync += [
-                self.o.valid.eq(spare_valid | self.i.valid),
-                word.eq(Mux(spare_valid, spare, self.i.p)),
-                spare_valid.eq(0),
+                self.o.valid.eq(self.i.valid | ~free),
+                word.eq(Mux(free, self.i.p, spare)),
+                free.eq(1),
             ]
         with m.Elif(self.i.valid):
-            m.d.sync += spare_valid.eq(1)
+            m.d.sync += free.eq(0)
         return m
 
 
@@ -87,9 +87,9 @@ class Ahead(wiring.Component):
             memory.w_data.eq(bits),
             memory.r_addr.eq(read),
             self.o.as_value().eq(memory.r_data),
-            self.some.eq(level.any()),
         ]
         m.d.sync += [
+            self.some.eq(self.put | level[1:].any() | (level[0] & ~self.take)),
             write.eq(write + self.put),
             read.eq(read + self.take),
             level.eq(level + balance(self.put, self.take)),

@@ -75,8 +75,7 @@ class VectorWalk(wiring.Component):
 
         def constant(name, value, width=None):
             register = Signal(width or len(value), name=name, reset_less=True)
-            with m.If(loop.setup):
-                m.d.sync += register.eq(value)
+            m.d.sync += register.eq(value)
             return register
 
         f = {name: constant(name, value) for name, value in flags.items()}
@@ -110,6 +109,10 @@ class VectorWalk(wiring.Component):
             """Some of ``loops`` goes on with the item that enters ``stage``."""
             return Cat(items[stage - 1].begins[loop] for loop in loops).any()
 
+        def anew(stage, loop):
+            """``loop`` begins anew with the item that enters ``stage``."""
+            return items[stage - 1].anew[loop]
+
         def pointer(stage, name, width, outer, first, goes, step):
             """A loop's own address in ``stage``: taken from outside when one of the loops ``first`` begins or goes on."""
             register = Signal(width, name=name, reset_less=True)
@@ -133,7 +136,6 @@ class VectorWalk(wiring.Component):
         axes = []
         for name, stage, line_loop, tap_loop in (("y", 2, IMAGE_LINE, TAP_LINE), ("x", 3, ROW, TAP)):
             m.submodules[f"axis_{name}"] = axis = WindowAxis()
-            outside = range(line_loop), range(tap_loop)
             m.d.comb += [
                 axis.advance.eq(advance),
                 axis.origin.eq(command[f"origin_{name}"]),
@@ -141,9 +143,9 @@ class VectorWalk(wiring.Component):
                 axis.size.eq(command[f"in_{name}"]),
                 axis.dilation.eq(command.dilation),
                 axis.stride.eq(command.stride),
-                axis.line_first.eq(begins(stage, *outside[0])),
+                axis.line_first.eq(anew(stage, line_loop)),
                 axis.line_goes.eq(begins(stage, line_loop)),
-                axis.tap_first.eq(begins(stage + 1, *outside[1])),
+                axis.tap_first.eq(anew(stage + 1, tap_loop)),
                 axis.tap_goes.eq(begins(stage + 1, tap_loop)),
             ]
             axes.append(axis)
@@ -164,25 +166,25 @@ class VectorWalk(wiring.Component):
         u = command.u_base
         for stage, loop_number in enumerate((CHANNEL, LINE, IMAGE_LINE, ROW, TAP_LINE, TAP), start=1):
             goes = begins(stage, loop_number) & moves[loop_number]
-            u = pointer(stage, f"u_{stage}", bits, u, begins(stage, *range(loop_number)), goes, steps_u[loop_number])
+            u = pointer(stage, f"u_{stage}", bits, u, anew(stage, loop_number), goes, steps_u[loop_number])
 
         # v, or the places of MAX; the result; the rounding index. They have a step for each row.
         rows = ROW, IMAGE_LINE, LINE
         v = pointer(5, "v_channel", bits, command.v_base, begins(5, START), begins(5, CHANNEL), 1)
-        v = pointer(6, "v_row", bits, v, begins(6, START, CHANNEL), begins(6, *rows), command.v_stride)
+        v = pointer(6, "v_row", bits, v, anew(6, LINE), begins(6, *rows), command.v_stride)
         index = pointer(5, "index_channel", 32, command.index_base, begins(5, START), begins(5, CHANNEL), BRICK)
-        index = pointer(6, "index_row_at", 32, index, begins(6, START, CHANNEL), begins(6, *rows), index_row)
+        index = pointer(6, "index_row_at", 32, index, anew(6, LINE), begins(6, *rows), index_row)
         of_block = Signal(3)  # MASK: bricks of the position before this one, modulo eight
-        with m.If(advance & begins(4, START, CHANNEL, LINE)):
+        with m.If(advance & anew(4, IMAGE_LINE)):
             m.d.sync += of_block.eq(0)
         with m.Elif(advance & begins(4, ROW)):
             m.d.sync += of_block.eq(of_block + 1)
         line_goes = begins(4, LINE) | (f["rowlike"] & begins(4, ROW, IMAGE_LINE))
         block_goes = begins(5, ROW) & (f["transposes"] | (of_block == 0))
         out = pointer(3, "out_channel_at", bits, command.out_base, begins(3, START), begins(3, CHANNEL), out_channel)
-        out = pointer(4, "out_line_at", bits, out, begins(4, START, CHANNEL), line_goes, out_line)
+        out = pointer(4, "out_line_at", bits, out, anew(4, LINE), line_goes, out_line)
         out = pointer(
-            5, "out_block_at", bits, out, f["rowlike"] | begins(5, START, CHANNEL, LINE), block_goes,
+            5, "out_block_at", bits, out, f["rowlike"] | anew(5, IMAGE_LINE), block_goes,
             Mux(f["transposes"], command.out_block, 1),
         )  # fmt: skip
         within = f["transposes"] & begins(6, TAP)
@@ -190,12 +192,12 @@ class VectorWalk(wiring.Component):
         block_end = carried(of_block, 2, "of_block").all()
 
         # The tap's number, counted down for MAX_BACK; the brick's in a block of TRANSPOSE.
-        row_first = begins(6, START, CHANNEL, *rows)
+        row_first = anew(6, TAP_LINE)
         place = pointer(
             6, "place", chip.width, Mux(f["back"], products.last_tap, 0), row_first, begins(6, TAP, TAP_LINE),
             Mux(f["back"], -1, 1),
         )  # fmt: skip
-        at = pointer(6, "at", 3, 0, begins(6, *range(TAP)), begins(6, TAP), 1)
+        at = pointer(6, "at", 3, 0, anew(6, TAP), begins(6, TAP), 1)
         now = items[-1]
 
         # Scalars and sums lie one behind the other.
@@ -213,7 +215,7 @@ class VectorWalk(wiring.Component):
                 m.d.sync += unload_at.eq(unload_at + 1)
 
         # The step itself.
-        computes = now.begins.any()
+        computes = now.computes
         absent = now.row_end & (at >= tail)  # a brick past the line's end
         seen = Mux(f["window"], inside, ~(f["transposes"] & absent))
         result = Mux(f["single"], now.channel_end & ~f["keeps"], now.taps_end)
@@ -222,7 +224,7 @@ class VectorWalk(wiring.Component):
         pending = Signal()  # none of the row's taps has passed
         first = Signal()
         m.d.comb += [
-            first.eq(Cat(now.begins[loop] for loop in (START, CHANNEL, *rows)).any() | pending),
+            first.eq(now.anew[TAP_LINE] | pending),
             passes.eq(now.valid & (~computes | seen | last | ~f["window"])),
         ]
         with m.If(advance & now.valid & computes):

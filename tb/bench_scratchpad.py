@@ -27,38 +27,44 @@ class Model:
         while True:
             await edge
             written = self._take()
-            busy = set()
+            busy, ports = set(), set()
             for n, read in enumerate(self.reads):
                 expected = None
                 if read.valid.value:
                     address = int(read.raw()[0])
                     half = address // self.chip.scratch_depth, address % 2
-                    # The smaller number goes first; readers of different halves never wait.
-                    assert bool(read.ready.value) == (half not in busy), f"reader {n} of half {half}, {busy} taken"
-                    if half not in busy:
+                    # The smaller number goes first; readers of different halves and ports never wait.
+                    free = half not in busy and self._port(n) not in ports
+                    assert bool(read.ready.value) == free, f"reader {n} of half {half}, {busy}, {ports} taken"
+                    if free:
                         # A brick read in the very cycle that writes it is nothing one may rely on.
                         expected = "any" if address in written else self.memory.get(address, "any")
                     else:
                         self.waited += 1
-                    busy.add(half)
+                    if self._port(n) not in ports:
+                        busy.add(half)
+                    ports.add(self._port(n))
                 self.answers[n].append(expected)
                 self._compare(n, self.answers[n].pop(0))
             self.memory |= written
 
     def _take(self):
-        """What is written in this cycle: of two writers of one half of a bank the smaller number goes first."""
-        written, busy = {}, set()
+        """What is written in this cycle: one brick, the smaller number goes first."""
+        written = {}
         for n, write in enumerate(self.writes):
             if write.valid.value:
-                address, words = write.raw()
-                half = address // self.chip.scratch_depth, address % 2
-                assert bool(write.ready.value) == (half not in busy), f"writer {n} of half {half}, {busy} taken"
-                if half not in busy:
-                    written[address] = words
-                else:
+                assert bool(write.ready.value) == (not written), f"writer {n} beside {written}"
+                if written:
                     self.held_up += 1
-                busy.add(half)
+                else:
+                    address, words = write.raw()
+                    written[address] = words
         return written
+
+    def _port(self, reader):
+        """The last ``2 * pairs`` readers share a port, two and two."""
+        alone = len(self.reads) - 2 * setting("pairs")
+        return reader if reader < alone else alone + (reader - alone) // 2
 
     def _compare(self, n, expected):
         valid = int(self.dut.valid.value) >> n & 1

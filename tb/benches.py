@@ -37,7 +37,9 @@ UNITS = {
     "finish": Unit(component="hw.finish:Finish", arguments=CHIP, bench="bench_finish"),
     "rowqueue": Unit(component="hw.rowqueue:RowQueue", arguments=CHIP, bench="bench_rowqueue"),
     "scratchpad": Unit(
-        component="hw.scratchpad:Scratchpad", arguments=CHIP | {"readers": 3, "writers": 3}, bench="bench_scratchpad"
+        component="hw.scratchpad:Scratchpad",
+        arguments=CHIP | {"readers": 5, "writers": 3, "pairs": 2},
+        bench="bench_scratchpad",
     ),
     "counters": Unit(component="hw.counters:Counters", arguments=CHIP, bench="bench_counters"),
     "arbiter": Unit(
