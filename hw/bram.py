@@ -17,7 +17,8 @@ class Bram(wiring.Component):
     old one, block RAMs promise nothing. Contents after power-up are zero in the twin and
     must not be relied on.
 
-    ``target`` None gives :class:`amaranth.lib.memory.Memory` and a register; ``"ecp5"``
+    ``target`` None gives :class:`amaranth.lib.memory.Memory` and a register, as do families whose block RAM is left to
+    inference; ``"ecp5"``
     instantiates DP16KD with REGMODE OUTREG, because Yosys never packs the
     register behind a memory into it (clock to data 5.7 ns without, 0.9 ns with).
 
@@ -57,7 +58,8 @@ class Bram(wiring.Component):
         return m
 
     def _portable(self, m):
-        m.submodules.memory = memory = Memory(shape=self.spec.width, depth=self.spec.depth, init=[])
+        # The name tells reports which memories are meant for block RAM (synth/memories.py).
+        m.submodules.block_ram = memory = Memory(shape=self.spec.width, depth=self.spec.depth, init=[])
         write, read = memory.write_port(), memory.read_port()
         output = Signal(self.spec.width, reset_less=True)
         enable = self.r_en if self.stalls else Const(1)

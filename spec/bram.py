@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-BRAM_TARGETS = ("ecp5",)  # parts whose block RAM hw/bram.py instantiates
+# Families known to hw/bram.py; it instantiates the primitives of some and leaves the others to inference.
+BRAM_TARGETS = ("ecp5", "ice40", "nexus", "gowin", "xc7", "xcup")
 MAX_DEPTH = 1 << 20
 
 # Words and bits of one 18 kbit ECP5 block RAM with one port for writing and one for reading.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from synth.edge import ring_verilog
 from synth.memories import read_memories
-from synth.netlist import cells_by_instance, count_cells, dsp_use, lut_ram_bits, luts, summary
+from synth.netlist import cells_by_instance, count_cells, dsp_use, lut_ram_bits, luts, summary, units
 from synth.part import SynthError, Target
 from synth.report import Timing, read_timing
 from synth.targets import load_target
@@ -78,6 +78,7 @@ def synth(
         used = unit | placed
     return _result(part, unit, used, timings, best, lanes) | {
         **_memories_and_multipliers(netlist, top, part, out),
+        "units": units(netlist, top, family),
         "target": target,
         "top": top,
         "speed_grade": part.speed,
@@ -138,12 +139,12 @@ def _result(part: Target, unit: dict, used: dict, timings: dict[int, Timing], be
 
 def _memories_and_multipliers(netlist: dict, top: str, part: Target, out: Path) -> dict:
     stored = read_memories(out / "memories.il", out / "synth.log")
-    fallen = [memory for memory in stored if memory.synchronous and not memory.in_block]
+    fallen = [memory for memory in stored if memory.for_block and not memory.in_block]
     use = dsp_use(netlist, top, part.family)
     return {
         "memory_bits_in_luts": sum(memory.bits for memory in fallen),
         "memories_in_luts": [memory.name for memory in fallen],
-        "queue_bits_in_luts": sum(memory.bits for memory in stored if not memory.synchronous),
+        "queue_bits_in_luts": sum(memory.bits for memory in stored if not memory.for_block),
         "lut_ram_bits": lut_ram_bits(count_cells(netlist, top), part.family),
         "dsp_registered": use["registered"],
         "dsp_accumulating": use["accumulating"],

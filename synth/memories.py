@@ -1,14 +1,14 @@
 """Which memories of a design became block RAM, and which did not though they should have.
 
-A memory that is read behind a register is meant for block RAM (:class:`hw.bram.Bram`). Small
-queues are read in the cycle of their address, which no block RAM can do: they are meant for look-up
-tables. Primitives that the source instantiates are no memories any more, so they cannot go wrong here.
+Memories of :class:`hw.bram.Bram` are meant for block RAM and are told by their name. Others are small queues, meant for
+look-up tables. Primitives that the source instantiates are no memories any more, so they cannot go wrong here.
 """
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+BLOCK_RAM = "block_ram"  # what hw/bram.py calls its memory
 CELL = re.compile(r"cell \$mem_v2 .*?\n  end\n", re.DOTALL)
 PARAMETER = re.compile(r"parameter (?:signed )?\\(\w+) (.*)")
 MAPPED = re.compile(r"mapping memory (\S+) via (\S+)")
@@ -20,8 +20,12 @@ class Stored:
 
     name: str
     bits: int
-    synchronous: bool
     via: str
+
+    @property
+    def for_block(self) -> bool:
+        """Meant for block RAM."""
+        return self.name.rpartition(".")[2] == BLOCK_RAM
 
     @property
     def in_block(self) -> bool:
@@ -38,8 +42,7 @@ def read_memories(dump: Path, log: Path) -> list[Stored]:
         parameters = dict(PARAMETER.findall(cell))
         name = parameters["MEMID"].strip('"').lstrip("\\")
         bits = _number(parameters["SIZE"]) * _number(parameters["WIDTH"])
-        enables = parameters["RD_CLK_ENABLE"].partition("'")[2]
-        stored.append(Stored(name, bits, bool(enables) and "0" not in enables, vias.get(name, "")))
+        stored.append(Stored(name, bits, vias.get(name, "")))
     return stored
 
 

@@ -1,5 +1,6 @@
 """Reading a synthesised netlist: which cells a unit takes, and which of its parts take them."""
 
+import re
 from collections import Counter
 
 from synth.part import Family
@@ -54,6 +55,21 @@ def _parameter(cell: dict, name: str) -> str:
     """A parameter as in the Verilog: Yosys writes numbers as strings of bits."""
     value = str(cell["parameters"].get(name, ""))
     return str(int(value, 2)) if value and set(value) <= {"0", "1"} else value.strip()
+
+
+def units(netlist: dict, top: str, family: Family) -> dict[str, dict[str, int]]:
+    """What the instances of each unit take together, without those inside them: name without numbers to :func:`summary`.
+
+    ``instances`` says how many there are; units without a cell are left out.
+    """
+    cells: dict[str, Counter] = {}
+    instances: Counter = Counter()
+    for instance, own in cells_by_instance(netlist, top).items():
+        unit = re.sub(r"_\d+(?=\.|$)", "", instance)
+        cells.setdefault(unit, Counter()).update(own)
+        instances[unit] += 1
+    totals = {unit: {"instances": instances[unit], **summary(own, family)} for unit, own in cells.items() if own}
+    return dict(sorted(totals.items(), key=lambda item: -item[1]["luts"]))
 
 
 def cells_by_instance(netlist: dict, top: str) -> dict[str, Counter]:

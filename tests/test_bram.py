@@ -52,7 +52,7 @@ def bench(shapes, cycles):
   integer differing{n} = 0, compared{n} = 0;
   bram{n} portable{n} (.clk(clk), .rst(1'b0), .w_en(w_en{n}), .w_addr(w_addr{n}), .w_data(w_data{n}),
                        .r_addr(r_addr{n}), .r_data(p{n}));
-  bram{n}_ecp5 primitive{n} (.clk(clk), .rst(1'b0), .w_en(w_en{n}), .w_addr(w_addr{n}), .w_data(w_data{n}),
+  bram{n}_primitive primitive{n} (.clk(clk), .rst(1'b0), .w_en(w_en{n}), .w_addr(w_addr{n}), .w_data(w_data{n}),
                              .r_addr(r_addr{n}), .r_data(q{n}));
   always @(posedge clk) begin
     w_en{n} <= cycle < {depth} || $urandom % 2 == 0;
@@ -88,8 +88,8 @@ def test_primitive_and_portable_twin_agree(tmp_path, seed):
     sources = []
     for width, depth in SHAPES:
         make = lambda target, width=width, depth=depth: Bram(width=width, depth=depth, target=target)
-        sources += write_pair(make, f"bram_{width}x{depth}", tmp_path)
-    results = simulate(bench(SHAPES, 60_000), sources, tmp_path, seed)
+        sources += write_pair(make, f"bram_{width}x{depth}", tmp_path, "ecp5")
+    results = simulate(bench(SHAPES, 60_000), sources, tmp_path, seed, "ecp5")
     assert set(results) == {f"bram_{width}x{depth}" for width, depth in SHAPES}
     for compared, differing in results.values():
         assert compared > 10_000
@@ -123,5 +123,6 @@ def test_size_out_of_range(width, depth, text):
 @pytest.mark.filterwarnings("ignore:.*created but never used")  # refused half-way through
 def test_unknown_target():
     with pytest.raises(BramError) as error:
-        Bram(width=8, depth=16, target="ice40")
-    assert str(error.value) == "bram target must be None or one of ecp5, not 'ice40'"
+        Bram(width=8, depth=16, target="ice41")
+    known = "ecp5, ice40, nexus, gowin, xc7, xcup"
+    assert str(error.value) == f"bram target must be None or one of {known}, not 'ice41'"

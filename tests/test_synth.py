@@ -11,6 +11,7 @@ from hw.bram import Bram
 from hw.convert import Converter
 from hw.emit import emit
 from hw.multiplier import Multiplier
+from spec.bram import Storage
 from spec.convert import Convert
 from synth import tools
 from synth.edge import ring_verilog
@@ -209,37 +210,51 @@ def test_multiplier_without_a_register_is_told_apart():
 
 MEMORIES = """
 module unit(input clk, input we, input [9:0] wa, ra, input [3:0] wd, input [7:0] d, output reg [7:0] q, output [3:0] s);
-  reg [7:0] wide [0:1023], narrow [0:15];
+  wire [7:0] x, y;
+  store #(.DEPTH(1024)) wide(.clk(clk), .we(we), .wa(wa), .ra(ra), .d(d), .q(x));
+  store #(.DEPTH(16)) narrow(.clk(clk), .we(we), .wa(wa), .ra(ra), .d(d), .q(y));
   reg [3:0] queue [0:15];
-  reg [7:0] late, second;
   always @(posedge clk) begin
-    if (we) begin wide[wa] <= d; narrow[wa[3:0]] <= d; queue[wa[3:0]] <= wd; end
-    late <= wide[ra];
-    second <= narrow[ra[3:0]];
-    q <= late ^ second;
+    if (we) queue[wa[3:0]] <= wd;
+    q <= x ^ y;
   end
   assign s = queue[ra[3:0]];
+endmodule
+module store #(parameter DEPTH = 16) (input clk, input we, input [9:0] wa, ra, input [7:0] d, output reg [7:0] q);
+  reg [7:0] block_ram [0:DEPTH-1];
+  always @(posedge clk) begin
+    if (we) block_ram[wa[$clog2(DEPTH)-1:0]] <= d;
+    q <= block_ram[ra[$clog2(DEPTH)-1:0]];
+  end
 endmodule
 """
 
 
 @pytest.mark.parametrize("target", ["ecp5-25k", "ice40-up5k", "lifcl-40", "gw2a-18", "xc7a100t", "xczu3eg"])
 def test_memory_that_falls_into_look_up_tables_is_named(target, tmp_path):
-    """Yosys puts 16 words of 8 bits into look-up tables or flip-flops though they are read behind a register."""
+    """Yosys puts 16 words of 8 bits into look-up tables or flip-flops though the source means block RAM."""
     source = tmp_path / "unit.v"
     source.write_text(MEMORIES)
     area_by_unit(source, "unit", target, out=tmp_path, progress=False)
     stored = {memory.name: memory for memory in read_memories(tmp_path / "memories.il", tmp_path / "synth.log")}
-    assert {name: (memory.bits, memory.synchronous) for name, memory in stored.items()} == {
-        "wide": (8192, True),
-        "narrow": (128, True),
+    assert {name: (memory.bits, memory.for_block) for name, memory in stored.items()} == {
+        "wide.block_ram": (8192, True),
+        "narrow.block_ram": (128, True),
         "queue": (64, False),
     }
-    assert stored["wide"].in_block
+    assert stored["wide.block_ram"].in_block
     assert not stored["queue"].in_block
+    assert stored["narrow.block_ram"].in_block == (target == "ice40-up5k")  # which has no look-up tables for memory
     cells = json.loads((tmp_path / "unit.json").read_text())["modules"]["unit"]["cells"].values()
     blocks = sum(cell["type"] in TARGETS[target].family.bram for cell in cells)
-    assert blocks == sum(memory.in_block for memory in stored.values())
+    assert (blocks > 0) == any(memory.in_block for memory in stored.values())
+
+
+def test_block_ram_is_told_by_the_name_that_the_source_gives_it(tmp_path):
+    netlist = emit(Bram(width=16, depth=1024), "unit", spec=Storage(width=16, depth=1024), folder=tmp_path)
+    area_by_unit(netlist.verilog, "unit", out=tmp_path, progress=False)
+    [memory] = read_memories(tmp_path / "memories.il", tmp_path / "synth.log")
+    assert (memory.bits, memory.for_block, memory.in_block) == (16384, True, True)
 
 
 @pytest.mark.pnr

@@ -6,6 +6,7 @@ SCRIPT = """\
 synth_xilinx {flags} -flatten -noiopad -noclkbuf -top {top} -run begin:map_memory
 {memories}
 synth_xilinx {flags} -flatten -noiopad -noclkbuf -top {top} -run map_memory:
+autoname
 """
 
 
