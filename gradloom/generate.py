@@ -14,7 +14,7 @@ HEADERS = {"engine": (Engine, header), "machine": (Machine, machine_header)}
 
 def files(unit: str) -> tuple[str, ...]:
     """What there is of a unit in its folder."""
-    return (f"{unit}.v", "spec.json", "ports.json", f"{unit}.h")
+    return (f"{unit}.v", "spec.json", "ports.json", "sources.json", f"{unit}.h")
 
 
 def generate(chip: Chip, folder: Path, unit: str = "engine") -> list[Path]:

@@ -9,6 +9,7 @@ from synth.memories import read_memories
 from synth.netlist import cells_by_instance, count_cells, dsp_use, lut_ram_bits, luts, summary, units
 from synth.part import SynthError, Target
 from synth.report import Timing, read_timing
+from synth.source import Sources, read_sources
 from synth.targets import load_target
 from synth.tools import YOSYS, run, versions
 
@@ -76,9 +77,11 @@ def synth(
         if "ff" in placed:
             placed["ff"] -= ring_flip_flops
         used = unit | placed
+    located = Sources(netlist, top, read_sources(verilog))
     return _result(part, unit, used, timings, best, lanes) | {
         **_memories_and_multipliers(netlist, top, part, out),
         "units": units(netlist, top, family),
+        "critical_path_source": located.path(timings[best].nets) if best is not None else [],
         "target": target,
         "top": top,
         "speed_grade": part.speed,

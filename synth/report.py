@@ -19,6 +19,7 @@ class Timing:
     fmax_mhz: float
     used: dict[str, int]  # cells by nextpnr's name for their place
     critical_path: list[str]  # one line per step, delays in nanoseconds
+    nets: list[str]  # of the critical path, and the cell that it ends in
     slacks: list[list[int]] = field(default_factory=list)  # from and to in picoseconds, endpoints; nextpnr rounds these
 
 
@@ -29,10 +30,12 @@ def read_timing(report: Path, log: Path | None = None) -> Timing:
     if len(clocks) != 1:
         raise SynthError(f"{report}: expected one clock, found {', '.join(content['fmax']) or 'none'}")
     [(clock, result)] = clocks.items()
+    steps = next(path["path"] for path in content["critical_paths"] if path["from"] == path["to"] == f"posedge {clock}")
     return Timing(
         fmax_mhz=float(result["achieved"]),
         used={name: place["used"] for name, place in content["utilization"].items() if place["used"]},
-        critical_path=_path(content["critical_paths"], clock),
+        critical_path=_path(steps),
+        nets=[step["net"] for step in steps if step["type"] == "routing"] + [steps[-1]["to"]["cell"]],
         slacks=slack_histogram(log.read_text(errors="replace")) if log else [],
     )
 
@@ -53,8 +56,7 @@ def slack_histogram(log: str) -> list[list[int]]:
     ]
 
 
-def _path(paths: list[dict], clock: str) -> list[str]:
-    steps = next(path["path"] for path in paths if path["from"] == path["to"] == f"posedge {clock}")
+def _path(steps: list[dict]) -> list[str]:
     lines, total, logic = [], 0.0, 0.0
     for step in steps:
         total += step["delay"]

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from amaranth.back import verilog
@@ -20,6 +21,7 @@ from synth.memories import read_memories
 from synth.netlist import cells_by_instance, count_cells, dsp_use, luts, summary
 from synth.part import SynthError
 from synth.report import read_timing, slack_histogram
+from synth.source import Sources, read_sources
 from synth.targets import TARGETS, load_target
 
 KEYS = {"lut4", "ff", "dsp", "bram", "fmax_mhz", "lanes", "lut4_per_lane", "target"}
@@ -172,6 +174,40 @@ def test_report_is_read(tmp_path):
     ]
 
 
+def test_path_is_told_in_the_terms_of_the_source():
+    cells = {
+        "lane_3": {"type": "$scopeinfo", "attributes": {"module": "lane"}},
+        "lane_3.mac": {"type": "$scopeinfo", "attributes": {"module": "mac"}},
+        "lane_3.mac.total_FF_Q": {"type": "TRELLIS_FF", "attributes": {}},
+    }
+    sources = {
+        "lane": {"sum_0": "hw/lane.py:97"},
+        "mac": {"total": "hw/mac.py:62", "sum": "hw/mac.py:51"},
+        "top": {"o": "hw/x.py:1"},
+    }
+    located = Sources({"modules": {"top": {"cells": cells}}}, "top", sources)
+    nets = [
+        "unit.lane_3.mac.total_FF_Q_DI[7]",
+        "unit.lane_3.mac.total[8]",
+        "unit.$abc$17",
+        "unit.lane_3.sum_0_LUT4_Z",
+        "unit.o_TRELLIS_FF",
+    ]
+    assert located.path(nets) == ["lane_3.mac.total hw/mac.py:62", "lane_3.sum_0 hw/lane.py:97", "o hw/x.py:1"]
+
+
+def test_sources_are_written_beside_the_verilog(tmp_path):
+    netlist = emit(Converter(Convert()), "converter", spec=Convert(), folder=tmp_path)
+    sources = read_sources(netlist.verilog)
+    assert sources.keys() == {"converter", "keyed"}
+    places = {signal: place.split(":") for signals in sources.values() for signal, place in signals.items()}
+    assert {file for file, _ in places.values()} >= {"hw/convert.py", "hw/keyed.py"}
+    for signal in ("coarse_1", "total0"):
+        file, line = places[signal]
+        assert "Signal(" in Path(file).read_text().splitlines()[int(line) - 1]
+    assert read_sources(tmp_path / "elsewhere" / "unit.v") == {}
+
+
 def test_report_without_the_clock(tmp_path):
     file = report(tmp_path, "other")
     with pytest.raises(SynthError) as error:
@@ -271,6 +307,9 @@ def test_unit_is_placed_routed_and_measured(tmp_path, capfd):
     assert result["fmax_mhz"] == max(result["fmax_by_seed"].values()) == result["fmax_by_seed"][str(result["seed"])]
     assert result["dsp"] == result["bram"] == 0
     assert result["critical_path"][0].split()[2] == "clk-to-q"
+    assert all(" hw/" in place for place in result["critical_path_source"])
+    assert result["critical_path_source"]
+    assert sum(unit["luts"] for unit in result["units"].values()) == result["lut4"] - result["luts_by"]["packing"]
     # The ring is not counted: what was routed has exactly the flip-flops that were synthesised.
     whole = json.loads((tmp_path / "out" / "converter.json").read_text())
     assert result["ff"] == count_cells(whole, "converter")["TRELLIS_FF"]

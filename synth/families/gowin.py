@@ -3,9 +3,9 @@
 from synth.part import Dsp, Family, Placer, Ring, Target
 
 SCRIPT = """\
-synth_gowin -noiopads {flags} -top {top} -run begin:map_ram
+synth_gowin -noiopads -nodsp {flags} -top {top} -run begin:map_ram
 {memories}
-synth_gowin -noiopads {flags} -top {top} -run map_ram:
+synth_gowin -noiopads -nodsp {flags} -top {top} -run map_ram:
 """
 
 # Any free pins; the clock's leads to a global net.

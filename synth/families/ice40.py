@@ -2,10 +2,19 @@
 
 from synth.part import Dsp, Family, Placer, Ring, Target
 
+# Not -dsp: its pass takes the registers of an instantiated SB_MAC16 for its own to set, and clears them. Products
+# that are not instantiated, of more than 16 bits, are cut up for SB_MAC16 here.
 SCRIPT = """\
-synth_ice40 -abc9 -dsp {flags} -top {top} -run begin:map_ram
+synth_ice40 -abc9 {flags} -top {top} -run begin:coarse
+opt
+wreduce t:$mul
+techmap -map +/mul2dsp.v -map +/ice40/dsp_map.v -D DSP_A_MAXWIDTH=16 -D DSP_B_MAXWIDTH=16 -D DSP_A_MINWIDTH=2 \\
+  -D DSP_B_MINWIDTH=2 -D DSP_Y_MINWIDTH=11 -D DSP_NAME=$__MUL16X16
+setattr -unset mul2dsp a:mul2dsp
+chtype -set $mul t:$__soft_mul
+synth_ice40 -abc9 {flags} -top {top} -run coarse:map_ram
 {memories}
-synth_ice40 -abc9 -dsp {flags} -top {top} -run map_ram:
+synth_ice40 -abc9 {flags} -top {top} -run map_ram:
 """
 
 FAMILY = Family(

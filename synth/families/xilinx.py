@@ -2,18 +2,20 @@
 
 from synth.part import Dsp, Family, Target
 
+# Not with its DSP pass: products are instantiated. The pass moves an adder that stands behind an instance's output register
+# in front of that register, and the result comes a cycle early.
 SCRIPT = """\
-synth_xilinx {flags} -flatten -noiopad -noclkbuf -top {top} -run begin:map_memory
+synth_xilinx {flags} -nodsp -flatten -noiopad -noclkbuf -top {top} -run begin:map_memory
 {memories}
-synth_xilinx {flags} -flatten -noiopad -noclkbuf -top {top} -run map_memory:
+synth_xilinx {flags} -nodsp -flatten -noiopad -noclkbuf -top {top} -run map_memory:
 autoname
 """
 
 
 def accumulates(cell: dict) -> bool:
     """Whether the adder behind the multiplier sees its own register: OPMODE's Z multiplexer can choose P."""
-    z = cell["connections"]["OPMODE"][5]
-    return z == "1" or not isinstance(z, str)
+    z = cell["connections"]["OPMODE"][4:7]
+    return z[0] == z[2] == "0" and z[1] != "0"
 
 
 def family(name: str, dsp: str, lut_ram: dict[str, tuple[int, int]], carry: str) -> Family:
