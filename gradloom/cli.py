@@ -125,13 +125,16 @@ def speed(chip: Chip, json_to: str | None) -> None:
 @click.option("--target", default="ecp5-85k", show_default=True, help="FPGA part.")
 @chip_option("ecp5-64")
 @click.option("--seeds", type=int, default=1, show_default=True, help="Placements to try; the fastest counts.")
+@click.option("--picture", type=Path, help="PNG of the area by unit and of the slacks.")
 @json_option
-def synth(unit: str, target: str, chip: Chip, seeds: int, json_to: str | None) -> None:
+def synth(unit: str, target: str, chip: Chip, seeds: int, picture: Path | None, json_to: str | None) -> None:
     """Synthesise, place and route a unit with Yosys and nextpnr: LUTs, block RAMs, DSPs and Fmax.
 
-    Targets are listed in docs/synth.md. Those of Xilinx are synthesised only: utilisation, no Fmax.
+    Targets are listed in docs/synth.md. Those of Xilinx are synthesised only: utilisation, no Fmax. The result is also kept in
+    build/synth/UNIT-CHIP-TARGET.json.
     """
     from gradloom.machine import netlist
+    from report.synthesis import synthesis_picture
     from report.tables import value_table
     from synth.flow import synth as run_flow
     from synth.targets import load_target
@@ -142,7 +145,10 @@ def synth(unit: str, target: str, chip: Chip, seeds: int, json_to: str | None) -
     result = run_flow(unit_netlist.verilog, unit_netlist.top, target, seeds=seeds, out=folder, lanes=lanes)
     result |= {"chip": chip.name, "unit": unit}
     talk(json_to).print(value_table(f"{unit} of chip {chip.name} on {target}", result))
+    write_json(result, str(BUILD / "synth" / f"{unit}-{chip.name}-{target}.json"))
     write_json(result, json_to)
+    if picture:
+        synthesis_picture(result, picture)
 
 
 if __name__ == "__main__":

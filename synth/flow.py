@@ -136,6 +136,7 @@ def _result(part: Target, unit: dict, used: dict, timings: dict[int, Timing], be
         "seed": best,
         "fmax_by_seed": {str(seed): rate for seed, rate in fmax.items()},
         "critical_path": timings[best].critical_path if best is not None else [],
+        "frequency_mhz": FREQUENCY if timings else None,
         "slack_histogram": timings[best].slacks if best is not None else [],
     }
 
