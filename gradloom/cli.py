@@ -11,6 +11,7 @@ from gradloom.trace import trace
 from gradloom.train import train
 from spec.chip import Chip
 from spec.version import VERSION
+from synth.flow import STEPS
 
 BUILD = Path("build")
 
@@ -121,30 +122,39 @@ def speed(chip: Chip, json_to: str | None) -> None:
 
 
 @main.command()
-@click.option("--unit", type=click.Choice(["group", "engine", "machine"]), default="group", show_default=True)
+@click.option("--unit", default="group", show_default=True, help="group, engine, machine, or a unit that has a bench.")
 @click.option("--target", default="ecp5-85k", show_default=True, help="FPGA part.")
 @chip_option("ecp5-64")
 @click.option("--seeds", type=int, default=1, show_default=True, help="Placements to try; the fastest counts.")
+@click.option(
+    "--until",
+    type=click.Choice(STEPS),
+    default=STEPS[-1],
+    show_default=True,
+    help="synthesis: area by unit and estimated paths; placement: with an estimated Fmax.",
+)
 @click.option("--picture", type=Path, help="PNG of the area by unit and of the slacks.")
 @json_option
-def synth(unit: str, target: str, chip: Chip, seeds: int, picture: Path | None, json_to: str | None) -> None:
+def synth(
+    unit: str, target: str, chip: Chip, seeds: int, until: str, picture: Path | None, json_to: str | None
+) -> None:
     """Synthesise, place and route a unit with Yosys and nextpnr: LUTs, block RAMs, DSPs and Fmax.
 
-    Targets are listed in docs/synth.md. Those of Xilinx are synthesised only: utilisation, no Fmax. The result is also kept in
-    build/synth/UNIT-CHIP-TARGET.json.
+    Targets are listed in docs/synth.md. Those of Xilinx are synthesised only: utilisation, no Fmax. The result is kept in
+    build/synth/UNIT-CHIP-TARGET.json too.
     """
-    from gradloom.machine import netlist
+    from gradloom.synthesis import path_table, synthesise, unit_table
     from report.synthesis import synthesis_picture
     from report.tables import value_table
-    from synth.flow import synth as run_flow
-    from synth.targets import load_target
 
-    unit_netlist = netlist(chip, unit, target=load_target(target).family.name)
-    lanes = chip.lanes if unit == "group" else chip.total_lanes
-    folder = unit_netlist.folder / f"synth-{target}"
-    result = run_flow(unit_netlist.verilog, unit_netlist.top, target, seeds=seeds, out=folder, lanes=lanes)
-    result |= {"chip": chip.name, "unit": unit}
-    talk(json_to).print(value_table(f"{unit} of chip {chip.name} on {target}", result))
+    result = synthesise(unit, chip, target, seeds=seeds, until=until)
+    tables = [unit_table(result), value_table(f"{unit} of chip {chip.name} on {target}", result)]
+    if result["estimated_paths"]:
+        tables.insert(1, path_table(result))
+    for table in tables:
+        talk(json_to).print(table)
+    for place in result["critical_path_source"]:
+        talk(json_to).print(place, highlight=False)
     write_json(result, str(BUILD / "synth" / f"{unit}-{chip.name}-{target}.json"))
     write_json(result, json_to)
     if picture:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ class Bench:
     env: dict[str, str]
 
 
-def build_unit(name: str, chip: Chip, folder: Path) -> Bench:
-    """Write the Verilog of unit ``name`` of ``chip`` to ``folder``.
+def build_unit(name: str, chip: Chip, folder: Path, target: str | None = None) -> Bench:
+    """Write the Verilog of unit ``name`` of ``chip`` to ``folder``; with ``target``, of that target's primitives.
 
     Raises ValueError on a name that :data:`tb.benches.UNITS` does not hold.
     """
@@ -38,6 +39,8 @@ def build_unit(name: str, chip: Chip, folder: Path) -> Bench:
         if isinstance(getattr(component, constant, None), int):
             env[constant] = str(getattr(component, constant))
     # A unit that is made from a spec of its own is described by it, and any other one by the chip.
+    if target is not None and "target" in signature(component).parameters:
+        arguments["target"] = target
     spec = next((value for value in arguments.values() if isinstance(value, Convert | Axi)), chip)
     return Bench(unit.bench, emit(component(**arguments), name, spec=spec, folder=folder), env)
 

@@ -19,7 +19,7 @@ outcome = data.StructLayout({"ended": 1, "failed": 1, "aborted": 1})
 class Control(wiring.Component):
     """One command under way in each unit; which units it waits for is in the command.
 
-    A unit that becomes free gets a command that waits here two cycles after ``done``. What is wrong with a command stops the run
+    A unit that becomes free gets a command that waits here three cycles after ``done``. What is wrong with a command stops the run
     when all units have ended, so that of several errors the first in program order is the one reported.
 
     Members
@@ -87,6 +87,7 @@ class Control(wiring.Component):
         ends = Signal()
         seen = Signal()
         go = Signal()  # the command may be issued
+        passes = Signal()  # it is, and concerns no unit
         m.d.comb += waits.eq((self.busy & (head.wait | own | everything)).any())
         m.d.sync += [
             target.eq(own),
@@ -117,13 +118,19 @@ class Control(wiring.Component):
                 with m.Elif(wrong | faulted):
                     m.next = "DRAIN"
                 with m.Elif(go):
-                    m.d.comb += [
-                        self.offer.eq(target),
-                        issued.eq(target & self.accept),
-                        self.i.ready.eq(unitless | issued.any()),
-                    ]
+                    m.d.sync += [self.offer.eq(target), passes.eq(unitless)]
+                    m.next = "ISSUE"
+            with m.State("ISSUE"):  # decided; a stop in this cycle comes behind it
+                m.d.comb += [issued.eq(self.offer & self.accept), self.i.ready.eq(passes | issued.any())]
+                with m.If(self.i.ready):
+                    m.d.sync += self.offer.eq(0)
                     with m.If(ends):
                         m.next = "CLOSE"
+                    with m.Else():
+                        m.next = "RUN"
+                with m.If(self._stopped(m, late, concluding, dropping)):
+                    m.d.sync += self.offer.eq(0)
+                    m.next = "IDLE"
             with m.State("DRAIN"):
                 with m.If(self._stopped(m, late, concluding, dropping)):
                     m.next = "IDLE"
@@ -137,7 +144,7 @@ class Control(wiring.Component):
                     m.d.comb += self.reached.ended.eq(1)
                     m.next = "IDLE"
         m.d.comb += [
-            self.fetch_stop.eq(~fsm.ongoing("RUN")),
+            self.fetch_stop.eq(~(fsm.ongoing("RUN") | fsm.ongoing("ISSUE"))),
             self.stop.eq(fsm.ongoing("IDLE") | fsm.ongoing("READY")),
             self.running.eq(~fsm.ongoing("IDLE")),
             self.commands.eq(self.i.ready & ~ends),

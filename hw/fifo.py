@@ -1,6 +1,6 @@
 """First-in first-out queues between two streams."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -95,4 +95,37 @@ class BlockFifo(wiring.Component):
         ]
         with m.If(move):
             m.d.sync += [latched.eq(some), o.valid.eq(latched)]
+        return m
+
+
+class Skid(wiring.Component):
+    """Two places between two streams; no path leads from ``o.ready`` to ``i.ready``.
+
+    Latency: a cycle. One word a cycle; stalls freely.
+
+    Members
+    -------
+    i, o : streams of ``shape``
+    """
+
+    def __init__(self, shape):
+        self.shape = shape
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform):
+        m = Module()
+        spare = Signal(self.shape, reset_less=True)
+        free = Signal(init=1)  # nothing is in it; a register of this sense, as much hangs on it
+        word = Signal(self.shape, reset_less=True)
+        m.d.comb += [self.i.ready.eq(free), self.o.p.eq(word)]
+        with m.If(free):
+            m.d.sync += spare.eq(self.i.p)
+        with m.If(self.o.ready | ~self.o.valid):
+            m.d.sync += [
+                self.o.valid.eq(self.i.valid | ~free),
+                word.eq(Mux(free, self.i.p, spare)),
+                free.eq(1),
+            ]
+        with m.Elif(self.i.valid):
+            m.d.sync += free.eq(0)
         return m

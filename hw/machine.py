@@ -104,13 +104,15 @@ class Machine(wiring.Component):
             tallies.clear.eq(registers.control[Bits.CLEAR.bit_length() - 1]),
         ]
 
-        # Commands.
+        # Commands; they begin a cycle after their issue. A descriptor's words stay for some cycles more, and an idle unit is ready.
+        begins = Signal(len(control.offer))
+        m.d.sync += begins.eq(control.offer & control.accept)
         opcodes = ((LOAD, Opcode.LOAD, load), (STORE, Opcode.STORE, store))
         opcodes += ((PRODUCT, Opcode.PRODUCT, product), (VECTOR, Opcode.VECTOR, vector))
         for n, opcode, unit in opcodes:
             m.d.comb += [
-                unit.command.valid.eq(control.offer[n]),
-                control.accept[n].eq(unit.command.ready),
+                unit.command.valid.eq(begins[n]),
+                control.accept[n].eq(unit.command.ready & ~begins[n]),
                 control.done[n].eq(unit.done),
                 *give(unit.command.p, descriptors.words, opcode),
             ]

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.arbiter import Arbiter
 from hw.counters import Counters
+from hw.fifo import Skid
 from hw.finish import write_request
 from hw.group import Group
 from hw.layouts import brick, command
@@ -68,7 +69,10 @@ class ProductUnit(wiring.Component):
         m.submodules.c_arbiter = c_arbiter = Arbiter(write_request(chip), chip.groups)
 
         connect(m, flipped(self.command), sequencer.i)
-        connect(m, sequencer.request, flipped(self.read[B]))
+        # Requests wait in front of the scratchpad in registers, so that its choice of readers ends there.
+        m.submodules.b_skid = b_skid = Skid(address)
+        connect(m, sequencer.request, b_skid.i)
+        connect(m, b_skid.o, flipped(self.read[B]))
         m.d.comb += [
             self.write.valid.eq(c_arbiter.o.valid),
             self.write.p.eq(c_arbiter.o.p.value),
@@ -91,12 +95,14 @@ class ProductUnit(wiring.Component):
         shared = [(f"a_{n}", arbiter, reader) for n, (arbiter, reader) in enumerate(zip(a_arbiters, A, strict=False))]
         for name, arbiter, reader in (*shared, ("mask", mask_arbiter, MASK)):
             m.submodules[f"{name}_arbiter"] = arbiter
+            m.submodules[f"{name}_skid"] = skid = Skid(arbiter.output)
+            connect(m, arbiter.o, skid.i)
             m.d.comb += [
-                self.read[reader].valid.eq(arbiter.o.valid),
-                self.read[reader].p.eq(arbiter.o.p.value),
-                arbiter.o.ready.eq(self.read[reader].ready),
+                self.read[reader].valid.eq(skid.o.valid),
+                self.read[reader].p.eq(skid.o.p.value),
+                skid.o.ready.eq(self.read[reader].ready),
             ]
-            source = delayed(m, arbiter.o.p.source, Scratchpad.LATENCY, f"{name}_source")
+            source = delayed(m, skid.o.p.source, Scratchpad.LATENCY, f"{name}_source")
             answers[reader] = Cat(self.valid[reader] & (source == n) for n in range(arbiter.count))
         for g in range(chip.groups):
             group = Group(chip, self.target)

@@ -10,12 +10,12 @@ from spec.engine import DIMENSION_BITS, Widths
 
 
 class RowQueue(wiring.Component):
-    """One counter, and the limits of both bank halves. Groups are asked in turn; a grant takes two cycles.
+    """One counter, and the limits of both bank halves. Groups are asked in turn; a grant takes two cycles, and the next one may begin with its second.
 
     With a row goes the place where its window begins, reached by steps from that of the row before: a position, a line
     or an image further.
 
-    Latency: 1 to ``2 * groups + 2`` cycles from request to grant.
+    Latency: 2 to ``2 * groups + 3`` cycles from request to grant.
     Contract: nobody asks for rows of a tile before all of the tile before have been handed out.
 
     Members
@@ -50,7 +50,6 @@ class RowQueue(wiring.Component):
         m = Module()
         command, address_bits = self.command, Widths(self.chip).brick_address
         turn = Signal(range(max(2, self.groups)))
-        resting = Signal()  # sums of the new row settle, and the group that was granted still shows its request
         over = Signal(2)  # the half's rows begin with the first one of C
         fresh = Signal(2)  # nobody has asked for them yet
         spent = Signal(2)  # those of the other half are handed out now
@@ -99,23 +98,30 @@ class RowQueue(wiring.Component):
             next_image.eq(image + command.step_b),
         ]
 
-        half = self.half.bit_select(turn, 1)
-        asks = Signal()
-        limit = Signal(DIMENSION_BITS)
+        # A group that asks is picked, and answered in the next cycle; with one group alone, its request shows for one more.
+        picked, half = Signal(), Signal()
+        number = Signal.like(turn)
+        resting = Signal()
+        nones = Signal(2)  # no row is left in the half; it settles as sums do
         none = Signal()
-        m.d.comb += [
-            asks.eq(self.request.bit_select(turn, 1) & ~resting),
-            limit.eq(Mux(half, limits[1], limits[0])),
-            none.eq((here.row == limit) | spent.bit_select(half, 1)),
+        m.d.comb += none.eq(nones.bit_select(half, 1))
+        m.d.sync += [
+            *(nones[h].eq((here.row == limits[h]) | spent[h]) for h in range(2)),
+            self.grant.eq(0),
+            picked.eq(0),
+            resting.eq(picked & (self.groups == 1)),
         ]
-        m.d.sync += [self.grant.eq(0), resting.eq(0)]
-        with m.If(~resting):
-            m.d.sync += turn.eq(Mux(turn == self.groups - 1, 0, turn + 1))
-        with m.If(asks):
-            m.d.sync += resting.eq(1)
+        with m.If(~picked & ~resting):
+            m.d.sync += [
+                picked.eq(self.request.bit_select(turn, 1)),
+                half.eq(self.half.bit_select(turn, 1)),
+                number.eq(turn),
+                turn.eq(Mux(turn == self.groups - 1, 0, turn + 1)),
+            ]
+        with m.If(picked):
             with m.If(fresh.bit_select(half, 1)):  # the group is asked again
                 m.d.sync += [
-                    turn.eq(turn),
+                    turn.eq(number),
                     fresh.bit_select(half, 1).eq(0),
                     spent.eq(Mux(half, 0b01, 0b10)),
                 ]
@@ -129,7 +135,7 @@ class RowQueue(wiring.Component):
                     ]
             with m.Else():
                 m.d.sync += [
-                    self.grant.bit_select(turn, 1).eq(1),
+                    self.grant.bit_select(number, 1).eq(1),
                     self.none.eq(none),
                     self.row.eq(here),
                 ]

@@ -94,12 +94,12 @@ class Store(wiring.Component):
             under_way.eq(under_way + balance(taken, writer.done)),
         ]
 
-        ahead = Signal(range(BRICKS + 1))
+        ahead = Signal(range(BRICKS + 1))  # the top bit alone where no more may be asked for
         asked = Signal()
         m.d.comb += [
             self.request.p.eq(places.o.p),
-            self.request.valid.eq(places.o.valid & (ahead != BRICKS)),
-            places.o.ready.eq(self.request.ready & (ahead != BRICKS)),
+            self.request.valid.eq(places.o.valid & ~ahead[-1]),
+            places.o.ready.eq(self.request.ready & ~ahead[-1]),
             asked.eq(self.request.valid & self.request.ready),
             bricks.i.p.eq(self.brick),
             bricks.i.valid.eq(self.valid),

@@ -1,9 +1,10 @@
 """Walks the taps of a window, one a cycle."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
+from hw.fifo import Skid
 from hw.layouts import command, row
 from spec.chip import Chip
 from spec.engine import Widths
@@ -34,7 +35,7 @@ class Taps(wiring.Component):
     o : :py:`Out(stream.Signature(tap))`
     """
 
-    LATENCY = 2
+    LATENCY = 3
 
     def __init__(self, chip: Chip):
         self.chip = chip
@@ -101,11 +102,13 @@ class Taps(wiring.Component):
         valid = Signal()
         given = Signal(tap(self.chip), reset_less=True)
         inside_x, inside_y = Signal(reset_less=True), Signal(reset_less=True)
+        m.submodules.skid = skid = ResetInserter(self.stop)(Skid(tap(self.chip)))
+        connect(m, skid.o, flipped(self.o))
         m.d.comb += [
-            step.eq(busy & (~valid | self.o.ready)),
-            self.o.valid.eq(valid),
-            self.o.p.eq(given),
-            self.o.p.inside.eq((inside_x & inside_y) | given.bias),
+            step.eq(busy & (~valid | skid.i.ready)),
+            skid.i.valid.eq(valid),
+            skid.i.p.eq(given),
+            skid.i.p.inside.eq((inside_x & inside_y) | given.bias),
             self.i.ready.eq(~busy & ~valid),
         ]
         with m.If(step):
@@ -118,7 +121,7 @@ class Taps(wiring.Component):
                 inside_x.eq((here.x.as_unsigned() < command.in_x) & (here.phase_x == 0)),
                 inside_y.eq((here.y.as_unsigned() < command.in_y) & (here.phase_y == 0)),
             ]
-        with m.Elif(self.o.ready):
+        with m.Elif(skid.i.ready):
             m.d.sync += valid.eq(0)
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [

@@ -1,6 +1,6 @@
 """Both sides of a transfer: its runs in memory, checked against a window, and its bricks in the scratchpad."""
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -106,7 +106,7 @@ class Places(wiring.Component):
     start, command : take a transfer and drop what is left of an earlier one
     stop : drop what is left
     grant : a run may begin; begun : one does
-    o : the addresses; from two cycles after ``start`` on
+    o : the addresses; from three cycles after ``start`` on; a run of one brick takes two
     busy : more may come
     """
 
@@ -129,6 +129,8 @@ class Places(wiring.Component):
         left = Signal(COUNT_BITS, reset_less=True)
         single = Signal(reset_less=True)
         last = Signal(reset_less=True)
+        run = Signal.like(self.o.p, reset_less=True)  # the next one begins there
+        run_valid = Signal()
         m.d.comb += [
             walk.start.eq(self.start),
             walk.stop.eq(self.stop),
@@ -137,18 +139,21 @@ class Places(wiring.Component):
             walk.step_2.eq(self.command.scratch_2),
             walk.count_1.eq(self.command.count_1),
             walk.count_2.eq(self.command.count_2),
-            self.busy.eq(walk.o.valid | self.o.valid),
-            walk.o.ready.eq(self.grant & (~self.o.valid | (self.o.ready & last))),
-            self.begun.eq(walk.o.valid & walk.o.ready),
+            self.busy.eq(walk.o.valid | run_valid | self.o.valid),
+            walk.o.ready.eq(~run_valid),
+            self.begun.eq(run_valid & self.grant & (~self.o.valid | (self.o.ready & last))),
         ]
+        with m.If(~run_valid):
+            m.d.sync += run.eq(walk.o.p)
+        m.d.sync += run_valid.eq(Mux(run_valid, ~self.begun, walk.o.valid))
         with m.If(self.o.ready):
             m.d.sync += [self.o.p.eq(self.o.p + 1), left.eq(left - 1), last.eq(left == 2)]
             with m.If(last):
                 m.d.sync += self.o.valid.eq(0)
         with m.If(self.begun):
-            m.d.sync += [self.o.valid.eq(1), self.o.p.eq(walk.o.p), left.eq(bricks), last.eq(single)]
+            m.d.sync += [self.o.valid.eq(1), self.o.p.eq(run), left.eq(bricks), last.eq(single)]
         with m.If(self.stop | self.start):
-            m.d.sync += self.o.valid.eq(0)
+            m.d.sync += [self.o.valid.eq(0), run_valid.eq(0)]
         with m.If(self.start):
             m.d.sync += [bricks.eq(self.command.bricks), single.eq(self.command.bricks == 1)]
         return m

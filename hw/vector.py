@@ -4,13 +4,13 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hw.fifo import BlockFifo, Fifo
+from hw.fifo import BlockFifo, Fifo, Skid
 from hw.finish import write_request
 from hw.layouts import brick
 from hw.logic import delayed, select
 from hw.vector_brick import VectorMask, VectorMax, VectorTranspose
 from hw.vector_layouts import vector_command, vector_modes, vector_plan, vector_tag
-from hw.vector_port import READ_AHEAD, Ahead, Skid, VectorPort
+from hw.vector_port import READ_AHEAD, Ahead, VectorPort
 from hw.vector_scale import VectorScale
 from hw.vector_walk import VectorWalk
 from spec.chip import Chip
@@ -167,7 +167,6 @@ class VectorUnit(wiring.Component):
             scale.compute.eq(here & multiplies & ~(tag.load | tag.unload)),
             scale.load.eq(here & tag.load),
             scale.unload.eq(here & tag.unload),
-            scale.turn.eq(turn),
             scale.tag.eq(tag),
             scale.u.eq(u),
             scale.v.eq(v),
@@ -190,7 +189,8 @@ class VectorUnit(wiring.Component):
         m.submodules.addresses = addresses = BlockFifo(address, BRICKS_AHEAD, self.target)
         m.submodules.results = results = BlockFifo(brick(chip), BRICKS_AHEAD, self.target)
         units = [scale, largest, mask, transpose]
-        number = Cat(finds | transposes, masks | transposes)
+        number = Signal(2)
+        m.d.sync += number.eq(Cat(finds | transposes, masks | transposes))
         result = Signal(brick(chip), reset_less=True)
         result_valid = Signal()
         m.d.sync += [

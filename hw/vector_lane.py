@@ -28,7 +28,7 @@ class VectorLane(wiring.Component):
     Members
     -------
     modes : what the command does; holds while anything is under way
-    u, v, place : a beat's words, in the beat's cycle; absent, lone : u, v is zero whatever it says
+    u, v, place : a beat's words, in the beat's cycle
     turn_1, load_1, s0, s1 : a cycle later: scalars turn; the one that enters is new
     turn_3, load_3, clear_3, sum_uv : three cycles later, of the sums of products and s2; cleared is what enters
     turn_4, load_4, clear_4, sum_u : four cycles later, of the sums of u
@@ -46,8 +46,6 @@ class VectorLane(wiring.Component):
             "u": In(signed(chip.width)),
             "v": In(signed(chip.width)),
             "place": In(chip.width),
-            "absent": In(1),
-            "lone": In(1),
             **{f"turn_{n}": In(1) for n in (1, 3, 4)},
             **{f"load_{n}": In(1) for n in (1, 3, 4)},
             **{f"clear_{n}": In(1) for n in (3, 4)},
@@ -79,14 +77,12 @@ class VectorLane(wiring.Component):
         # Words, and what of v decides about them.
         u, v = Signal(signed(chip.width), reset_less=True), Signal(signed(chip.width), reset_less=True)
         match, positive = Signal(), Signal()
-        place = Signal(chip.width, reset_less=True)
-        m.d.sync += place.eq(self.place)
-        m.d.comb += [match.eq(v.as_unsigned() == place), positive.eq(~v[-1] & v.any())]
-        for word, new, none in ((u, self.u, self.absent), (v, self.v, self.lone)):
-            with m.If(none):
-                m.d.sync += word.eq(0)
-            with m.Else():
-                m.d.sync += word.eq(new)
+        m.d.sync += [
+            u.eq(self.u),
+            v.eq(self.v),
+            match.eq(self.v.as_unsigned() == self.place),
+            positive.eq(~self.v[-1] & self.v.any()),
+        ]
         s0, s1 = Signal(signed(SCALAR_WIDTH)), Signal(signed(SCALAR_WIDTH))
         m.d.comb += [
             s0.eq(ring("s0", s0.shape(), self.turn_1, Mux(self.load_1, self.s0, s0))),

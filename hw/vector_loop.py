@@ -1,6 +1,6 @@
 """The vector unit's loops: what one step after another begins, and when a command's steps end."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -115,17 +115,31 @@ class VectorLoop(wiring.Component):
             following[LINE].eq(taps_end & row & image_line & ~line),
             following[CHANNEL].eq(rows_end),
         ]
-        anew = Signal(BEGINS)
-        m.d.comb += anew.eq(Cat(following[:loop].any() for loop in range(BEGINS)))
+        # Which loops begin anew with it, and which go on or begin anew; both follow from `following`, in fewer levels of logic.
+        first_row = Signal()
+        m.d.comb += first_row.eq(taps_end & (row | (rowlike & line)))
+        anew = [
+            *(Const(0), Const(0)),
+            rows_end,
+            rows_end | (taps_end & row & image_line),
+            first_row,
+            taps_end,
+            tap,
+        ]
+        moves = [
+            *(Const(0), rows_end),
+            taps_end & (rowlike | (row & (line | image_line))),
+            first_row,
+            taps_end,
+            tap,
+            Const(1),
+        ]
         begins, begins_anew = Signal(BEGINS), Signal(BEGINS)
         stepping, restarts = Signal(), Signal()  # registers; one cycle in which all counters begin anew
         steps = Signal()  # counters go on
         m.d.comb += steps.eq(stepping & self.advance)
-        for n, count in enumerate(counts):
-            goes = following[n + CHANNEL]
-            if n + CHANNEL == LINE:
-                goes = goes | (rowlike & (following[ROW] | following[IMAGE_LINE]))
-            count.drive(m, restarts | (steps & anew[n + CHANNEL]), steps & goes)
+        for n, count in enumerate(counts, start=CHANNEL):
+            count.drive(m, restarts | anew[n], restarts | (steps & moves[n]))
 
         # Kinds of items other than steps.
         load, unload, flush = Signal(), Signal(), Signal()
@@ -170,7 +184,7 @@ class VectorLoop(wiring.Component):
             with m.If(load & part_end & number.all()):
                 m.d.sync += [load.eq(0), stepping.eq(1)]
             with m.If(stepping):
-                m.d.sync += [begins.eq(following), begins_anew.eq(anew), over.eq(channel)]
+                m.d.sync += [begins.eq(following), begins_anew.eq(Cat(anew)), over.eq(channel)]
                 with m.If(rows_end):
                     m.d.sync += [
                         stepping.eq(~(unloads | channel | loads_again)),
@@ -201,6 +215,6 @@ class Count:
         self.last = self.left[-1]
         m.d.sync += self.first.eq(limit - 2)
 
-    def drive(self, m: Module, reload, goes) -> None:
-        with m.If(reload | goes):
-            m.d.sync += self.left.eq(Mux(reload, self.first, self.left - 1))
+    def drive(self, m: Module, anew, moves) -> None:
+        with m.If(moves):
+            m.d.sync += self.left.eq(Mux(anew, self.first, self.left - 1))

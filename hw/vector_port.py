@@ -1,49 +1,17 @@
 """A read port of the vector unit: asks ahead, and keeps the answers until they are wanted."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.bram import Bram
+from hw.fifo import Skid
 from hw.layouts import brick
 from hw.logic import balance
 from spec.chip import Chip
 from spec.engine import Widths
 
 READ_AHEAD = 16  # bricks asked for and not yet taken: enough for one a cycle
-
-
-class Skid(wiring.Component):
-    """Two places between two streams; no path leads from ``o.ready`` to ``i.ready``.
-
-    Latency: a cycle. One word a cycle; stalls freely.
-
-    Members
-    -------
-    i, o : streams of ``shape``
-    """
-
-    def __init__(self, shape):
-        self.shape = shape
-        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
-
-    def elaborate(self, platform):
-        m = Module()
-        spare = Signal(self.shape, reset_less=True)
-        free = Signal(init=1)  # nothing is in it; a register of this sense, as much hangs on it
-        word = Signal(self.shape, reset_less=True)
-        m.d.comb += [self.i.ready.eq(free), self.o.p.eq(word)]
-        with m.If(free):
-            m.d.sync += spare.eq(self.i.p)
-        with m.If(self.o.ready | ~self.o.valid):
-            m.d.sync += [
-                self.o.valid.eq(self.i.valid | ~free),
-                word.eq(Mux(free, self.i.p, spare)),
-                free.eq(1),
-            ]
-        with m.Elif(self.i.valid):
-            m.d.sync += free.eq(0)
-        return m
 
 
 class Ahead(wiring.Component):

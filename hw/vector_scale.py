@@ -20,13 +20,13 @@ class VectorScale(wiring.Component):
     A step that computes comes as ``beats(chip)`` beats of ``vector_words`` words in a row; one that loads or unloads a channel
     as one. Nothing stalls: whoever sends steps has room for what they give.
 
-    Latency: ``Convert.LATENCY + 7`` cycles from a step's last beat to ``o``; six from an unloading one.
+    Latency: ``Convert.LATENCY + 8`` cycles from a step's last beat to ``o``; seven from an unloading one.
 
     Members
     -------
     modes : what the command does; holds while anything is under way
     compute, load, unload : what this cycle's step is
-    tag, u, v : the step; ``beat``, ``turn`` : number of its beat, the last one
+    tag, u, v : the step; ``beat`` : the number of its beat
     valid, o : complete bricks of words, or of sums
     saturated : words clipped in this cycle
     """
@@ -40,7 +40,6 @@ class VectorScale(wiring.Component):
             "load": In(1),
             "unload": In(1),
             "beat": In(range(max(2, beats(chip)))),
-            "turn": In(1),
             "tag": In(vector_tag(chip)),
             "u": In(brick(chip)),
             "v": In(brick(chip)),
@@ -51,28 +50,39 @@ class VectorScale(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        chip, modes, tag = self.chip, self.modes, self.tag
+        chip, modes = self.chip, self.modes
         count = chip.vector_words
         acc = signed(chip.acc_width)
         lanes = [VectorLane(chip, self.target) for _ in range(count)]
 
+        # Words of the beat, and what they are for, in registers.
+        compute, load, unload = Signal(), Signal(), Signal()
+        tag, beat = Signal(vector_tag(chip), reset_less=True), Signal(self.beat.shape())
+        m.d.sync += [
+            compute.eq(self.compute),
+            load.eq(self.load),
+            unload.eq(self.unload),
+            tag.eq(self.tag),
+            beat.eq(self.beat),
+        ]
+
         # Whose turn it is: a channel's lane follows from its number.
         channel = Signal(range(BRICK))
         one_done = Signal()
-        m.d.comb += one_done.eq((self.load | self.unload) & tag.part_end)
+        m.d.comb += one_done.eq((load | unload) & tag.part_end)
         m.d.sync += channel.eq(channel + one_done)
         lane_bits = ceil_log2(count)
         lane_of = channel[:lane_bits] if lane_bits else Signal()
         load_1 = Signal(count)
         taken = Signal(count)  # lanes whose sums leave with this step
-        m.d.comb += taken.eq((self.unload & tag.part_end) << lane_of)
-        m.d.sync += load_1.eq((self.load & tag.part_end) << lane_of)
+        m.d.comb += taken.eq((unload & tag.part_end) << lane_of)
+        m.d.sync += load_1.eq((load & tag.part_end) << lane_of)
 
         # What is loaded: s0, s1, s2 of a table's entry, or a record's sums. It waits for the stage that needs it.
         whole = self.u.as_value()
         if max(entry_bricks(chip), record_bricks(chip)) > 1:
             before = Signal(len(whole), reset_less=True)
-            with m.If(self.load & ~tag.part_end):
+            with m.If(self.load & ~self.tag.part_end):
                 m.d.sync += before.eq(whole)
         entry = whole if entry_bricks(chip) == 1 else Cat(before, whole)
         record = whole if record_bricks(chip) == 1 else Cat(before, whole)
@@ -90,30 +100,34 @@ class VectorScale(wiring.Component):
                 )
             ),
         ]
+        s0, s1 = delayed(m, s0, 1, "s0"), delayed(m, s1, 1, "s1")
         load_3 = delayed(m, load_1, 2, "load_3", control=True)
         load_4 = delayed(m, load_3, 1, "load_4", control=True)
-        compute_1 = delayed(m, self.compute, 1, "compute_1", control=True)
+        compute_1 = delayed(m, compute, 1, "compute_1", control=True)
         compute_3 = delayed(m, compute_1, 2, "compute_3", control=True)
         compute_4 = delayed(m, compute_3, 1, "compute_4", control=True)
         taken_3 = delayed(m, taken, 3, "taken_3", control=True)
         taken_4 = delayed(m, taken_3, 1, "taken_4", control=True)
-        last_3 = delayed(m, self.compute & tag.last, 3, "last_3", control=True)
+        last_3 = delayed(m, compute & tag.last, 3, "last_3", control=True)
 
         # Rounding indices go on by a beat's words.
         index = Signal(32, reset_less=True)
-        m.d.sync += index.eq(tag.index + (self.beat << lane_bits if beats(chip) > 1 else 0))
+        m.d.sync += index.eq(tag.index + (beat << lane_bits if beats(chip) > 1 else 0))
         index_4 = delayed(m, index, RESULT - 2, "index_4")
 
         for n, lane in enumerate(lanes):
             m.submodules[f"lane_{n}"] = lane
+            for word, bricks, reads in ((lane.u, self.u, self.tag.read_u), (lane.v, self.v, self.tag.read_v)):
+                held = Signal(signed(chip.width), reset_less=True)
+                m.d.comb += word.eq(held)
+                with m.If(reads):
+                    m.d.sync += held.eq(select(self.beat, [bricks[k] for k in range(n, BRICK, count)]))
+                with m.Else():
+                    m.d.sync += held.eq(0)
             lane_index = Signal(32, name=f"index_{n}", reset_less=True)
             m.d.sync += lane_index.eq(index_4 + n)
             m.d.comb += [
                 lane.modes.eq(modes),
-                lane.u.eq(select(self.beat, [self.u[k] for k in range(n, BRICK, count)])),
-                lane.v.eq(select(self.beat, [self.v[k] for k in range(n, BRICK, count)])),
-                lane.absent.eq(~tag.read_u),
-                lane.lone.eq(~tag.read_v),
                 lane.place.eq(tag.place),
                 lane.turn_1.eq(compute_1 | load_1[n]),
                 lane.turn_3.eq(compute_3 | load_3[n] | taken_3[n]),
@@ -125,14 +139,14 @@ class VectorScale(wiring.Component):
                 lane.clear_4.eq(taken_4[n]),
                 lane.s0.eq(s0),
                 lane.s1.eq(s1),
-                lane.sum_uv.eq(delayed(m, sum_uv, 2, f"sum_uv_{n}") if n == 0 else lanes[0].sum_uv),
-                lane.sum_u.eq(delayed(m, sum_u, 3, f"sum_u_{n}") if n == 0 else lanes[0].sum_u),
+                lane.sum_uv.eq(delayed(m, sum_uv, 3, f"sum_uv_{n}") if n == 0 else lanes[0].sum_uv),
+                lane.sum_u.eq(delayed(m, sum_u, 4, f"sum_u_{n}") if n == 0 else lanes[0].sum_u),
                 lane.emit_5.eq(delayed(m, last_3, 2, f"emit_{n}", control=True)),
                 lane.index.eq(lane_index),
             ]
 
         # Sums leave one channel after another, that of the products a stage before that of the words.
-        unload_4 = delayed(m, self.unload, 4, "unload_4", control=True)
+        unload_4 = delayed(m, unload, 4, "unload_4", control=True)
         end_5 = delayed(m, tag.part_end, 5, "end_5")
         lane_3 = delayed(m, lane_of, 3, "lane_3")
         products = Signal(acc, reset_less=True)

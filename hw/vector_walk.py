@@ -4,9 +4,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from hw.fifo import Skid
 from hw.vector_layouts import vector_command, vector_step
 from hw.vector_loop import CHANNEL, IMAGE_LINE, LINE, ROW, START, TAP, TAP_LINE, VectorLoop, is_window, loop_item
-from hw.vector_port import Skid
 from hw.vector_window import StrideSums, WindowAxis
 from spec.chip import BRICK, Chip
 from spec.engine import Widths
@@ -24,7 +24,7 @@ class VectorWalk(wiring.Component):
 
     Taps outside the operand and holes take a cycle and give no step, but for a row's last: it completes the result.
 
-    Latency: 11 cycles from ``start`` to the first step, 26 for windows. One step a cycle.
+    Latency: 13 cycles from ``start`` to the first step, 28 for windows. One step a cycle.
 
     Members
     -------
@@ -55,8 +55,15 @@ class VectorWalk(wiring.Component):
         m.d.comb += [
             loop.command.eq(command),
             loop.start.eq(self.start),
-            loop.advance.eq(advance),
             advance.eq(skid.i.ready),
+        ]
+        # Loops go on while the pipeline stands still, until an item waits: what stops the pipeline reaches many registers.
+        m.submodules.ahead = ahead = Skid(loop_item)
+        m.d.comb += [
+            ahead.i.valid.eq(loop.item.valid),
+            ahead.i.p.eq(loop.item),
+            loop.advance.eq(ahead.i.ready),
+            ahead.o.ready.eq(advance),
         ]
 
         # Constants of the command.
@@ -98,7 +105,10 @@ class VectorWalk(wiring.Component):
         index_row = constant("index_row", Mux(f["single"], 0, command.index_stride), 32)
 
         # Items on their way; a stage's registers are those that belong to the item in it.
-        items = [loop.item]
+        # What is not valid begins nothing, but for the cycle after a reset.
+        coming = Signal(loop_item)
+        m.d.comb += [coming.eq(ahead.o.p), coming.valid.eq(ahead.o.valid)]
+        items = [coming]
         for stage in range(1, STAGES):
             item = Signal(loop_item, name=f"item_{stage}")
             with m.If(advance):
@@ -246,6 +256,6 @@ class VectorWalk(wiring.Component):
             tag.index.eq(index),
             tag.out.eq(Mux(now.unload, unload_at, out)),
             tag.out_places.eq(v),
-            self.busy.eq(loop.busy | Cat(item.valid for item in items[1:]).any() | skid.o.valid),
+            self.busy.eq(loop.busy | Cat(item.valid for item in items).any() | skid.o.valid),
         ]
         return m

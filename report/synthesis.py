@@ -1,7 +1,7 @@
 """What units take on which parts and how fast they are: a table over targets and chips, and a picture of one run."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,10 @@ def commands() -> dict[str, str]:
 
 def table(folder: Path) -> str:
     """Markdown; a run whose file is missing is not in it."""
-    columns = ("target", "unit", "chip", "lanes", "LUTs", "LUTs a lane", "flip-flops", "multipliers", "block RAM")
-    columns += ("Fmax, MHz", "spread, seeds", "longest path ends in")
+    columns = [
+        *("target", "unit", "chip", "lanes", "LUTs", "LUTs a lane", "flip-flops", "multipliers", "block RAM"),
+        *("Fmax, MHz", "spread, seeds", "longest path ends in"),
+    ]
     lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     versions: dict[str, str] = {}
     for file in commands():
@@ -82,7 +84,7 @@ def synthesis_picture(result: Mapping[str, Any], picture: Path) -> Path:
     figure = Figure(figsize=(12 if slacks else 7, 4.8), layout="constrained")
     FigureCanvasAgg(figure)
     all_axes = figure.subplots(1, 2 if slacks else 1, squeeze=False)[0]
-    names, counts = area_bars(result["units"])
+    names, counts = area_bars(result["by_unit"])
     axes = all_axes[0]
     axes.barh(names[::-1], counts[::-1])
     axes.set(xlabel="look-up tables", title=f"{result['unit']} of {result['chip']} on {result['target']}")
@@ -100,14 +102,13 @@ def synthesis_picture(result: Mapping[str, Any], picture: Path) -> Path:
     return picture
 
 
-def area_bars(units: Mapping[str, Mapping[str, int]]) -> tuple[list[str], list[int]]:
-    """Names and look-up tables of the largest units, their number behind the name; the rest is the last bar."""
-    rows = [
-        ((name or "(top)") + (f" x {unit['instances']}" if unit["instances"] > 1 else ""), unit["luts"])
-        for name, unit in units.items()
-        if unit["luts"]
-    ]
-    rows.sort(key=lambda row: -row[1])
+def area_bars(by_unit: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[int]]:
+    """Names and look-up tables of the units that take most by themselves, largest first; the others are the last bar."""
+    own = {row["unit"]: row["luts"] for row in by_unit}
+    for row in by_unit:
+        if row["unit"]:
+            own[row["unit"].rpartition(".")[0]] -= row["luts"]
+    rows = sorted(((name or "(top)", count) for name, count in own.items() if count > 0), key=lambda row: -row[1])
     rest = sum(count for _, count in rows[SHOWN:])
     shown = rows[:SHOWN] + ([(f"{len(rows) - SHOWN} others", rest)] if rest else [])
     return [name for name, _ in shown], [count for _, count in shown]

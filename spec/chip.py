@@ -91,8 +91,9 @@ CHIPS = {
     for chip in (
         # Sixty-four lanes with memory for 512 x 512 x 512, for simulation only.
         Chip(name="sim64", slots=6, bank_depth=4096, psum_depth=4096, queue_depth=64, scratch_depth=32768),
-        # Sixty-four lanes with memories that an ECP5-85F has; wide groups share more logic.
-        Chip(name="ecp5-64", groups=4, lanes=16, slots=3, psum_depth=2048),
+        # Sixty-four lanes with memories that an ECP5-85F has; wide groups share more logic. Two words a cycle keep up with what
+        # a bus of 64 bits brings for two operands.
+        Chip(name="ecp5-64", groups=4, lanes=16, slots=3, psum_depth=2048, vector_words=2),
         # Small enough to build and simulate in seconds.
         Chip(name="tiny", groups=2, lanes=4, bank_depth=256, list_depth=64, psum_depth=256, scratch_depth=512),
     )

@@ -2,18 +2,21 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from synth.edge import ring_verilog
+from synth.estimate import Estimate
 from synth.memories import read_memories
-from synth.netlist import cells_by_instance, count_cells, dsp_use, lut_ram_bits, luts, summary, units
+from synth.netlist import cells_by_instance, count_cells, dsp_use, lut_ram_bits, luts, summary, tree
 from synth.part import SynthError, Target
-from synth.report import Timing, read_timing
+from synth.report import Timing, read_placed, read_timing
 from synth.source import Sources, read_sources
 from synth.targets import load_target
 from synth.tools import YOSYS, run, versions
 
 RING = "ring"
+STEPS = SYNTHESIS, PLACEMENT, ROUTE = "synthesis", "placement", "route"  # how far a design is taken
 FREQUENCY = 160  # MHz asked of the placer; it works no harder than it must
 
 # Read and lowered in a pass of its own: Yosys would otherwise read modules again when it
@@ -45,6 +48,7 @@ def synth(
     seeds: int | Sequence[int] = 1,
     out: Path,
     lanes: int | None = None,
+    until: str = ROUTE,
     progress: bool = True,
 ) -> dict:
     """Synthesise, place and route module ``top`` on ``target``; return what it takes and how fast it is.
@@ -54,35 +58,33 @@ def synth(
     flip-flops are not counted. Logs and netlists go to ``out``.
 
     Numbers are of the routed design: ``luts`` is everything that occupies a look-up table (logic,
-    carry chains, distributed RAM), so it is at most what the part's data sheet counts. A
-    target without a placer gives the numbers of the netlist, and null for those of time.
+    carry chains, distributed RAM), so it is at most what the part's data sheet counts.
+    ``until`` ends sooner: PLACEMENT with a clock rate that nextpnr estimates before it routes, SYNTHESIS without any
+    and with look-up tables as Yosys counts them. A target without a placer always ends there.
+
     Raises :class:`synth.part.SynthError` for an unknown target, a missing tool or a
     design that a tool refuses or that does not fit.
     """
     part = load_target(target)
-    family, placer = part.family, part.family.placer
-    seed_list = _seed_list(seeds)
-    tools = versions(YOSYS, *([placer.package] if placer else []))
+    family = part.family
+    until = until if family.placer else SYNTHESIS
+    seed_list = _seed_list(seeds) if until != SYNTHESIS else []
+    tools = versions(YOSYS, *([family.placer.package] if seed_list else []))
     netlist = _synthesise(verilog, top, part, out, progress)
     used = unit = summary(count_cells(netlist, top), family)
     timings: dict[int, Timing] = {}
-    best = None
-    if placer:
-        ring_flip_flops = _ring(netlist["modules"][top]["ports"], part, top, out)
-        for seed in seed_list:
-            _place(part, seed, top, out, progress)
-            timings[seed] = read_timing(out / f"seed{seed}.json", out / f"seed{seed}.log")
-        best = max(seed_list, key=lambda seed: timings[seed].fmax_mhz)
-        placed = {kind: sum(timings[best].used.get(name, 0) for name in names) for kind, names in placer.used.items()}
-        if "ff" in placed:
-            placed["ff"] -= ring_flip_flops
-        used = unit | placed
-    located = Sources(netlist, top, read_sources(verilog))
+    if seed_list:
+        timings, used = _placed(netlist, part, seed_list, top, out, until, progress)
+        used = unit | used
+    best = max(timings, key=lambda seed: timings[seed].fmax_mhz, default=None)
+    paths = Sources(netlist, top, read_sources(verilog))
     return _result(part, unit, used, timings, best, lanes) | {
         **_memories_and_multipliers(netlist, top, part, out),
-        "units": units(netlist, top, family),
-        "critical_path_source": located.path(timings[best].nets) if best is not None else [],
+        "by_unit": tree(cells_by_instance(netlist, top), family),
+        "estimated_paths": [asdict(path) for path in Estimate(netlist, top).paths()] if family.estimated else [],
+        "critical_path_source": paths.path(timings[best].nets) if best is not None else [],
         "target": target,
+        "until": until,
         "top": top,
         "speed_grade": part.speed,
         "versions": tools,
@@ -176,21 +178,34 @@ def _synthesise(verilog: Path, top: str, part: Target, out: Path, progress: bool
     return json.loads((out / f"{top}.json").read_text())
 
 
-def _ring(ports: dict, part: Target, top: str, out: Path) -> int:
-    """Write the netlist with its ring around it; return the flip-flops that the ring adds."""
-    ring, flip_flops = ring_verilog(top, ports, RING, part.family.ring)
+def _placed(
+    netlist: dict, part: Target, seeds: list[int], top: str, out: Path, until: str, progress: bool
+) -> tuple[dict[int, Timing], dict[str, int]]:
+    """Every seed's timing, and what the fastest one uses, the ring left out."""
+    ring, ring_flip_flops = ring_verilog(top, netlist["modules"][top]["ports"], RING, part.family.ring)
     (out / "ring.v").write_text(ring)
     for suffix, text in part.family.ring.constraints.items():
         (out / f"ring.{suffix}").write_text(text)
     (out / "ring.ys").write_text(_RINGED.format(top=top))
     run(YOSYS, ["ring.ys"], folder=out, log="ring.log", what=f"ring {top}", progress=False)
-    return flip_flops
+    timings = {}
+    for seed in seeds:
+        _place(part, seed, top, out, until, progress)
+        log = out / f"seed{seed}.log"
+        timings[seed] = read_timing(out / f"seed{seed}.json", log) if until == ROUTE else read_placed(log)
+    used = timings[max(seeds, key=lambda seed: timings[seed].fmax_mhz)].used
+    placed = {kind: sum(used.get(name, 0) for name in names) for kind, names in part.family.placer.used.items()}
+    if "ff" in placed:
+        placed["ff"] -= ring_flip_flops
+    return timings, placed
 
 
-def _place(part: Target, seed: int, top: str, out: Path, progress: bool) -> None:
+def _place(part: Target, seed: int, top: str, out: Path, until: str, progress: bool) -> None:
     # Names are relative to `out`: the packaged nextpnr sees another /tmp than the caller.
     placer = part.family.placer
     arguments = [*part.flags, *placer.flags, "--json", "ring.json", "--report", f"seed{seed}.json"]
     arguments += ["--seed", str(seed), "--freq", str(FREQUENCY), "--timing-allow-fail"]
-    what = f"place and route {top} on {part.name}, seed {seed}"
+    if until == PLACEMENT:
+        arguments.append("--no-route")
+    what = f"{'place' if until == PLACEMENT else 'place and route'} {top} on {part.name}, seed {seed}"
     run(placer.package, arguments, folder=out, log=f"seed{seed}.log", what=what, progress=progress)

@@ -57,21 +57,6 @@ def _parameter(cell: dict, name: str) -> str:
     return str(int(value, 2)) if value and set(value) <= {"0", "1"} else value.strip()
 
 
-def units(netlist: dict, top: str, family: Family) -> dict[str, dict[str, int]]:
-    """What the instances of each unit take together, without those inside them: name without numbers to :func:`summary`.
-
-    ``instances`` says how many there are; units without a cell are left out.
-    """
-    cells: dict[str, Counter] = {}
-    instances: Counter = Counter()
-    for instance, own in cells_by_instance(netlist, top).items():
-        unit = re.sub(r"_\d+(?=\.|$)", "", instance)
-        cells.setdefault(unit, Counter()).update(own)
-        instances[unit] += 1
-    totals = {unit: {"instances": instances[unit], **summary(own, family)} for unit, own in cells.items() if own}
-    return dict(sorted(totals.items(), key=lambda item: -item[1]["luts"]))
-
-
 def cells_by_instance(netlist: dict, top: str) -> dict[str, Counter]:
     """Cells by the instance they came from, ``""`` for the top itself.
 
@@ -90,3 +75,27 @@ def cells_by_instance(netlist: dict, top: str) -> dict[str, Counter]:
             home = home.rpartition(".")[0]
         homes[home][cell["type"]] += 1
     return homes
+
+
+def tree(homes: dict[str, Counter], family: Family, deepest: int = 3) -> list[dict[str, int | str]]:
+    """What each unit of the hierarchy takes, those inside it included, from :func:`cells_by_instance`.
+
+    Instances that differ only in a number count together: ``group_0`` to ``group_3`` are one row, ``group_*``, whose
+    ``count`` is 4. Rows are in the order of the tree, the largest of neighbours first.
+    """
+    sums: dict[str, Counter] = {}
+    counts: Counter = Counter()
+    for instance, cells in homes.items():
+        parts = [re.sub(r"_\d+(?=_|$)", "_*", part) for part in instance.split(".") if part]
+        counts[".".join(parts)] += 1
+        for depth in range(min(len(parts), deepest) + 1):
+            sums.setdefault(".".join(parts[:depth]), Counter()).update(cells)
+
+    def below(unit: str) -> list[dict[str, int | str]]:
+        inside = [name for name in sums if name and name != unit and name.rpartition(".")[0] == unit]
+        rows = [{"unit": unit, "count": counts[unit], **summary(sums[unit], family)}]
+        return rows + [
+            row for name in sorted(inside, key=lambda name: -luts(sums[name], family)) for row in below(name)
+        ]
+
+    return below("")

@@ -56,6 +56,7 @@ class Family:
     flip_flops: tuple[str, ...]  # beginnings of cell names
     dsp: Mapping[str, Dsp]
     bram: Mapping[str, float]
+    estimated: bool = False  # synth/estimate.py knows the cells
     ring: Ring | None = None
     placer: Placer | None = None  # None: utilisation of the netlist only
 

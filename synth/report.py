@@ -40,6 +40,18 @@ def read_timing(report: Path, log: Path | None = None) -> Timing:
     )
 
 
+def read_placed(log: Path) -> Timing:
+    """Read the log of a design that was placed and not routed, whose report says nothing of the clock."""
+    text = log.read_text(errors="replace")
+    rates = re.findall(rf"Max frequency for clock '[^']*{CLOCK}[^']*': ([0-9.]+) MHz", text)
+    if not rates:
+        raise SynthError(f"{log}: no clock rate")
+    used = {
+        name: int(count) for name, count in re.findall(r"^Info: \s+(\w+): +(\d+)/ *\d+ +\d+%", text, re.M) if int(count)
+    }
+    return Timing(fmax_mhz=float(rates[-1]), used=used, critical_path=[], nets=[])
+
+
 def slack_histogram(log: str) -> list[list[int]]:
     """The last histogram of a log: from, to (ps against the clock that was asked for) and endpoints.
 

@@ -11,8 +11,10 @@ from amaranth.back import verilog
 from hw.bram import Bram
 from hw.convert import Converter
 from hw.emit import emit
+from hw.group import Group
 from hw.multiplier import Multiplier
 from spec.bram import Storage
+from spec.chip import CHIPS
 from spec.convert import Convert
 from synth import tools
 from synth.edge import ring_verilog
@@ -293,6 +295,20 @@ def test_block_ram_is_told_by_the_name_that_the_source_gives_it(tmp_path):
     assert (memory.bits, memory.for_block, memory.in_block) == (16384, True, True)
 
 
+@pytest.mark.parametrize("target", ["ecp5-85k", "gw2a-18"])
+def test_no_memory_of_a_group_falls_into_look_up_tables(target, tmp_path):
+    """On primitives of block RAM, and where block RAM is left to inference; all multipliers keep their registers."""
+    chip = CHIPS["tiny"]
+    netlist = emit(Group(chip, TARGETS[target].family.name), "group", spec=chip, folder=tmp_path)
+    result = synth(netlist.verilog, "group", target, out=tmp_path / "out", until="synthesis", progress=False)
+    assert result["memories_in_luts"] == []
+    assert result["memory_bits_in_luts"] == 0
+    assert result["bram"] >= chip.lanes
+    assert result["dsp_registered"] == result["dsp"] >= chip.lanes
+    assert result["lut_ram_bits"] >= result["queue_bits_in_luts"] > 0
+    assert result["fmax_mhz"] is None
+
+
 @pytest.mark.pnr
 def test_unit_is_placed_routed_and_measured(tmp_path, capfd):
     netlist = emit(Converter(Convert()), "converter", spec=Convert(), folder=tmp_path)
@@ -309,7 +325,7 @@ def test_unit_is_placed_routed_and_measured(tmp_path, capfd):
     assert result["critical_path"][0].split()[2] == "clk-to-q"
     assert all(" hw/" in place for place in result["critical_path_source"])
     assert result["critical_path_source"]
-    assert sum(unit["luts"] for unit in result["units"].values()) == result["lut4"] - result["luts_by"]["packing"]
+    assert result["by_unit"][0]["luts"] == result["lut4"] - result["luts_by"]["packing"]
     # The ring is not counted: what was routed has exactly the flip-flops that were synthesised.
     whole = json.loads((tmp_path / "out" / "converter.json").read_text())
     assert result["ff"] == count_cells(whole, "converter")["TRELLIS_FF"]

@@ -37,6 +37,7 @@ FAMILY = Family(
         "MULT18X18D": Dsp(unregistered={"REG_INPUTA_CLK": "NONE", "REG_INPUTB_CLK": "NONE", "REG_OUTPUT_CLK": "NONE"}),
     },
     bram={"DP16KD": 1, "PDPW16KD": 1},
+    estimated=True,
     ring=Ring(
         flip_flop=(
             '(* keep *) TRELLIS_FF #(.GSR("DISABLED"), .CEMUX("1"), .CLKMUX("CLK"), .LSRMUX("LSR"), '
