@@ -25,3 +25,51 @@ module MULT18X18 #(
   assign DOUT = OUT_REG ? product[35:0] : exact[35:0];
   assign {SOA, SOB} = 36'd0;
 endmodule
+
+// Port A writes, port B reads, both at one width. A read of the word being written gives its complement: nobody may
+// rely on it.
+module SDPB #(
+  parameter READ_MODE = 1'b0, BIT_WIDTH_0 = 32, BIT_WIDTH_1 = 32, BLK_SEL_0 = 3'b000, BLK_SEL_1 = 3'b000,
+  parameter RESET_MODE = "SYNC"
+) (
+  input CLKA, CEA, CLKB, CEB, OCE, RESETA, RESETB, input [13:0] ADA, ADB, input [31:0] DI,
+  input [2:0] BLKSELA, BLKSELB, output [31:0] DO
+);
+  localparam SKIP = $clog2(BIT_WIDTH_0);
+  reg [31:0] words [0:16383];
+  reg [31:0] latch, out;
+  always @(posedge CLKA) begin
+    if (BIT_WIDTH_0 != BIT_WIDTH_1 || BIT_WIDTH_0 > 8 || !READ_MODE || RESETA || RESETB || BLKSELA != BLK_SEL_0
+        || BLKSELB != BLK_SEL_1) $fatal(1, "SDPB: mode is not modelled");
+    if (CEA) words[ADA >> SKIP] <= DI;
+  end
+  always @(posedge CLKB) begin
+    if (CEB) latch <= CEA && ADA >> SKIP == ADB >> SKIP ? ~words[ADB >> SKIP] : words[ADB >> SKIP];
+    if (OCE) out <= latch;
+  end
+  assign DO = out;
+endmodule
+
+module SDPX9B #(
+  parameter READ_MODE = 1'b0, BIT_WIDTH_0 = 36, BIT_WIDTH_1 = 36, BLK_SEL_0 = 3'b000, BLK_SEL_1 = 3'b000,
+  parameter RESET_MODE = "SYNC"
+) (
+  input CLKA, CEA, CLKB, CEB, OCE, RESETA, RESETB, input [13:0] ADA, ADB, input [35:0] DI,
+  input [2:0] BLKSELA, BLKSELB, output [35:0] DO
+);
+  localparam SKIP = BIT_WIDTH_0 == 9 ? 3 : BIT_WIDTH_0 == 18 ? 4 : 5;
+  reg [35:0] words [0:2047];
+  reg [35:0] latch, out;
+  wire [3:0] bytes = SKIP == 5 ? ADA[3:0] : SKIP == 4 ? {2'b00, ADA[1:0]} : 4'b0001;
+  wire [35:0] enabled = {{9{bytes[3]}}, {9{bytes[2]}}, {9{bytes[1]}}, {9{bytes[0]}}};
+  always @(posedge CLKA) begin
+    if (BIT_WIDTH_0 != BIT_WIDTH_1 || BIT_WIDTH_0 % 9 || !READ_MODE || RESETA || RESETB || BLKSELA != BLK_SEL_0
+        || BLKSELB != BLK_SEL_1) $fatal(1, "SDPX9B: mode is not modelled");
+    if (CEA) words[ADA >> SKIP] <= DI & enabled | words[ADA >> SKIP] & ~enabled;
+  end
+  always @(posedge CLKB) begin
+    if (CEB) latch <= CEA && ADA >> SKIP == ADB >> SKIP ? ~words[ADB >> SKIP] : words[ADB >> SKIP];
+    if (OCE) out <= latch;
+  end
+  assign DO = out;
+endmodule

@@ -1,7 +1,7 @@
 """A unit on an FPGA's own primitives against its portable twin, in one Verilator simulation.
 
 All run on the same random inputs. The primitives behave as Yosys's models of them say where it carries one, and
-else as ours: ``ecp5_models.v``, ``dsp_models.v``, ``bram_models.v``.
+else as ours: ``ecp5_models.v`` and its like.
 """
 
 import re
@@ -15,7 +15,7 @@ from tb.toolchain import environment
 
 HERE = Path(__file__).parent
 SHARE = Path(pyosys.__file__).parent / "share"
-OWN = {"ecp5": "ecp5_models.v", "gowin": "gowin_models.v", "xcup": "xcup_models.v"}
+OWN = {"ecp5": "ecp5_models.v", "gowin": "gowin_models.v", "nexus": "nexus_models.v", "xcup": "xcup_models.v"}
 CARRIED = {
     "ice40": ("ice40/cells_sim.v", ("SB_MAC16",)),
     "nexus": ("nexus/cells_sim.v", ("OXIDE_DSP_REG", "OXIDE_DSP_SIM", "MULT18X18")),
@@ -34,16 +34,18 @@ def write_pair(make, name: str, folder: Path, target: str) -> list[Path]:
     return files
 
 
-def models(target: str, folder: Path) -> Path:
-    """The models of a family's primitives, in one file."""
-    if target in OWN:
-        return HERE / OWN[target]
-    source, names = CARRIED[target]
-    text = (SHARE / source).read_text()
-    modules = [re.search(rf"^module {name} ?[#(].*?^endmodule", text, re.DOTALL | re.MULTILINE)[0] for name in names]
-    path = folder / f"{target}_models.v"
-    path.write_text("\n".join(modules) + "\n")
-    return path
+def models(target: str, folder: Path) -> list[Path]:
+    """The models of a family's primitives."""
+    files = [HERE / OWN[target]] if target in OWN else []
+    if target in CARRIED:
+        source, names = CARRIED[target]
+        text = (SHARE / source).read_text()
+        modules = [
+            re.search(rf"^module {name} ?[#(].*?^endmodule", text, re.DOTALL | re.MULTILINE)[0] for name in names
+        ]
+        files.append(folder / f"{target}_carried.v")
+        files[-1].write_text("\n".join(modules) + "\n")
+    return files
 
 
 def simulate(bench: str, sources: list[Path], folder: Path, seed: int, target: str) -> dict[str, tuple[int, int]]:
@@ -51,7 +53,7 @@ def simulate(bench: str, sources: list[Path], folder: Path, seed: int, target: s
     path = folder / "bench.v"
     path.write_text(bench)
     build = ["verilator_bin", "--binary", "--timing", "--top-module", "bench", "--Mdir", "obj", *HARMLESS]
-    names = [str(source.resolve()) for source in (*sources, models(target, folder), path)]
+    names = [str(source.resolve()) for source in (*sources, *models(target, folder), path)]
     built = subprocess.run([*build, *names], cwd=folder, env=environment(), capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     command = [folder / "obj" / "Vbench", f"+verilator+seed+{seed % 2147483646 + 1}"]
