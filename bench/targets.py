@@ -17,13 +17,13 @@ FOLDER = ROOT / "build" / "synth"
 
 
 def main(chosen: list[str]) -> None:
+    runs = {} if chosen == ["--table"] else {file: commands()[file] for file in chosen or commands()}
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for file, command in commands().items():
-        if not chosen or file in chosen:
-            _, *arguments = command.split()
-            print(f"$ {command}", flush=True)
-            program = [sys.executable, "-m", "gradloom.cli", *arguments, "--picture", str(FOLDER / f"{file}.png")]
-            subprocess.run(program, cwd=ROOT, check=True)
+    for file, command in runs.items():
+        _, *arguments = command.split()
+        print(f"$ {command}", flush=True)
+        program = [sys.executable, "-m", "gradloom.cli", *arguments, "--picture", str(FOLDER / f"{file}.png")]
+        subprocess.run(program, cwd=ROOT, check=True)
     update(ROOT / "README.md", FOLDER)
 
 

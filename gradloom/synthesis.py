@@ -26,7 +26,9 @@ def synthesise(unit: str, chip: Chip, target: str, *, seeds: int = 1, until: str
     if unit not in known_units():
         raise ValueError(f"unknown unit {unit!r}; known units: {', '.join(known_units())}")
     design = netlist(chip, unit, target=primitives) if unit in UNITS else _single(unit, chip, primitives)
-    lanes = {"group": chip.lanes, "engine": chip.total_lanes, "machine": chip.total_lanes}.get(unit)
+    lanes = {"lanes": chip.lanes, "group": chip.lanes, "engine": chip.total_lanes, "machine": chip.total_lanes}.get(
+        unit
+    )
     folder = design.folder / f"synth-{target}"
     result = synth(design.verilog, design.top, target, seeds=seeds, out=folder, lanes=lanes, until=until)
     return result | {"chip": chip.name, "unit": unit}

@@ -13,9 +13,9 @@ SHOWN = 14  # units of a picture; the others are one bar
 # Unit, chip, target, placements: a row each. Presets of parts are in spec/chip.py.
 RUNS = (
     ("group", "ecp5-64", "ecp5-85k", 3),
-    ("engine", "lifcl-40", "lifcl-40", 2),
-    ("engine", "gw2a-18", "gw2a-18", 2),
-    ("group", "up5k", "ice40-up5k", 3),
+    ("machine", "lifcl-40", "lifcl-40", 1),
+    ("engine", "gw2a-18", "gw2a-18", 1),
+    ("lanes", "up5k", "ice40-up5k", 3),
     ("group", "ecp5-64", "xc7a100t", 1),
     ("group", "ecp5-64", "xczu3eg", 1),
 )

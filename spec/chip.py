@@ -94,6 +94,47 @@ CHIPS = {
         # Sixty-four lanes with memories that an ECP5-85F has; wide groups share more logic. Two words a cycle keep up with what
         # a bus of 64 bits brings for two operands.
         Chip(name="ecp5-64", groups=4, lanes=16, slots=3, psum_depth=2048, vector_words=2),
+        # Parts of other families, as far as they reach; what fits, and how fast, is in docs/synth.md.
+        # Lattice LIFCL-40: the whole machine.
+        Chip(
+            name="lifcl-40",
+            groups=1,
+            lanes=16,
+            bank_depth=512,
+            list_depth=256,
+            slots=3,
+            psum_depth=512,
+            scratch_depth=256,
+            vector_words=1,
+        ),
+        # Gowin GW2A-18: the engine; the machine has more flip-flops than the part.
+        Chip(
+            name="gw2a-18",
+            groups=1,
+            lanes=8,
+            bank_depth=512,
+            list_depth=256,
+            slots=2,
+            psum_depth=512,
+            queue_depth=4,
+            scratch_banks=2,
+            scratch_depth=256,
+            vector_words=1,
+        ),
+        # Lattice iCE40 UP5K: lanes alone; a group has more flip-flops than the part.
+        Chip(
+            name="up5k",
+            groups=1,
+            lanes=4,
+            bank_depth=256,
+            list_depth=64,
+            slots=2,
+            psum_depth=128,
+            queue_depth=4,
+            scratch_banks=1,
+            scratch_depth=256,
+            vector_words=1,
+        ),
         # Small enough to build and simulate in seconds.
         Chip(name="tiny", groups=2, lanes=4, bank_depth=256, list_depth=64, psum_depth=256, scratch_depth=512),
     )

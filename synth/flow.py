@@ -195,8 +195,8 @@ def _placed(
         timings[seed] = read_timing(out / f"seed{seed}.json", log) if until == ROUTE else read_placed(log)
     used = timings[max(seeds, key=lambda seed: timings[seed].fmax_mhz)].used
     placed = {kind: sum(used.get(name, 0) for name in names) for kind, names in part.family.placer.used.items()}
-    if "ff" in placed:
-        placed["ff"] -= ring_flip_flops
+    for kind in part.family.placer.with_ring:
+        placed[kind] -= ring_flip_flops
     return timings, placed
 
 

@@ -28,6 +28,7 @@ class Placer:
     package: str  # of the Python index
     flags: tuple[str, ...]
     used: Mapping[str, tuple[str, ...]]  # "luts", "ff", "dsp", "bram" to nextpnr's names; all of them are added up
+    with_ring: tuple[str, ...] = ("ff",)  # those that hold the ring's flip-flops
 
 
 @dataclass(frozen=True, kw_only=True)

