@@ -26,6 +26,12 @@ class Samples:
     test_x: np.ndarray
     test_y: np.ndarray
 
+    def tested_on(self, count: int) -> "Samples":
+        """The same with the first ``count`` test samples alone; ValueError unless there are so many."""
+        if not 1 <= count <= len(self.test_x):
+            raise ValueError(f"test samples of {self.name} must be 1 to {len(self.test_x)}, not {count}")
+        return replace(self, test_x=self.test_x[:count], test_y=self.test_y[:count])
+
     def words(self, pixels: np.ndarray, fixed: Fixed) -> np.ndarray:
         """int64 words of ``fixed``: exact when it has the bits, else rounded to nearest."""
         extra = fixed.frac - self.frac

@@ -4,7 +4,7 @@ Tensors are NHWC. The products are matrix products on patches, copied out here o
 generates the addresses instead. Both compute the same sums under the same rounding indices.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,9 +13,9 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from golden.convert import narrow
-from golden.fused import windows
-from golden.layers import Execute, Formats, shift_between
-from golden.product import Rows, Turned, check_words
+from golden.layers import Execute, Formats, shift_between, takes_rows
+from golden.product import Rows, Turned, check_words, nonzeros
+from golden.tiles import COLUMNS, convolve, correlate, panels_of
 from golden.workers import blocks, each
 from spec.number import Fixed, Rounding
 
@@ -85,10 +85,40 @@ class Windows(Rows):
         oh, ow = self.positions
         return len(self.x) * oh * ow, self.kernel**2 * self.x.shape[3] + (self.one is not None)
 
-    def fill(self, first: int, out: np.ndarray) -> None:
-        windows(self.x, self.kernel, self.stride, self.padding, self.positions[1], first, out)
+    @property
+    def unit(self) -> int:  # type: ignore[override]
+        """Rows of an image."""
+        return self.positions[0] * self.positions[1]
+
+    def by(self, b: np.ndarray) -> Callable[[slice, np.ndarray], object]:
+        bias = np.zeros(-(-b.shape[1] // COLUMNS) * COLUMNS)
         if self.one is not None:
-            out[:, -1] = self.one
+            bias[: b.shape[1]] = self.one * b[-1].astype(np.int64)
+            b = b[:-1]
+        panels = panels_of(b)
+        return lambda some, out: convolve(self._images(some), *self._window, panels, bias, out)
+
+    def turned_by(self, b: np.ndarray, some: slice, out: np.ndarray) -> None:
+        correlate(self._images(some), *self._window, b[some], out[: len(out) - (self.one is not None)])
+        if self.one is not None:
+            out[-1] += self.one * b[some].sum(axis=0, dtype=np.int64)
+
+    def nonzero(self) -> np.ndarray:
+        height, width = self.positions
+        of_words = nonzeros(self.x.reshape(-1, self.x.shape[3])).reshape(self.x.shape[:3])
+        border = (self.padding, self.padding)
+        seen = np.pad(of_words, ((0, 0), border, border))
+        counts = np.full((len(seen), height, width), int(bool(self.one)))
+        for y, x in np.ndindex(self.kernel, self.kernel):
+            counts += seen[:, y : y + self.stride * height : self.stride, x : x + self.stride * width : self.stride]
+        return counts.reshape(-1)
+
+    def _images(self, some: slice) -> np.ndarray:
+        return self.x[some.start // self.unit : some.stop // self.unit]
+
+    @property
+    def _window(self) -> tuple[int, int, int]:
+        return self.kernel, self.stride, self.padding
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return patches(self.x, self.kernel, self.stride, self.padding, self.one, self.bits)
@@ -268,7 +298,7 @@ class _Parts(Sequence[tuple[np.ndarray, np.ndarray]]):
 
 def _windows(execute: Execute, x: np.ndarray, *how: Any) -> Any:
     """:func:`patches`, or for executors that make their rows themselves, :class:`Windows`."""
-    return Windows.of(x, *how) if getattr(execute, "takes_rows", False) else patches(x, *how)
+    return Windows.of(x, *how) if takes_rows(execute) else patches(x, *how)
 
 
 def _joined(pieces: list[np.ndarray]) -> np.ndarray:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit, uint16
-from numpy.lib.stride_tricks import as_strided
 
 from spec.keyed import HALF, LAST_HIGH, LAST_LOW, ROUND_CONSTANTS, TURN_HIGH, TURN_LOW, TURN_SUM
 
@@ -155,36 +154,10 @@ def gate(words, by, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def windows(x, kernel, stride, padding, columns, first, out):  # type: ignore[no-untyped-def]
-    """Rows ``first`` and on of :func:`golden.conv.patches` of x (batch, h, w, c), as float64; what follows is left.
-
-    columns : positions along an output line. out : (rows, at least kernel * kernel * c).
-    """
-    _, height, width, channels = x.shape
-    words = x.reshape(-1)
-    lines = (height + 2 * padding - kernel) // stride + 1
-    run, length = kernel * channels, width * channels
-    padded = np.zeros((width + 2 * padding) * channels)  # a line of the image
-    inside = padded[padding * channels : padding * channels + length]
-    word = padded.itemsize
-    seen = as_strided(padded, (columns, run), (stride * channels * word, word))  # by the windows of an output line
-    parts = as_strided(out, (out.shape[0], kernel, run), (out.strides[0], run * word, word))
-    done = 0
-    while done < out.shape[0]:
-        position = first + done
-        column = position % columns
-        some = min(columns - column, out.shape[0] - done)
-        top = position // columns % lines * stride - padding
-        image = position // (columns * lines)
-        for ky in range(kernel):
-            if 0 <= top + ky < height:
-                start = (image * height + top + ky) * length
-                line = words[start : start + length]
-                for j in range(length):
-                    inside[j] = line[j]
-                for r in range(some):
-                    for j in range(run):
-                        parts[done + r, ky, j] = seen[column + r, j]
-            else:
-                parts[done : done + some, ky] = 0
-        done += some
+def nonzero(words, counts):  # type: ignore[no-untyped-def]
+    """How many of each row of words (rows, columns) are not zero, added to counts (rows,)."""
+    for row in range(words.shape[0]):
+        count = 0
+        for column in range(words.shape[1]):
+            count += words[row, column] != 0
+        counts[row] += count

@@ -55,6 +55,11 @@ class Execute(Protocol):
         """
 
 
+def takes_rows(execute: Execute) -> bool:
+    """Whether operands may be :class:`golden.product.Rows` and :class:`golden.product.Turned`; others get arrays."""
+    return getattr(execute, "takes_rows", False)
+
+
 def whole(parts: Parts) -> tuple[np.ndarray, np.ndarray]:
     """The two operands whose product is the sum of the parts' products."""
     pairs = list(parts)
@@ -65,7 +70,7 @@ def whole(parts: Parts) -> tuple[np.ndarray, np.ndarray]:
 class GoldenExecute:
     """The default :class:`Execute`: :func:`golden.product.product`."""
 
-    takes_rows: ClassVar[bool] = True  # operands may be golden.product.Rows
+    takes_rows: ClassVar[bool] = True
     width: int = 16
     acc_width: int = 48
     saturations: int = field(default=0, init=False)

@@ -1,12 +1,14 @@
 """Exact integer matrix products and the engine's product command, in NumPy."""
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from golden.convert import UNMASKED, narrow, rounder
+from golden import fused
+from golden.convert import SHARE, UNMASKED, narrow, rounder
 from golden.fused import Rounder, convert_rows
 from golden.workers import blocks, cores, each, one_blas_thread, scratch
 from spec.number import Rounding
@@ -19,10 +21,6 @@ BLOCK_LEAST = 256  # but as many rows as this, where there are: each block goes 
 A_WORDS = 1 << 17  # words of rows made and multiplied at a time
 SMALL = 1 << 18  # multiplications that are not worth another thread
 
-
-PIECE_WORK = 1_000_000  # multiplications up to which BLAS takes its operands as they lie
-PIECE_LEAST = 16  # rows below which that gains nothing
-TURNED_LEAST = 96  # the same where pieces are added up
 
 
 class OverflowRefused(ValueError):
@@ -108,15 +106,25 @@ def _blocks(size: int, across: int, columns: int) -> list[slice]:
 
 
 class Rows:
-    """An operand A whose rows are made when they are needed, for executors that say ``takes_rows``.
+    """An operand A that is computed where it is needed, for executors that say ``takes_rows``.
 
-    Others see the array: ``numpy.asarray`` makes it. Words have to be of :func:`golden.convert.narrow`.
+    Others see the array: ``numpy.asarray`` makes it. Words have to be of :func:`golden.convert.narrow`, and float64 to
+    hold every sum that is asked for.
     """
 
     shape: tuple[int, int]
+    unit: int  # blocks of rows begin and end at multiples of it
 
-    def fill(self, first: int, out: np.ndarray) -> None:
-        """Rows ``first`` and on, to float64 ``out``."""
+    def by(self, b: np.ndarray) -> Callable[[slice, np.ndarray], object]:
+        """What puts some rows of ``self @ b`` into float64 ``out``: called with the rows and ``out``, by several threads."""
+        raise NotImplementedError
+
+    def turned_by(self, b: np.ndarray, some: slice, out: np.ndarray) -> None:
+        """Add ``self[some].T @ b[some]`` to float64 ``out``."""
+        raise NotImplementedError
+
+    def nonzero(self) -> np.ndarray:
+        """How many words of each row are not zero."""
         raise NotImplementedError
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -142,33 +150,26 @@ class Turned:
         if m << (2 * (width - 1)) > EXACT_FLOAT:
             return _sums(np.asarray(self), b, width)
 
-        piece = _piece(k * n)
-        small = piece >= TURNED_LEAST
-
         def part(some: list[slice]) -> np.ndarray:
-            total, turned = np.zeros((k, n)), np.zeros((n, k))
+            total = np.zeros((k, n))
             for rows in some:
-                size = rows.stop - rows.start
-                floats, other = _floats(self.rows, rows), scratch("b", size, n)
-                np.copyto(other, b[rows])
-                whole = size // piece * piece if small else 0
-                if whole:
-                    pairs = (
-                        floats[:whole].reshape(-1, piece, k).transpose(0, 2, 1),
-                        other[:whole].reshape(-1, piece, n),
-                    )
-                    sums = scratch("sums", whole // piece * k, n).reshape(-1, k, n)
-                    total += np.matmul(*pairs, out=sums).sum(axis=0)
-                if whole < size:
-                    turned += np.matmul(other[whole:].T, floats[whole:], out=scratch("sums", n, k))
-            return total + turned.T
+                self.rows.turned_by(b, rows, total)
+            return total
 
-        cut = _a_time(m, k, n)
-        with one_blas_thread():
-            return sum(each(part, [cut[i :: cores()] for i in range(cores())]), start=np.zeros((k, n))).astype(np.int64)
+        cut = _a_time(m, n, k * n, self.rows.unit)
+        return sum(each(part, [cut[i :: cores()] for i in range(cores())]), start=np.zeros((k, n))).astype(np.int64)
 
 
 Operand = np.ndarray | Rows
+
+
+def nonzeros(rows: Operand) -> np.ndarray:
+    """How many of each row (m,) are not zero; words or bool (m, k)."""
+    if isinstance(rows, Rows):
+        return rows.nonzero()
+    counts = np.zeros(len(rows), np.int64)
+    each(lambda some: fused.nonzero(rows[some], counts[some]), blocks(len(rows), -(-SHARE // max(rows.shape[1], 1))))
+    return counts
 
 
 @dataclass(frozen=True)
@@ -250,50 +251,39 @@ def product(
             return finish.whole(_sums(a, b, width))
     else:
         check_words("b", b, width)
-    floats = b.astype(np.float64)
+    alone: AbstractContextManager = nullcontext()
+    if isinstance(a, Rows):
+        multiply, unit = a.by(b), a.unit
+    else:
+        multiply, unit, alone = _multiply(a, b.astype(np.float64)), 1, one_blas_thread()
 
     def sums(rows: slice) -> np.ndarray:
         out = scratch("sums", rows.stop - rows.start, n)
-        return _small_products(_floats(a, rows), floats, out)
+        multiply(rows, out)
+        return out
 
-    with one_blas_thread():  # rows of C are rounded while their sums are in the cache
-        return finish((m, n), sums, _a_time(m, k, n))
-
-
-def _piece(words: int) -> int:
-    """Rows of A in a product with an operand B of ``words`` that BLAS takes as it lies; at least one."""
-    return max(PIECE_WORK // max(words, 1) // 8 * 8, 1)
+    with alone:  # rows of C are rounded while their sums are in the cache
+        return finish((m, n), sums, _a_time(m, n if isinstance(a, Rows) else k, k * n, unit))
 
 
-def _a_time(m: int, k: int, n: int) -> list[slice]:
-    """Rows of A (m, k) that a core makes and multiplies by (k, n) at a time: for its cache, and worth a thread each."""
-    if m * k * n < SMALL:
-        return blocks(m, max(m, 1))
-    piece, rows = _piece(k * n), min(A_WORDS // max(k, 1), -(-m // (4 * cores())))
-    if piece >= PIECE_LEAST:
-        return blocks(m, max(rows // piece, 1) * piece)
-    return blocks(m, max(rows, min(BLOCK_LEAST, -(-m // cores()))))
+def _multiply(a: np.ndarray, b: np.ndarray) -> Callable[[slice, np.ndarray], object]:
+    """As :meth:`Rows.by`."""
 
-
-def _floats(a: Operand, rows: slice) -> np.ndarray:
-    """These rows in float64, in this thread's scratch."""
-    floats = scratch("a", rows.stop - rows.start, a.shape[1])
-    if isinstance(a, Rows):
-        a.fill(rows.start, floats)
-    else:
+    def multiply(rows: slice, out: np.ndarray) -> None:
+        floats = scratch("a", rows.stop - rows.start, a.shape[1])
         np.copyto(floats, a[rows])
-    return floats
+        np.matmul(floats, b, out=out)
+
+    return multiply
 
 
-def _small_products(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """``out = a @ b`` in pieces of rows so small that BLAS does not copy them first, where such pieces pay."""
-    piece = _piece(b.size)
-    if not PIECE_LEAST <= piece <= len(a):
-        return np.matmul(a, b, out=out)
-    whole = len(a) // piece * piece
-    np.matmul(a[:whole].reshape(-1, piece, a.shape[1]), b, out=out[:whole].reshape(-1, piece, b.shape[1]))
-    np.matmul(a[whole:], b, out=out[whole:])
-    return out
+def _a_time(m: int, words: int, work: int, unit: int) -> list[slice]:
+    """Blocks of m rows, multiples of ``unit``, for one core at a time: ``words`` a row fit its cache, and ``work``
+    multiplications a row are worth a thread."""
+    if m * work < SMALL:
+        return blocks(m, max(m, 1))
+    rows = max(min(A_WORDS // max(words, 1), -(-m // (4 * cores()))), min(BLOCK_LEAST, -(-m // cores())))
+    return blocks(m, -(-rows // unit) * unit)
 
 
 def chained_product(

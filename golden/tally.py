@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from golden.layers import PHASES, Execute, Parts
-from golden.product import BLOCK_WORDS
-from golden.workers import blocks, each
+from golden.layers import PHASES, Execute, Parts, takes_rows
+from golden.product import Turned, nonzeros
 from spec.number import Rounding
 
 
@@ -69,6 +69,11 @@ class Tally:
         self.phases = {phase: PhaseTally(**kept) for phase, kept in counts["phases"].items()}
 
     @property
+    def takes_rows(self) -> bool:
+        """What both executors say."""
+        return takes_rows(self.execute) and (self.reference is None or takes_rows(self.reference))
+
+    @property
     def saturations(self) -> int:
         return self.execute.saturations
 
@@ -111,9 +116,9 @@ class Tally:
         tally.unmasked += c.size if mask is None else int(np.count_nonzero(mask))
         for a, b in parts:
             nonzero, macs = _work(a, b.shape[1], mask)
-            tally.words += a.size
+            tally.words += prod(a.shape)
             tally.nonzero += nonzero
-            tally.macs_dense += a.size * b.shape[1]
+            tally.macs_dense += prod(a.shape) * b.shape[1]
             tally.macs_done += macs
         if self.reference is not None:
             self._compare(c, run(self.reference), name)
@@ -130,15 +135,10 @@ class Tally:
         self.differing_words += differing
 
 
-def _work(a: np.ndarray, columns: int, mask: np.ndarray | None) -> tuple[int, int]:
+def _work(a: np.ndarray | Turned, columns: int, mask: np.ndarray | None) -> tuple[int, int]:
     """Words of A that are not zero, and multiplications for them where the mask asks for an output."""
+    of_rows = nonzeros(a.rows if isinstance(a, Turned) else a)
+    nonzero = int(of_rows.sum())
     if mask is None:
-        nonzero = int(np.count_nonzero(a))
         return nonzero, nonzero * columns
-
-    def rows(some: slice) -> tuple[int, int]:
-        nonzero = np.count_nonzero(a[some], axis=1)
-        return int(nonzero.sum()), int(nonzero @ np.count_nonzero(mask[some], axis=1))
-
-    found = each(rows, blocks(len(a), max(1, BLOCK_WORDS // max(a.shape[1], 1))))
-    return sum(nonzero for nonzero, _ in found), sum(macs for _, macs in found)
+    return nonzero, int(of_rows @ nonzeros(mask))

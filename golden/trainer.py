@@ -70,6 +70,7 @@ class EpochLog:
     digest: str  # SHA-256 of weights and velocities
     seconds: float
     cycles: dict[str, int] = field(default_factory=dict)  # of a machine: by phase, evaluation apart
+    test_samples: int = 0  # that accuracy is of; 0 where an older checkpoint does not say
 
 
 @dataclass
@@ -94,18 +95,6 @@ class Result:
     @property
     def differing_words(self) -> int:
         return sum(log.differing_words for log in self.history)
-
-    def to_dict(self) -> dict:
-        """Everything but the weights, for JSON."""
-        return {
-            "config": asdict(self.config),
-            "history": [asdict(log) for log in self.history],
-            "accuracy": self.accuracy,
-            "interrupted": self.interrupted,
-            "words_compared": self.words_compared,
-            "differing_words": self.differing_words,
-            "first_difference": self.first_difference,
-        }
 
 
 def batches(samples: Samples, config: Config, epoch: int) -> Iterator[np.ndarray]:
@@ -241,6 +230,7 @@ def _log(
         digest=network.digest(),
         seconds=sums.seconds + time.perf_counter() - start,
         cycles=trained.cycles | ({"test": sum(tested.cycles.values())} if tested.cycles else {}),
+        test_samples=len(samples.test_x),
     )
 
 

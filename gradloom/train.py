@@ -34,6 +34,7 @@ from spec.number import Rounding
 @chip_option("sim64")
 @click.option("--epochs", type=int, help="[default: the network's; mlp 12, cnn 8]")
 @click.option("--steps", type=click.IntRange(1), help="Stop after so many steps in all.")
+@click.option("--test-samples", type=int, help="Test on the first so many samples of the test set.  [default: all]")
 @click.option("--batch", type=click.IntRange(1), help="Samples of one step.  [default: the network's]")
 @click.option(
     "--rounding",
@@ -57,6 +58,7 @@ def train(
     chip: Chip,
     epochs: int | None,
     steps: int | None,
+    test_samples: int | None,
     batch: int | None,
     rounding: str,
     frac: int | None,
@@ -83,6 +85,8 @@ def train(
         write_folder(kept.parent)
     keeping = Keeping.of(kept, every, resume, steps)
     samples = load(data, download=download)
+    if test_samples is not None:
+        samples = samples.tested_on(test_samples)
     title = "golden"
     told: dict[str, Any] = {"data": data, "net": net, "backend": backend}
     shares: list[Share] = []

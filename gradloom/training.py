@@ -10,12 +10,10 @@ from threadpoolctl import threadpool_limits
 from golden.checkpoint import Checkpoint
 from golden.layers import PHASES, GoldenExecute
 from golden.trainer import Config, EpochLog, Learner, Result, Samples, train
-from gradloom.console import err
+from gradloom.pace import Pace
 from host.driver import Driver
 from host.machines import Backend
 from host.profile import Share, profile
-
-LINE = 50  # steps between two lines where no bar moves
 
 
 @dataclass(frozen=True)
@@ -68,21 +66,14 @@ def run_machine(
     """Training on a whole machine, and where its last step's cycles went; with ``check`` golden takes every step beside it."""
     driver = Driver(config.graph(samples), backend, check)
     task = shown.add_task(title, total=config.epochs * steps(config, samples), note="")
-
-    latest = ""
+    pace = Pace(title)
 
     def progress(done: int, total: int, loss: float) -> None:
-        nonlocal latest
-        latest = f"loss {loss:.3f}" + (f", {driver.first_difference}" if driver.first_difference else "")
-        shown.update(task, total=total, completed=done, note=f"{latest}{clock(0)}")
-        if not err.is_terminal and done % LINE == 0:  # where no bar moves
-            err.print(f"{title}: step {done} of {total}, {latest}")
+        note = f"loss {loss:.3f}" + (f", {driver.first_difference}" if driver.first_difference else "")
+        cycles = sum(ran.cycles for ran in driver.stepped[1]) if driver.stepped else 0
+        shown.update(task, total=total, completed=done, note=pace.step(done, total, cycles, note))
 
-    def clock(under_way: int) -> str:
-        cycles = driver.counters.get("run_cycles", 0) + under_way
-        return f", {cycles / 1e6:.1f} M cycles" if cycles else ""
-
-    backend.progress = lambda cycles: shown.update(task, note=f"{latest}{clock(cycles)}")
+    backend.progress = lambda cycles: shown.update(task, note=pace.under_way(cycles))
     execute = GoldenExecute(backend.chip.width, backend.chip.acc_width)
     with threadpool_limits(1):
         result = train(config, samples, network=driver, execute=execute, progress=progress, **keeping.options())

@@ -16,9 +16,6 @@ from spec.engine import COUNTERS
 from spec.isa import DESCRIPTOR_BYTES, UNITS, ErrorCode, Unit
 from spec.registers import Control
 
-BACKENDS = ("emulator", "rtl")
-
-
 PRODUCT = int(Unit.PRODUCT).bit_length() - 1  # number of the unit in an event
 
 

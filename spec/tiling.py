@@ -23,15 +23,8 @@ def choose_tiling(chip: Chip, product: Product) -> Tiling:
     chained = not (p.start and p.finish)
     half = chip.bank_depth // 2
     columns_room = chip.psum_depth // chip.lanes // p.segments
-    columns_all = ceil_div(p.n, chip.lanes)
-    step = ceil_div(MASK_COLUMNS if p.masked else BRICK, chip.lanes)
-    choices = {c for c in range(step, min(columns_all, columns_room) + 1, step)}
-    if columns_all <= columns_room:
-        choices.add(columns_all)
     best, best_cost = None, None
-    for columns in sorted(choices):
-        if chained and columns < columns_all:
-            continue
+    for columns in column_choices(chip, p.n, p.segments, p.masked, whole=chained):
         k_tile = _k_tile(chip, p, half // columns)
         if not k_tile:
             continue
@@ -50,6 +43,18 @@ def choose_tiling(chip: Chip, product: Product) -> Tiling:
             )
         raise ProductError(f"no tile of {p.k} x {p.n} fits the banks of chip {chip.name}: {half} words a lane")
     return best
+
+
+def column_choices(chip: Chip, n: int, segments: int, masked: bool, whole: bool) -> list[int]:
+    """Columns that a tile may have in a lane, in each segment: whole bricks of B or of the mask, or all; ``whole``: all only."""
+    everything, room = ceil_div(n, chip.lanes), chip.psum_depth // chip.lanes // segments
+    if everything <= room:
+        room = everything
+    elif whole:
+        return []
+    step = ceil_div(MASK_COLUMNS if masked else BRICK, chip.lanes)
+    some = set() if whole else set(range(step, room + 1, step))
+    return sorted(some | ({everything} if everything == room else set()))
 
 
 def _k_tile(chip: Chip, p: Product, bank_rows: int) -> int:
@@ -156,7 +161,9 @@ def _check_window(p: Product) -> None:
         if p.bias:
             raise ProductError("product: a product with slabs has no bias")
         if p.k_tile < 1 or p.k % p.k_tile:
-            raise ProductError(f"product: k must be a multiple of k_tile where there are slabs, not {p.k} of {p.k_tile}")
+            raise ProductError(
+                f"product: k must be a multiple of k_tile where there are slabs, not {p.k} of {p.k_tile}"
+            )
         return
     if p.tap_words > p.tap_k:
         raise ProductError(f"product: tap_k must be at least the {p.tap_words} words of a tap, not {p.tap_k}")
@@ -210,7 +217,10 @@ def _check_places(chip: Chip, p: Product) -> None:
         raise ProductError(f"product: k must be at most {longest} for {chip.acc_width}-bit sums, not {words}")
     across, line = ceil_div(p.n, BRICK), ceil_div(p.n, MASK_COLUMNS)
     last_rows = (p.k_tile if p.slabs else p.k - (tiles - 1) * p.k_tile) - 1
-    b = [t * p.b_tile + r * p.b_stride for t, r in ((0, 0), (0, min(p.k, p.k_tile) - 1), (tiles - 1, 0), (tiles - 1, last_rows))]
+    b = [
+        t * p.b_tile + r * p.b_stride
+        for t, r in ((0, 0), (0, min(p.k, p.k_tile) - 1), (tiles - 1, 0), (tiles - 1, last_rows))
+    ]
     c = [r * p.c_stride + s for r in (0, p.m - 1) for s in _steps(p.seg_x, p.seg_y, p.seg_c_x, p.seg_c_y)]
     spans = [("a", p.a_base, _seen(p, tiles), p.a_bricks), ("b", p.b_base, b, across)]
     if p.finish:

@@ -1,9 +1,11 @@
-"""What every test shares: the seed of a run, printed and replayable."""
+"""What tests share: the seed of a run, printed and replayable, and BLAS on one thread."""
 
 import os
 import random
 
+import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 
 def pytest_addoption(parser):
@@ -24,3 +26,15 @@ def pytest_report_header(config):
 @pytest.fixture
 def seed(request) -> int:
     return request.config.getoption("--seed")
+
+
+@pytest.fixture
+def rng(seed) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """BLAS threads wait for each other on products as small as these, long ones on a busy machine."""
+    with threadpool_limits(1):
+        yield

@@ -15,11 +15,6 @@ FORMATS = Formats()
 EPSILON = 2.0**-EPSILON_LOG
 
 
-@pytest.fixture
-def rng(seed):
-    return np.random.default_rng(seed)
-
-
 def float_forward(x, gamma, beta):
     axes = tuple(range(x.ndim - 1))
     return gamma * (x - x.mean(axes)) / np.sqrt(x.var(axes) + EPSILON) + beta

@@ -12,34 +12,27 @@ from functools import partial
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
+from blobs import draw_blobs
+from machine_cases import MACHINE_CHIPS
 
 from golden.checkpoint import Checkpoint
-from golden.config import Config, Samples
+from golden.config import Config
 from golden.layers import GoldenExecute
 from golden.presets import preset
 from golden.trainer import train
 from host.datasets import load
 
+CHIP = MACHINE_CHIPS["tiny"]
 MLP = Config(hidden=(12,), epochs=3, batch=16, rate_drops=((1, 0.5),))
 CNN = replace(preset("cnn"), epochs=2, batch=16)
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    with threadpool_limits(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
 def blobs():
     """Small images of three classes."""
-    rng = np.random.default_rng(8)
-    labels = np.arange(75) % 3
-    pixels = rng.integers(0, 90, (75, 36)) * rng.integers(0, 2, (75, 36))
-    pixels[np.arange(75), labels] += 120
-    pixels = pixels.astype(np.uint8)
-    return Samples("blobs", (6, 6, 1), 3, 8, pixels[:60], labels[:60], pixels[60:], labels[60:])
+    return draw_blobs(np.random.default_rng(8), 60, 15)
 
 
 def logs(result):
@@ -151,13 +144,23 @@ def test_a_write_that_fails_leaves_the_file_before(blobs, tmp_path, monkeypatch)
     assert [path.name for path in tmp_path.iterdir()] == ["run.npz"]
 
 
-@pytest.mark.parametrize("backend", ["golden", "emulator"])
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_ended_in_mid_epoch_goes_on_to_the_same_weights(backend, end, tmp_path):
+@pytest.mark.parametrize(
+    ("backend", "end", "batch"),
+    [
+        ("golden", signal.SIGKILL, 64),
+        ("golden", signal.SIGINT, 64),
+        ("emulator", signal.SIGKILL, 64),
+        ("emulator", signal.SIGINT, 64),
+        pytest.param("rtl", signal.SIGKILL, 8, marks=pytest.mark.rtl),
+    ],
+)
+def test_a_run_ended_in_mid_epoch_goes_on_to_the_same_weights(backend, end, batch, tmp_path):
     """The process itself; killed, it has no chance to say anything and loses at most an interval."""
     file, answer = tmp_path / "run.npz", tmp_path / "answer.json"
-    options = ["train", "--net", "cnn", "--batch", "64", "--backend", backend, "--chip", "tiny", "--every", "3"]
-    command = [sys.executable, "-c", "from gradloom.cli import main; main()", *options]
+    chip = tmp_path / "tiny.toml"  # one that other tests have compiled too
+    chip.write_text("".join(f"{name} = {value}\n" for name, value in asdict(CHIP).items() if name != "name"))
+    options = ["train", "--net", "cnn", "--batch", str(batch), "--backend", backend, "--chip", str(chip), "--every", "3"]
+    command = [sys.executable, "-c", "from gradloom.cli import main; main()", *options, "--test-samples", "8"]
     running = subprocess.Popen([*command, "--checkpoint", str(file)], stderr=subprocess.DEVNULL)
     while not file.exists():
         assert running.poll() is None
@@ -166,10 +169,15 @@ def test_a_run_ended_in_mid_epoch_goes_on_to_the_same_weights(backend, end, tmp_
     assert running.wait() == (-signal.SIGKILL if end == signal.SIGKILL else 130)
     steps = Checkpoint.load(file).steps
     print(f"{steps} steps are kept")
-    assert steps > 0
+    assert 0 < steps < 1437 // batch
     assert steps % 3 == 0 or end == signal.SIGINT
     last = ["--steps", str(steps + 2)]
     again = [*command, *last, "--resume", str(file), "--json", str(answer)]
-    subprocess.run(again, check=True, stderr=subprocess.DEVNULL)
-    whole = train(replace(preset("cnn"), batch=64), load("digits"), steps=steps + 2)
-    assert json.loads(answer.read_text())[-1]["digest"] == whole.network.digest()
+    said = subprocess.run(again, check=True, capture_output=True, text=True).stderr
+    if backend != "golden":
+        number = f"{steps + 1} of {steps + 2}"
+        assert re.search(rf"^{backend}, chip tiny: step {number}, loss .*, \d:\d\d of steps left$", said, re.MULTILINE)
+    samples = load("digits").tested_on(8)
+    whole = train(replace(preset("cnn"), batch=batch), samples, steps=steps + 2)
+    (log,) = json.loads(answer.read_text())
+    assert (log["digest"], log["accuracy"]) == (whole.network.digest(), whole.accuracy)

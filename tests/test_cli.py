@@ -92,6 +92,20 @@ def test_epochs_and_seed_out_of_range_are_refused():
     refused(run("train", "--seed", "-1"), "seed must be 0 to 4294967295, not -1")
 
 
+@pytest.mark.parametrize("count", ["0", "361"])
+def test_test_samples_out_of_range_are_refused(count):
+    refused(run("train", "--test-samples", count), f"test samples of digits must be 1 to 360, not {count}")
+
+
+def test_train_tests_on_as_many_samples_as_asked_for():
+    options = ("--net", "cnn", "--steps", "1", "--batch", "16", "--json", "-")
+    (some,) = json.loads(run("train", *options, "--test-samples", "7").stdout)
+    (whole,) = json.loads(run("train", *options).stdout)
+    assert (some["test_samples"], whole["test_samples"]) == (7, 360)
+    assert some["accuracy"] == round(some["accuracy"] * 7) / 7
+    assert some["digest"] == whole["digest"]
+
+
 def test_product_too_large_for_memory_is_refused():
     refused(
         run("measure", "product", "4096x4096x4096"),

@@ -15,7 +15,6 @@ from compiler_cases import (
     random_network,
     train,
 )
-from threadpoolctl import threadpool_limits
 
 from golden.emulator_scratch import EmulatorError
 from golden.graph import Graph
@@ -31,16 +30,7 @@ from spec.number import Fixed, Rounding
 
 CHIPS = ("tiny", "odd", "sim64", "ecp5-64")
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    with threadpool_limits(1):
-        yield
-
-
-@pytest.fixture
-def rng(seed):
-    return np.random.default_rng(seed)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def graph_of(name: str, shape: tuple[int, int, int], seed: int = 3) -> Graph:
@@ -140,6 +130,22 @@ def test_taps_that_meet_nothing(rng):
     b.dense(3)
     graph = Graph(b.build("edge"), Fixed(16, 8), Formats(), seed=1)
     train(driver(graph, load_chip("tiny"), rng), 3, rng)
+
+
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride", "lies"),
+    [(1, 5, 1, (7, 5, 5)), (2, 4, 1, (7, 6, 8)), (3, 3, 1, (7, 7, 3)), (1, 3, 2, (7, 7, 1)), (8, 3, 1, (7, 7, 8))],
+)
+def test_samples_of_few_channels_lie_as_lines_of_the_kernel(channels, kernel, stride, lies, rng):
+    """Where a position takes no more bricks: what a tap along y sees is one position's channels."""
+    b = Builder((7, 7, channels))
+    b.conv(5, kernel, stride, padding=1)
+    b.flatten()
+    b.dense(3)
+    graph = Graph(b.build("few"), Fixed(16, 8), Formats(), seed=1)
+    on = driver(graph, load_chip("tiny"), rng)
+    train(on, 3, rng)
+    assert on._place.tensors["x"].shape[1:] == lies
 
 
 def test_flat_features_that_are_no_bricks(rng):

@@ -17,11 +17,6 @@ FORMATS = Formats()
 IN = Fixed(16, 8)
 
 
-@pytest.fixture
-def rng(seed):
-    return np.random.default_rng(seed)
-
-
 def plain(conv, x, weights, delta):
     """Exact z, dx, dw by the definition, one product at a time; also for floats."""
     (batch, h, w, c_in), (_, oh, ow, c_out) = x.shape, delta.shape
@@ -92,22 +87,27 @@ def test_no_word_shows_how_the_batch_is_cut(rng, monkeypatch):
 
 
 def test_a_tally_counts_and_compares_pieces(rng, monkeypatch):
+    """The same in pieces as in one, and of windows as of patches copied out."""
+
     class Side(GoldenExecute):
         """The same words by other means: a chain is one long product."""
+
+        takes_rows = True
 
         def chain(self, parts, **options):
             return self(*whole(parts), **options)
 
     conv, x, weights, delta = random_case(rng, 3, 1, 1)
     counts = []
-    for limit in (1 << 22, 1):
+    for limit, lazy in ((1 << 22, True), (1, True), (1 << 22, False), (1, False)):
         monkeypatch.setattr(golden.conv, "PATCH_WORDS", limit)
+        monkeypatch.setattr(Side, "takes_rows", lazy)
         tally = Tally(GoldenExecute(), Side())
         check(conv, x, weights, delta, np.random.default_rng(0), tally)
         assert tally.differing_words == 0
         assert tally.words_compared == delta.size + 2 * x.size + weights.size
         counts.append(tally.phases)
-    assert counts[0] == counts[1]
+    assert all(count == counts[0] for count in counts)
 
 
 def test_gradients_are_those_of_finite_differences(rng):

@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
+from blobs import draw_blobs
 
 from golden.checkpoint import Checkpoint
-from golden.config import Samples
 from golden.layers import PHASES, Formats, GoldenExecute
 from golden.presets import preset
 from golden.tally import Tally
@@ -22,22 +21,13 @@ from spec.number import Fixed
 CHIP = CHIPS["tiny"]
 CNN = replace(preset("cnn"), epochs=2, batch=16)
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    with threadpool_limits(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
 def blobs(seed):
     """Small images of three classes; the last batch of an epoch has four."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(51) % 3
-    pixels = rng.integers(0, 90, (51, 36)) * rng.integers(0, 2, (51, 36))
-    pixels[np.arange(51), labels] += 120
-    pixels = pixels.astype(np.uint8)
-    return Samples("blobs", (6, 6, 1), 3, 8, pixels[:36], labels[:36], pixels[36:], labels[36:])
+    return draw_blobs(np.random.default_rng(seed), 36, 15)
 
 
 def driver(blobs, config=CNN, chip=CHIP, check=False):

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from blobs import draw_blobs
 from machine_cases import MACHINE_CHIPS
 from machine_player import build_case_machine
 
 import gradloom.tracing
 import tb.native.machine_host
 from golden.checkpoint import Checkpoint
-from golden.config import Samples
 from golden.layers import PHASES, GoldenExecute
 from golden.presets import preset
 from golden.tally import Tally
@@ -39,12 +39,7 @@ def native():
 @pytest.fixture
 def blobs(seed):
     """Small images of three classes; two steps of eight and one of four."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(26) % 3
-    pixels = rng.integers(0, 90, (26, 36)) * rng.integers(0, 2, (26, 36))
-    pixels[np.arange(26), labels] += 120
-    pixels = pixels.astype(np.uint8)
-    return Samples("blobs", (6, 6, 1), 3, 8, pixels[:20], labels[:20], pixels[20:], labels[20:])
+    return draw_blobs(np.random.default_rng(seed), 20, 6)
 
 
 @pytest.mark.parametrize(

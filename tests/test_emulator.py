@@ -17,11 +17,6 @@ WIDE = replace(CHIP, width=18, acc_width=56)
 RING = 1 << 16
 
 
-@pytest.fixture
-def rng(seed):
-    return np.random.default_rng(seed)
-
-
 def machine(program, chip=CHIP, size=1 << 17, **how):
     """An emulator with a program at RING in a memory of zeros."""
     memory = np.zeros(size, np.uint8)

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from emulator_cases import Pad, fields
 
 from golden.convert import convert
@@ -15,11 +14,6 @@ from spec.number import Rounding
 from spec.product import ceil_div
 
 CHIP = replace(CHIPS["sim64"], scratch_depth=4096)
-
-
-@pytest.fixture
-def rng(seed):
-    return np.random.default_rng(seed)
 
 
 def plain_product(chip, f, scratch):

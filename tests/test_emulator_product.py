@@ -21,11 +21,6 @@ CHIP = replace(CHIPS["sim64"], scratch_depth=4096)
 MODE = Rounding.STOCHASTIC
 
 
-@pytest.fixture
-def rng(seed):
-    return np.random.default_rng(seed)
-
-
 def words(rng, shape, extent=3000):
     return rng.integers(-extent, extent, shape) * rng.integers(0, 2, shape)
 

@@ -25,11 +25,6 @@ CHIPS_TRIED = [
 CHIP = CHIPS_TRIED[0]
 
 
-@pytest.fixture
-def rng(seed):
-    return np.random.default_rng(seed)
-
-
 def words(rng, chip, shape):
     limit = 1 << (chip.width - 1)
     return rng.integers(-limit, limit, shape) * rng.integers(0, 2, shape)

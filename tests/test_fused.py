@@ -13,18 +13,14 @@ from golden.conv import Windows, patches
 from golden.convert import SHARE, convert, convert_linear, narrow, rounder
 from golden.keyed import random_bits
 from golden.layers import Formats
-from golden.product import BLOCK_WORDS, Turned, chained_product, product
+from golden.product import BLOCK_WORDS, Turned, chained_product, nonzeros, product
+from golden.tiles import COLUMNS
 from golden.vector import affine, gate, reduce
 from golden.workers import blocks, each
 from spec.number import Fixed, Rounding
 from spec.product import MAX_SHIFT
 
 BASES = (0, 1, fused.RUN - 3, (1 << 32) - 1000, (1 << 40) + 77)  # before a run of indices ends, before they start again
-
-
-@pytest.fixture
-def rng(seed):
-    return np.random.default_rng(seed)
 
 
 def linear(shape, base=0):
@@ -146,29 +142,27 @@ def test_products_of_many_blocks_are_the_definition(rng, rounding):
 
 
 def test_windows_are_patches(rng):
-    """Rows from anywhere, in any number, and the sums over all of them."""
+    """Products with them, with their transpose, and their nonzeros; images of any size, blocks of one image or of all."""
     for case in range(40):
-        kernel, stride, batch, channels = (int(rng.integers(1, most)) for most in (6, 5, 5, 20))
+        kernel, stride, batch, channels = (int(rng.integers(1, most)) for most in (6, 5, 9, 40))
         padding, bits = int(rng.integers(0, kernel)), int(rng.choice([16, 18]))
         height, width = (int(n) for n in rng.integers(max(1, kernel - 2 * padding), 15, 2))
         one = 256 if rng.integers(2) else None
-        x = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (batch, height, width, channels))
+        limit = 1 << (bits - 1)
+        x = rng.integers(-limit, limit, (batch, height, width, channels)) * rng.integers(0, 2, channels)
+        x[0], x[-1] = -limit, limit - 1
         how = (kernel, stride, padding, one, bits)
-        print("x", x.shape, "kernel, stride, padding, one, bits", how)
+        columns = int(rng.choice([1, 3, COLUMNS, COLUMNS + 1, 3 * COLUMNS]))
+        print("x", x.shape, "kernel, stride, padding, one, bits", how, "columns", columns)
         rows, wanted = Windows.of(x, *how), patches(x, *how)
         assert rows.shape == wanted.shape
-        first = int(rng.integers(0, len(wanted)))
-        out = np.full((int(rng.integers(1, len(wanted) - first + 1)), wanted.shape[1]), np.nan)
-        rows.fill(first, out)
-        np.testing.assert_array_equal(out, wanted[first : first + len(out)])
-        delta = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (len(wanted), int(rng.integers(1, 9))))
+        np.testing.assert_array_equal(nonzeros(rows), np.count_nonzero(wanted, axis=1))
+        delta = rng.integers(-limit, limit, (len(wanted), columns)).astype(narrow(bits))
+        b = rng.integers(-limit, limit, (wanted.shape[1], columns))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(golden.product, "A_WORDS", int(rng.choice([1, 5000, 1 << 17])))
-            patch.setattr(golden.product, "PIECE_WORK", int(rng.choice([1, 3000, 20000, 1_000_000])))
-            patch.setattr(golden.product, "TURNED_LEAST", int(rng.choice([1, 96])))
-            patch.setattr(golden.product, "PIECE_LEAST", int(rng.choice([1, 16])))
+            patch.setattr(golden.product, "SMALL", int(rng.choice([1, 1 << 18])))
             np.testing.assert_array_equal(Turned(rows).times(delta, bits), wanted.T.astype(np.int64) @ delta)
-            b = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (wanted.shape[1], int(rng.integers(1, 9))))
             options = {"shift": 17, "rounding": Rounding.STOCHASTIC, "key": case, "width": bits}
             exact = wanted.astype(np.int64) @ b
             words, count = convert(exact, 17, Rounding.STOCHASTIC, case, linear(exact.shape), bits)
@@ -176,6 +170,13 @@ def test_windows_are_patches(rng):
                 got, saturations = product(a, b, **options)
                 np.testing.assert_array_equal(got, words)
                 assert (saturations, got.dtype) == (count, narrow(bits))
+
+
+def test_nonzeros_of_arrays_are_numpys(rng):
+    for shape in [(0, 3), (1, 1), (7, 30), (3, 0), (SHARE // 50, 100)]:
+        words = rng.integers(-1, 2, shape)
+        for given in (words, words.astype(np.int16), words > 0, words[:, ::-1], words.T):
+            np.testing.assert_array_equal(nonzeros(given), np.count_nonzero(given, axis=1))
 
 
 def test_a_gate_lets_through_where_another_tensor_is_positive(rng):

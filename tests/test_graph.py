@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
+from golden_machine import GoldenMachine
 
 import golden.conv
 import golden.operators
@@ -20,7 +20,6 @@ from golden.nodes import AddNode, Architecture, Builder, DenseNode, FlattenNode,
 from golden.operators import Pass
 from golden.optimizer import Sgd
 from golden.tally import Tally
-from host.backends import GoldenMachine
 from host.rtl import RtlExecute
 from spec.chip import load_chip
 from spec.number import Fixed, Rounding
@@ -34,16 +33,7 @@ FINE = Formats(
 )
 SGD = Sgd(rate=0.05, momentum=0.8, decay=1e-3)
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    with threadpool_limits(1):
-        yield
-
-
-@pytest.fixture
-def rng(seed):
-    return np.random.default_rng(seed)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def everything():

@@ -24,11 +24,6 @@ KNOWN = {
 }
 
 
-@pytest.fixture
-def rng(seed):
-    return np.random.default_rng(seed)
-
-
 @pytest.fixture(params=["zero", "one", "random"])
 def key(request, rng):
     return {"zero": 0, "one": 1, "random": int(rng.integers(1 << 32))}[request.param]

@@ -5,11 +5,11 @@ import re
 
 import pytest
 from click.testing import CliRunner
+from golden_machine import GoldenMachine
 
 from gradloom import measure
 from gradloom.cli import main
 from gradloom.measure import MeasureError, check_product, measure_product, parse_shape
-from host.backends import GoldenMachine
 from spec.chip import CHIPS
 from spec.engine import COUNTERS
 

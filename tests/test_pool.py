@@ -12,11 +12,6 @@ from golden.pool import AvgPool, MaxPool, reciprocal
 from spec.number import Rounding
 
 
-@pytest.fixture
-def rng(seed):
-    return np.random.default_rng(seed)
-
-
 def windows(shape, kernel, stride, padding):
     """(position, [(tap, input position) in the image]) of every window, batch and channel included."""
     batch, h, w, channels = shape

@@ -3,15 +3,9 @@
 from fractions import Fraction
 
 import numpy as np
-import pytest
 
 from golden.residual import accumulate, add, rescale
 from spec.number import Fixed, Rounding
-
-
-@pytest.fixture
-def rng(seed):
-    return np.random.default_rng(seed)
 
 
 def exact_words(u, of_u, v, of_v, out):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from golden_machine import GoldenMachine
 
 from golden.graph import Graph
 from golden.layers import GoldenExecute
@@ -13,7 +14,7 @@ from golden.networks import build
 from golden.product import chained_product, product
 from golden.tally import Tally
 from golden.trainer import DEMO, Samples, train
-from host.backends import GoldenMachine, mask_to_bricks, to_bricks
+from host.backends import mask_to_bricks, to_bricks
 from host.placement import blocks, bricks_needed, place
 from host.rtl import RtlExecute
 from spec.chip import CHIPS, Chip
@@ -22,11 +23,6 @@ from spec.product import ProductError
 
 TINY = CHIPS["tiny"]
 SMALL = replace(TINY, name="small", scratch_depth=64)  # 256 bricks: products must be cut
-
-
-@pytest.fixture
-def rng(seed):
-    return np.random.default_rng(seed)
 
 
 def operands(rng, m, k, n, density=0.5):

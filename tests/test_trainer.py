@@ -1,12 +1,11 @@
 """Training runs: equal words whoever computes, what is logged, interruption, and what is learned."""
 
-import json
 import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
+from blobs import draw_blobs
 
 from golden.float_reference import train_float
 from golden.keyed import random_bits
@@ -23,12 +22,7 @@ from spec.number import Fixed, Rounding
 
 SMALL = Config(hidden=(12, 8), epochs=2, batch=16, rate_drops=((1, 0.5),))
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """BLAS threads wait for each other on products this small, long ones on a busy machine."""
-    with threadpool_limits(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +33,7 @@ def digits():
 @pytest.fixture
 def blobs():
     """Sixty samples of three classes, most pixels zero."""
-    rng = np.random.default_rng(8)
-    labels = np.arange(75) % 3
-    pixels = rng.integers(0, 90, (75, 10)) * rng.integers(0, 2, (75, 10))
-    pixels[np.arange(75), labels] += 120
-    pixels = pixels.astype(np.uint8)
-    return Samples("blobs", (1, 10, 1), 3, 8, pixels[:60], labels[:60], pixels[60:], labels[60:])
+    return draw_blobs(np.random.default_rng(8), 60, 15, (1, 10, 1))
 
 
 class Tiled(GoldenExecute):
@@ -155,7 +144,6 @@ def test_log_counts_what_went_through(blobs):
     assert log.mask_density == sum(mask.sum() for mask in masks) / sum(mask.size for mask in masks)
     assert 0 < log.mask_density < 1
     assert log.rate == DEMO.sgd.rate
-    json.dumps(result.to_dict())
 
 
 def test_saturations_are_logged_by_phase(blobs):
@@ -295,7 +283,6 @@ def test_the_digits_cnn_learns_as_in_float(digits):
     assert result.history[-1].loss == pytest.approx(real[-1].loss, abs=0.02)
     assert sum(sum(log.saturations.values()) for log in result.history) == 0
     assert all(0 < log.mask_density < 1 for log in result.history)
-    json.dumps(result.to_dict())
 
 
 def test_every_network_has_settings():

@@ -13,11 +13,6 @@ from golden.vector import affine, reduce
 from spec.number import Rounding
 
 
-@pytest.fixture
-def rng(seed):
-    return np.random.default_rng(seed)
-
-
 def rational_affine(u, v, s0, s1, s2, shift, rounding, key, base, width):
     """One element at a time: the sum, the added fraction, floor, saturation."""
     words = np.empty(u.shape, np.int64)

@@ -36,7 +36,10 @@ class Layer:
     def of(cls, op: ConvOperator | DenseOperator, x: Tensor, z: Tensor, weights: Tensor) -> "Layer":
         """``x`` may be flat or an image. Raises :class:`Unsupported` for a dense layer on too large an image."""
         if isinstance(op, ConvOperator):
-            return cls(op, Kernel(op.unit.kernel, op.unit.kernel, op.unit.stride, op.unit.padding), x, z, weights)
+            kernel, stride, padding = op.unit.kernel, op.unit.stride, op.unit.padding
+            if x.channels != op.shapes[0][-1]:  # neighbours along x are channels, see `Network.folded`
+                return cls(op, Kernel(kernel, 1, stride, padding, 0), x, z, weights)
+            return cls(op, Kernel(kernel, kernel, stride, padding, padding), x, z, weights)
         batch = x.shape[0]
         if len(x.shape) == 2:
             x = view(x, (batch, 1, 1, x.channels))
@@ -46,7 +49,7 @@ class Layer:
                 f"node {op.number}: a dense layer on {height} x {width} positions of {channels} channels needs a "
                 f"multiple of {BRICK} channels, or at most {MAX_TAPS} x {MAX_TAPS} positions"
             )
-        return cls(op, Kernel(height, width, 1, 0), x, view(z, (batch, 1, 1, z.channels)), weights)
+        return cls(op, Kernel(height, width, 1, 0, 0), x, view(z, (batch, 1, 1, z.channels)), weights)
 
     @property
     def bias(self) -> bool:
@@ -67,7 +70,7 @@ class Layer:
         _, height, width, channels = self.x.shape
         window = Window(
             forward_axis(height, self.z.shape[1], k.y, k.stride, k.padding),
-            forward_axis(width, self.z.shape[2], k.x, k.stride, k.padding),
+            forward_axis(width, self.z.shape[2], k.x, k.stride, k.margin),
             self.x,
         )
         label = Label(op.number, "FP", "")
@@ -113,7 +116,7 @@ class Layer:
         delta, dx = view(delta, self.z.shape), view(dx, self.x.shape)
         window = Window(
             backward_axis(height, self.z.shape[1], k.y, k.stride, k.padding),
-            backward_axis(width, self.z.shape[2], k.x, k.stride, k.padding),
+            backward_axis(width, self.z.shape[2], k.x, k.stride, k.margin),
             delta,
         )
         label = Label(op.number, "BP", "")

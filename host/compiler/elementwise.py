@@ -8,7 +8,7 @@ from host.compiler.errors import DoesNotFit
 from host.program import Label, Value
 from host.tensor import Tensor
 from spec.chip import BRICK, Chip
-from spec.isa import Kind, entry_bricks, record_bricks
+from spec.isa import Kind, record_bricks
 from spec.number import Rounding
 from spec.product import ceil_div
 
@@ -155,11 +155,6 @@ def _spread(
     depth = min(depth, len(tiles))
     sizes = fixed | {f"{name}{i}": count * tensor.row_bricks for i in range(depth) for name in names}
     return e.layout(label, sizes), tiles, depth
-
-
-def table_shape(chip: Chip, channels: int) -> tuple[int, int]:
-    """Of the tensor that holds ``channels`` entries of scalars."""
-    return channels * entry_bricks(chip), BRICK
 
 
 def record_shape(chip: Chip, bricks: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Weight gradients: rows of C are input channels, the reduction runs along positions, kernel taps are segments.
+"""Weight gradients: rows of C are input channels, the reduction runs along positions, kernel taps are segments or rows.
 
 What both kinds share: blocks of rows and columns of C, and for each a chain of products over parts of the positions.
 """
@@ -6,6 +6,7 @@ What both kinds share: blocks of rows and columns of C, and for each a chain of 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product as pairs
 from typing import Protocol
 
 from host.compiler.emit import Emitter, Span, pipeline, rounding_fields
@@ -51,12 +52,22 @@ class Parts(Protocol):
     """The positions of a reduction in parts; buffers are "raw" (x as it lies), "a" (by channel) and "b"."""
 
     @property
+    def chip(self) -> Chip: ...
+
+    @property
     def segments(self) -> int: ...
+
+    @property
+    def row_taps(self) -> int:
+        """Rows of C for each channel of x: taps of the kernel that are not segments."""
 
     def sizes(self, rows: int, columns: int) -> dict[str, int]:
         """Bricks of the buffers of the largest part, for blocks of so many bricks of channels."""
 
     def count(self) -> int: ...
+
+    def later(self) -> "Parts":
+        """For chains behind the first: in the same buffers, but no small parts first, as loads hide behind products."""
 
     def fresh(self, e: Emitter, label: Label, spans: dict[str, Span]) -> None:
         """Commands that prepare buffers once."""
@@ -112,30 +123,29 @@ def buffers(parts: Parts, cut: Blocks) -> dict[str, int]:
     each = parts.sizes(cut.row_bricks, cut.column_bricks)
     sizes = {f"{name}{i}": size for i in range(cut.depth) for name, size in each.items()}
     rows = max(block.count for block in cut.rows)
-    return sizes | {f"c{i}": parts.segments * rows * cut.column_bricks for i in range(cut.depth)}
+    return sizes | {f"c{i}": parts.segments * parts.row_taps * rows * cut.column_bricks for i in range(cut.depth)}
 
 
 def emit_gradient(e: Emitter, g: Gradient, parts: Parts, cut: Blocks) -> None:
     """All commands, from memory to memory. Raises :class:`DoesNotFit`."""
     spans = e.layout(g.label, buffers(parts, cut))
     held = [{name: spans[f"{name}{i}"] for name in ("raw", "a", "b", "c")} for i in range(cut.depth)]
-    count = parts.count()
 
-    def job(number: int, chain: int, rows: Channels, columns: Channels, part: int) -> Iterator[None]:
+    def job(here: Parts, number: int, chain: int, rows: Channels, columns: Channels, part: int) -> Iterator[None]:
         own = held[number % cut.depth]
         c = held[chain % cut.depth]["c"]
         label = replace(g.label, tile=f"rows {rows.first}+{rows.count} columns {columns.first}+{columns.count} {part}")
         if number < cut.depth:
-            parts.fresh(e, replace(label, what="border"), own)
-        parts.load(e, label, part, rows, columns, own)
+            here.fresh(e, replace(label, what="border"), own)
+        here.load(e, label, part, rows, columns, own)
         yield
-        parts.work(e, replace(label, what="transpose"), part, rows, own)
-        last = part + 1 == count
+        here.work(e, replace(label, what="transpose"), part, rows, own)
+        last = part + 1 == here.count()
         fields = {
             "m": rows.count,
             "n": columns.count,
-            **parts.product(part, rows, columns, own),
-            **parts.result(rows, columns),
+            **here.product(part, rows, columns, own),
+            **here.result(rows, columns),
             "c_base": c.base,
             "skip": 1,
             "start": int(not part),
@@ -146,16 +156,15 @@ def emit_gradient(e: Emitter, g: Gradient, parts: Parts, cut: Blocks) -> None:
         e.issue(Opcode.PRODUCT, replace(label, what="product"), fields, reads, writes)
         yield
         if last:
-            parts.store(e, replace(label, what="result"), rows, columns, c)
+            here.store(e, replace(label, what="result"), rows, columns, c)
 
     def jobs() -> Iterator[Iterator[None]]:
-        number = chain = 0
-        for rows in cut.rows:
-            for columns in cut.columns:
-                for part in range(count):
-                    yield job(number, chain, rows, columns, part)
-                    number += 1
-                chain += 1
+        number = 0
+        for chain, (rows, columns) in enumerate(pairs(cut.rows, cut.columns)):
+            here = parts.later() if chain else parts
+            for part in range(here.count()):
+                yield job(here, number, chain, rows, columns, part)
+                number += 1
 
     pipeline(e, jobs(), cut.depth)
 

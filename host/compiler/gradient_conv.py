@@ -16,12 +16,13 @@ from spec.product import ceil_div
 
 @dataclass(frozen=True)
 class Kernel:
-    """Taps along both sides, stride and padding."""
+    """Taps along both sides, stride and padding; ``margin`` : padding along x."""
 
     y: int
     x: int
     stride: int
     padding: int
+    margin: int
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,19 @@ class ConvParts:
     @property
     def segments(self) -> int:
         return self.y.taps * self.x.taps
+
+    @property
+    def row_taps(self) -> int:
+        return 1
+
+    @property
+    def shares(self) -> list[float]:
+        return [images * lines / (self.images * self.lines) for _, images, _, lines in self.extents]
+
+    @property
+    def positions(self) -> float:
+        lines = (self.images - 1) * self.y.pitch + self.lines
+        return self.slab * self.x.size * self.images * self.lines / lines
 
     @property
     def strips(self) -> int:
@@ -80,6 +94,9 @@ class ConvParts:
     def count(self) -> int:
         return len(self.extents)
 
+    def later(self) -> "ConvParts":
+        return replace(self, growth=0)
+
     @cached_property
     def extents(self) -> list[tuple[int, int, int, int]]:
         """Of each part: first image, images, first line, lines."""
@@ -109,14 +126,14 @@ class ConvParts:
             e.fill(label, b)
             return
         # From the last output of a line to the first of the next.
-        _fill_inside(e, label, b, 0, line, 1, 0)
-        _fill_inside(e, label, b, line + data, pitch - data, ceil_div(b.bricks, pitch), pitch)
+        fill_inside(e, label, b, 0, line, 1, 0)
+        fill_inside(e, label, b, line + data, pitch - data, ceil_div(b.bricks, pitch), pitch)
         if self.strips == 1:
             image, data = self.y.pitch * pitch, (high_y - low_y) * pitch
-            _fill_inside(e, label, b, 0, self.y.border * pitch, 1, 0)
-            _fill_inside(e, label, b, self.y.border * pitch + data, image - data, self.images - 1, image)
+            fill_inside(e, label, b, 0, self.y.border * pitch, 1, 0)
+            fill_inside(e, label, b, self.y.border * pitch + data, image - data, self.images - 1, image)
             last = (self.images - 1) * image + self.y.border * pitch + data
-            _fill_inside(e, label, b, last, b.bricks - last, 1, 0)
+            fill_inside(e, label, b, last, b.bricks - last, 1, 0)
 
     def load(
         self, e: Emitter, label: Label, part: int, rows: Channels, columns: Channels, spans: dict[str, Span]
@@ -294,7 +311,7 @@ class ConvParts:
             e.store(label, dw, (tap * words + rows.first) * across + columns.brick, span, offset, **shape)
 
 
-def _fill_inside(e: Emitter, label: Label, span: Span, first: int, bricks: int, times: int, step: int) -> None:
+def fill_inside(e: Emitter, label: Label, span: Span, first: int, bricks: int, times: int, step: int) -> None:
     """Zeros to ``times`` runs, as far as they lie in the span."""
     while times and first + (times - 1) * step + bricks > span.bricks:
         times -= 1

@@ -6,7 +6,7 @@ from itertools import product as pairs
 
 from host.compiler.emit import Emitter, Span
 from host.compiler.gradient import Blocks, Channels, Gradient, blocks, buffers, emit_gradient, refuse
-from host.compiler.tiling import COMMAND_CYCLES, Reduction, choose, halved, memory_cycles, repeated, row_limit
+from host.compiler.tiling import COMMAND_CYCLES, Reduction, cheapest, choose, halved, memory_cycles, repeated, row_limit
 from host.program import Label, Value
 from spec.chip import BRICK, Chip
 from spec.isa import Kind
@@ -23,12 +23,16 @@ class MatrixParts:
     g: Gradient
     part: int
     segments: int = 1
+    row_taps: int = 1
 
     def sizes(self, rows: int, columns: int) -> dict[str, int]:
         return {"raw": self.part * rows, "a": BRICK * rows * self.line, "b": self.part * columns}
 
     def count(self) -> int:
         return ceil_div(self.g.x.rows, self.part)
+
+    def later(self) -> "MatrixParts":
+        return self
 
     def positions(self, part: int) -> int:
         return min(self.part, self.g.x.rows - part * self.part)
@@ -111,18 +115,11 @@ class MatrixParts:
 
 def emit_matrix_gradient(e: Emitter, g: Gradient) -> None:
     """All commands. Raises :class:`host.compiler.errors.DoesNotFit`."""
-    best: tuple[MatrixParts, Blocks] | None = None
-    best_cost = 0.0
-    for parts, cut in _choices(e.chip, g):
-        if sum(buffers(parts, cut).values()) > e.chip.scratch_bricks:
-            continue
-        cost = _cost(parts, cut)
-        if best is None or cost < best_cost:
-            best, best_cost = (parts, cut), cost
-    if best is None:
+    found = cheapest(_choices(e.chip, g), _cost_if_it_fits)
+    if found is None:
         smallest = Blocks(blocks(g.x.channels, 1), blocks(g.delta.channels, BRICK), 1)
         raise refuse(e.chip, g, MatrixParts(e.chip, g, min(BRICK, g.x.rows)), smallest)
-    emit_gradient(e, g, *best)
+    emit_gradient(e, g, *found[0])
 
 
 def _choices(chip: Chip, g: Gradient) -> Iterator[tuple[MatrixParts, Blocks]]:
@@ -139,6 +136,11 @@ def _choices(chip: Chip, g: Gradient) -> Iterator[tuple[MatrixParts, Blocks]]:
             yield parts, Blocks(blocks(g.x.channels, rows), columns, depth)
         if part == BRICK:
             return
+
+
+def _cost_if_it_fits(choice: tuple[MatrixParts, Blocks]) -> float | None:
+    parts, cut = choice
+    return _cost(parts, cut) if sum(buffers(parts, cut).values()) <= parts.chip.scratch_bricks else None
 
 
 def _cost(parts: MatrixParts, cut: Blocks) -> float:

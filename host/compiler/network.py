@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
+
+import numpy as np
 
 from golden.graph import Graph
 from golden.layers import Role
@@ -12,6 +15,7 @@ from golden.operators import (
     AddOperator,
     AvgPoolOperator,
     BatchNormOperator,
+    ConvOperator,
     FlattenOperator,
     Operator,
     ReluOperator,
@@ -25,9 +29,10 @@ from host.compiler.memory import Memory, view
 from host.compiler.norms import Norm
 from host.program import Label, Symbol, Value, key_symbol
 from host.tensor import Tensor
-from spec.chip import Chip
+from spec.chip import BRICK, Chip
 from spec.isa import MAX_TAPS
 from spec.number import Rounding
+from spec.product import ceil_div
 
 
 @dataclass(frozen=True)
@@ -74,12 +79,38 @@ class Network:
                 self.readers.setdefault(source, []).append(op)
         # Samples are flat if nobody wants images.
         flat = all(isinstance(op, FlattenOperator) for op in self.readers[SAMPLES])
-        shape = self.graph.architecture.input
-        self.values[SAMPLES] = self.memory.add("x", (self.batch, *((prod(shape),) if flat else shape)))
+        shape: tuple[int, ...] = self.graph.architecture.input
+        if flat:
+            shape = (prod(shape),)
+        elif self.folded is not None:
+            shape = (shape[0], self.folded.shape[1], self.folded.unit.kernel * shape[2])
+        self.values[SAMPLES] = self.memory.add("x", (self.batch, *shape))
 
     @property
     def operators(self) -> list[Operator]:
         return self.graph.operators
+
+    @cached_property
+    def folded(self) -> ConvOperator | None:
+        """The convolution that reads the samples, if they are to lie so that a tap along y finds all it sees in one position.
+
+        Where that takes no more bricks of a position: a brick of one channel is seven eighths zeros.
+        """
+        readers = self.readers[SAMPLES]
+        if len(readers) > 1 or not isinstance(readers[0], ConvOperator) or readers[0].unit.stride > 1:
+            return None
+        kernel, channels = readers[0].unit.kernel, readers[0].shapes[0][-1]
+        return readers[0] if kernel > 1 and ceil_div(kernel * channels, BRICK) == ceil_div(channels, BRICK) else None
+
+    def samples(self, x: np.ndarray) -> np.ndarray:
+        """Words of the samples as they lie in memory."""
+        lies = self.values[SAMPLES].shape
+        if self.folded is None:
+            return x.reshape(lies)
+        x = x.reshape(len(x), *self.graph.architecture.input)
+        x = np.pad(x, ((0, 0), (0, 0), (self.folded.unit.padding,) * 2, (0, 0)))
+        seen = np.lib.stride_tricks.sliding_window_view(x, self.folded.unit.kernel, axis=2)
+        return np.moveaxis(seen, -1, 3).reshape(lies)
 
     @property
     def training(self) -> bool:

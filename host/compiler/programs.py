@@ -40,7 +40,7 @@ def _program(net: Network) -> Program:
     x, last = net.values[SAMPLES], len(net.operators) - 1
 
     def start(context: Context) -> None:
-        context.write(x.name, np.asarray(context.inputs["x"]).reshape(x.shape))
+        context.write(x.name, net.samples(np.asarray(context.inputs["x"])))
         for name, words in net.memory.constants.items():
             context.write(name, words)
         if net.plans is not None:

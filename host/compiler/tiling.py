@@ -1,19 +1,24 @@
 """How a product's reduction, columns and rows are cut for the banks, row lists and partial sums of a chip."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 from host.compiler.errors import DoesNotFit
 from host.program import Label
 from spec.chip import BRICK, Chip
 from spec.engine import ROW_SLOTS, load_cycles_per_brick
 from spec.isa import brick_bytes
-from spec.product import MASK_COLUMNS, ceil_div
+from spec.product import ceil_div
+from spec.tiling import column_choices
 
 BUS_BYTES = 8  # that memory moves in a cycle
 COMMAND_CYCLES = 150  # that a product takes besides its tiles
 MASKED_SHARE = 0.65  # of the cycles that half a mask leaves: lanes wait for each other
+
+
+Choice = TypeVar("Choice")
 
 
 @dataclass(frozen=True)
@@ -75,12 +80,27 @@ def choose(
     )
 
 
+def cheapest(choices: Iterable[Choice], cost: Callable[[Choice], float | None]) -> tuple[Choice, float] | None:
+    """The first of those with the least cost, and that; None where none has one: what does not fit has none."""
+    best: tuple[Choice, float] | None = None
+    for choice in choices:
+        here = cost(choice)
+        if here is not None and (best is None or here < best[1]):
+            best = choice, here
+    return best
+
+
 @lru_cache(maxsize=1 << 14)
 def _best(chip: Chip, m: int, n: int, reduction: Reduction, masked: bool, chained: bool) -> Tiling | None:
-    best, best_cost = None, 0.0
-    for columns in _columns(chip, n, masked):
-        if chained and columns * chip.lanes < n:
-            continue
+    found = cheapest(_tilings(chip, m, n, reduction, masked, chained), lambda t: estimate(chip, m, n, *t, masked))
+    return found[0][0] if found else None
+
+
+def _tilings(
+    chip: Chip, m: int, n: int, reduction: Reduction, masked: bool, chained: bool
+) -> Iterator[tuple[Tiling, int]]:
+    """Tilings, each with its tiles of the reduction."""
+    for columns in column_choices(chip, n, 1, masked, whole=chained):
         k_room = min(chip.bank_depth // 2 // columns, chip.list_depth)
         units = k_room // reduction.rows
         if reduction.all_rows <= k_room:
@@ -96,11 +116,7 @@ def _best(chip: Chip, m: int, n: int, reduction: Reduction, masked: bool, chaine
         if chained and m > rows * chip.groups:
             continue
         row_tile = m if tiles == 1 and not chained else min(m, rows * chip.groups)
-        tiling = Tiling(k_tile, a_tile, columns, rows, row_tile)
-        cost = estimate(chip, m, n, tiling, tiles, masked)
-        if best is None or cost < best_cost:
-            best, best_cost = tiling, cost
-    return best
+        yield Tiling(k_tile, a_tile, columns, rows, row_tile), tiles
 
 
 def row_slots(chip: Chip, m: int, columns: int, dynamic: bool) -> int:
@@ -111,13 +127,6 @@ def row_slots(chip: Chip, m: int, columns: int, dynamic: bool) -> int:
     """
     most = min(ROW_SLOTS, chip.psum_depth // chip.lanes // columns)
     return most if dynamic else ceil_div(m, ceil_div(m, most * chip.groups) * chip.groups)
-
-
-def _columns(chip: Chip, n: int, masked: bool) -> list[int]:
-    whole, room = ceil_div(n, chip.lanes), chip.psum_depth // chip.lanes
-    step = ceil_div(MASK_COLUMNS if masked else BRICK, chip.lanes)
-    some = set(range(step, min(whole, room) + 1, step))
-    return sorted(some | ({whole} if whole <= room else set()))
 
 
 def estimate(chip: Chip, m: int, n: int, tiling: Tiling, tiles: int, masked: bool = False) -> float:
@@ -166,15 +175,6 @@ def repeated(count: int, job: tuple[float, float, float], depth: int) -> float:
 def memory_cycles(chip: Chip, bricks: float) -> float:
     """Of a transfer, on the usual bus."""
     return bricks * brick_bytes(chip) / BUS_BYTES
-
-
-def column_choices(chip: Chip, n: int, segments: int, whole: bool) -> list[int]:
-    """Columns of a tile in a lane for products with segments; only all of them if ``whole``."""
-    room = chip.psum_depth // chip.lanes // segments
-    everything = ceil_div(n, chip.lanes)
-    if whole:
-        return [everything] if everything <= room else []
-    return [columns for columns in _columns(chip, n, False) if columns <= room]
 
 
 def row_limit(chip: Chip, n: int, segments: int) -> int:
