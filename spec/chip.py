@@ -94,12 +94,12 @@ CHIPS = {
         # Sixty-four lanes with memories that an ECP5-85F has; wide groups share more logic. Two words a cycle keep up with what
         # a bus of 64 bits brings for two operands.
         Chip(name="ecp5-64", groups=4, lanes=16, slots=3, psum_depth=2048, vector_words=2),
-        # Parts of other families, as far as they reach; what fits, and how fast, is in docs/synth.md.
+        # Parts of other families, as far as they reach; what was measured is in docs/synth.md.
         # Lattice LIFCL-40: the whole machine.
         Chip(
             name="lifcl-40",
             groups=1,
-            lanes=16,
+            lanes=8,
             bank_depth=512,
             list_depth=256,
             slots=3,
@@ -107,7 +107,7 @@ CHIPS = {
             scratch_depth=256,
             vector_words=1,
         ),
-        # Gowin GW2A-18: the engine; the machine has more flip-flops than the part.
+        # Gowin GW2A-18: meant for the engine; the machine has more flip-flops than the part.
         Chip(
             name="gw2a-18",
             groups=1,
