@@ -19,7 +19,7 @@ from pathlib import Path
 
 from engine_cases import CASE_CHIPS
 from engine_player import CaseFailed, Player, Tally, built_quickly
-from twins import MODELS
+from twins import HERE, OWN
 
 from gradloom.machine import chip_folder, netlist
 from spec.chip import CHIPS, Chip
@@ -30,6 +30,7 @@ from synth.tools import YOSYS, run, versions
 from tb import toolchain
 
 TARGET = "ecp5-85k"
+MODELS = HERE / OWN["ecp5"]
 TOP = "engine"
 YOSYS_MODELS = ("common_sim.vh", "ccu2c_sim.vh")
 # The models take more inputs than one mode reads, and say how long a cell takes.
