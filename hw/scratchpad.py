@@ -16,8 +16,8 @@ class Scratchpad(wiring.Component):
     """Every bank is two memories, of even and of odd bricks, that serve one read and one write a cycle each.
 
     Readers have a port each, but for the last ``2 * pairs`` of them, of which two and two share one. Two ports that read one such
-    half in a cycle, two readers of one port, or two writers: the one with the smaller number goes first; others never wait. So
-    one brick is written a cycle. The top address bits choose the bank. A brick written is readable from the next cycle on.
+    half in a cycle, two readers of one port, or two writers of one half: the one with the smaller number goes first; others never
+    wait. The top address bits choose the bank. A brick written is readable from the next cycle on.
 
     Latency: ``LATENCY`` cycles from a read's transfer to ``valid``. Answers cannot stall.
 
@@ -54,20 +54,13 @@ class Scratchpad(wiring.Component):
         def half_of(address):
             return Cat(address[0], address[bits:])
 
-        # One writer after the other; a port that is not ready has no say.
+        # Writers of one half wait for each other.
+        places = [half_of(port.p.address) for port in self.write]
+        stores = [[port.valid & (place == h) for h in halves] for port, place in zip(self.write, places, strict=True)]
         for w, port in enumerate(self.write):
-            m.d.comb += port.ready.eq(~Cat(other.valid for other in self.write[:w]).any())
-        write = Signal(write_request(chip), reset_less=True)
-        stores = Signal(len(halves))
-        for port in reversed(self.write):
-            with m.If(port.valid):
-                m.d.sync += write.eq(port.p)
-        chosen = Signal(Widths(chip).brick_address)
-        for port in reversed(self.write):
-            with m.If(port.valid):
-                m.d.comb += chosen.eq(port.p.address)
-        some = Cat(port.valid for port in self.write).any()
-        m.d.sync += stores.eq(Cat(some & (half_of(chosen) == h) for h in halves))
+            m.d.comb += port.ready.eq(~Cat(stores[w][h] & Cat(stores[k][h] for k in range(w)).any() for h in halves).any())
+        writes = [Signal(write_request(chip), name=f"write_{w}", reset_less=True) for w in range(self.writers)]
+        m.d.sync += [held.eq(port.p) for held, port in zip(writes, self.write, strict=True)]
 
         ports = self._ports(m)
         wants = [[port.valid & (half_of(port.address) == h) for h in halves] for port in ports]
@@ -83,9 +76,15 @@ class Scratchpad(wiring.Component):
             for n, port in reversed(list(enumerate(ports))):
                 with m.If(wants[n][h]):
                     m.d.sync += address.eq(port.address[1:bits])
+            granted = Signal(self.writers, name=f"granted_{h}")
+            m.d.sync += granted.eq(Cat(stores[w][h] & port.ready for w, port in enumerate(self.write)))
+            write = Signal(write_request(chip), name=f"write_to_{h}")
+            for w, held in enumerate(writes):
+                with m.If(granted[w]):
+                    m.d.comb += write.eq(held)
             m.d.comb += [
                 memory.r_addr.eq(address),
-                memory.w_en.eq(stores[h]),
+                memory.w_en.eq(granted.any()),
                 memory.w_addr.eq(write.address[1:bits]),
                 memory.w_data.eq(write.words),
             ]

@@ -201,8 +201,10 @@ def scratchpad(readers: int = 4, writers: int = 2) -> Harness:
     for n, read in enumerate(dut.read):
         ahead = [dut.read[k].valid & ((halves[k] == halves[n]) | ((k, n) == (readers - 2, readers - 1))) for k in range(n)]
         h.check(read.ready == ~Cat(ahead).any(), unless=~read.valid)
+    halves = [Cat(write.p.address[0], write.p.address[row_bits:]) for write in dut.write]
     for n, write in enumerate(dut.write):
-        h.check(write.ready == ~Cat(other.valid for other in dut.write[:n]).any(), unless=~write.valid)
+        ahead = [other.valid & (halves[k] == halves[n]) for k, other in enumerate(dut.write[:n])]
+        h.check(write.ready == ~Cat(ahead).any(), unless=~write.valid)
     h.check(dut.valid == h.before(Cat(fires(read) for read in dut.read), Scratchpad.LATENCY))
     h.reach(dut.valid[0] & dut.valid[1])
     h.reach(fires(dut.write[0]) & dut.write[1].valid & ~dut.write[1].ready)

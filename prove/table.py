@@ -223,7 +223,7 @@ PROOFS = (
         harness="prove.transfers:store_bricks",
         method=Method.INDUCTION,
         depth=2,
-        reach=16,
+        reach=28,
         faults=(
             Fault("store: asks without room for the answer", "hw/store.py", "self.request.valid.eq(places.o.valid & ~ahead[-1])",
                   "self.request.valid.eq(places.o.valid)"),
@@ -328,7 +328,7 @@ PROOFS = (
     Proof(
         name="scratchpad",
         units=("hw/scratchpad.py",),
-        claim="one reader of a half or of a port at a time, one writer; each waits for those before it that want the same, and for nobody else; "
+        claim="one reader of a half or of a port at a time, one writer of a half; each waits for those before it that want the same, and for nobody else; "
         "each read is answered once, LATENCY cycles later",
         harness="prove.shares:scratchpad",
         faults=(

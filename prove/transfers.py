@@ -63,7 +63,9 @@ def store_bricks() -> Harness:
     asked, _ = h.queue(fires(dut.request), 0, dut.valid, BRICKS, "asked")
     h.assume(~dut.valid | (asked != 0))
     h.check(h.inside("bricks.i__ready"), unless=~dut.valid)
-    h.check(h.inside("ahead") == h.inside("bricks.queue.level", bits=BRICKS.bit_length()) + asked)
+    level = h.inside("bricks.level")
+    h.check(level == h.inside("bricks.unread") + h.inside("bricks.latched") + h.inside("bricks.o__valid"))
+    h.check(h.inside("ahead") == level + asked)
     h.check(h.inside("ahead") <= BRICKS)
     h.reach(dut.moved & (asked == 2))
     return h
