@@ -40,8 +40,8 @@ FAULTS = (
     Fault("turns: round does not begin anew", "hw/turns.py", "register in (turn, waits, source)", "register in (turn, waits)",
           "2x4w16"),
     # Lanes
-    Fault("lane: sum cleared late", "hw/mac.py", "total.eq(0)", "total.eq(self.sum)"),
-    Fault("lane: bubbles are added", "hw/mac.py", "with m.Elif(self.add):", "with m.Else():"),
+    Fault("mac: sum cleared late", "hw/mac.py", "total.eq(0)", "total.eq(self.sum)"),
+    Fault("mac: bubbles are added", "hw/mac.py", "with m.Elif(self.add):", "with m.Else():"),
     Fault("lane: wrong bank half", "hw/lane.py",
           "(k + current.offset)[: widths.half_address], half)", "(k + current.offset)[: widths.half_address], ~half)"),
     Fault("lane: words of B at the place of the sum", "hw/lane.py", "(k + current.offset)", "(k + current.column)"),
