@@ -141,20 +141,32 @@ def speed(chip: Chip, json_to: str | None) -> None:
     show_default=True,
     help="synthesis: area by unit and estimated paths; placement: with an estimated Fmax.",
 )
+@click.option("--picture", type=Path, help="PNG of the area by unit and of the slacks.")
 @json_option
-def synth(unit: str, target: str, chip: Chip, seeds: int, until: str, json_to: str | None) -> None:
-    """Synthesise, place and route a unit with Yosys and nextpnr: LUTs, block RAMs, DSPs and Fmax."""
+def synth(
+    unit: str, target: str, chip: Chip, seeds: int, until: str, picture: Path | None, json_to: str | None
+) -> None:
+    """Synthesise, place and route a unit with Yosys and nextpnr: LUTs, block RAMs, DSPs and Fmax.
+
+    Targets are listed in docs/synth.md. Those of Xilinx are synthesised only: utilisation, no Fmax. The result is kept in
+    build/synth/UNIT-CHIP-TARGET.json too.
+    """
     from gradloom.synthesis import path_table, synthesise, unit_table
+    from report.synthesis import synthesis_picture
     from report.tables import value_table
 
     result = synthesise(unit, chip, target, seeds=seeds, until=until)
-    for table in (
-        unit_table(result),
-        path_table(result),
-        value_table(f"{unit} of chip {chip.name} on {target}", result),
-    ):
+    tables = [unit_table(result), value_table(f"{unit} of chip {chip.name} on {target}", result)]
+    if result["estimated_paths"]:
+        tables.insert(1, path_table(result))
+    for table in tables:
         talk(json_to).print(table)
+    for place in result["critical_path_source"]:
+        talk(json_to).print(place, highlight=False)
+    write_json(result, str(BUILD / "synth" / f"{unit}-{chip.name}-{target}.json"))
     write_json(result, json_to)
+    if picture:
+        synthesis_picture(result, picture)
 
 
 if __name__ == "__main__":

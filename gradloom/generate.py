@@ -22,7 +22,7 @@ LITEX_SOURCE = Path(__file__).with_name("soc") / "litex_module.py"
 
 def files(unit: str) -> tuple[str, ...]:
     """What there is of a unit in its folder."""
-    always = (f"{unit}.v", "spec.json", "ports.json", f"{unit}.h")
+    always = (f"{unit}.v", "spec.json", "ports.json", "sources.json", f"{unit}.h")
     if unit == "engine":
         return always
     return (*always, *(f"{TOP}.{kind}" for kind in ("v", "core", "xml", "svd")), LITEX, *driver_files())

@@ -13,7 +13,6 @@ from synth.targets import load_target
 from tb import toolchain
 from tb.benches import UNITS as SINGLE
 
-PRIMITIVES = "ecp5"  # what multipliers and block RAMs are written as
 WHOLE = ("group", "engine", "machine")
 
 
@@ -23,22 +22,24 @@ def known_units() -> list[str]:
 
 def synthesise(unit: str, chip: Chip, target: str, *, seeds: int = 1, until: str = ROUTE) -> dict:
     """Raises ValueError on an unknown unit or target, and what :func:`synth.flow.synth` raises."""
-    load_target(target)
+    primitives = load_target(target).family.name  # what multipliers and block RAMs are written as
     if unit not in known_units():
         raise ValueError(f"unknown unit {unit!r}; known units: {', '.join(known_units())}")
-    design = netlist(chip, unit, target=PRIMITIVES) if unit in UNITS else _single(unit, chip)
-    lanes = {"group": chip.lanes, "engine": chip.total_lanes, "machine": chip.total_lanes}.get(unit)
+    design = netlist(chip, unit, target=primitives) if unit in UNITS else _single(unit, chip, primitives)
+    lanes = {"lanes": chip.lanes, "group": chip.lanes, "engine": chip.total_lanes, "machine": chip.total_lanes}.get(
+        unit
+    )
     folder = design.folder / f"synth-{target}"
     result = synth(design.verilog, design.top, target, seeds=seeds, out=folder, lanes=lanes, until=until)
     return result | {"chip": chip.name, "unit": unit}
 
 
-def _single(unit: str, chip: Chip) -> Netlist:
+def _single(unit: str, chip: Chip, primitives: str) -> Netlist:
     """A unit that has a bench, made as the bench has it, of the part's own primitives."""
-    folder = chip_folder(chip) / f"{unit}-{PRIMITIVES}"
+    folder = chip_folder(chip) / f"{unit}-{primitives}"
 
     def build(scratch: Path) -> None:
-        build_unit(unit, chip, scratch, PRIMITIVES)
+        build_unit(unit, chip, scratch, primitives)
 
     toolchain.built_once(folder, build)
     return Netlist(verilog=folder / f"{unit}.v", top=unit)
@@ -48,7 +49,7 @@ def unit_table(result: dict) -> Table:
     """Where the area goes, down the hierarchy."""
     table = Table(title=f"{result['unit']} of chip {result['chip']}, by unit, after synthesis")
     table.add_column("unit")
-    columns = ("count", "lut4", "carry", "ram", "ff", "dsp", "bram")
+    columns = ("count", "luts", "carry", "ram", "ff", "dsp", "bram")
     for name in columns:
         table.add_column(name, justify="right")
     for row in result["by_unit"]:

@@ -1,11 +1,15 @@
 """Block RAM with its output register used: a primitive or its portable twin."""
 
-from amaranth.hdl import Array, Cat, ClockSignal, Const, Instance, Module, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from hw.block_ram import dp16kd, pdpsc16k, sdpb
 from spec.bram import BRAM_TARGETS, BramError, Storage
+
+# By family; those without it have no output register in their block RAM, or leave it to inference.
+PRIMITIVES = {"ecp5": dp16kd, "nexus": pdpsc16k, "gowin": sdpb}
 
 
 class Bram(wiring.Component):
@@ -17,7 +21,8 @@ class Bram(wiring.Component):
     old one, block RAMs promise nothing. Contents after power-up are zero in the twin and
     must not be relied on.
 
-    ``target`` None gives :class:`amaranth.lib.memory.Memory` and a register; ``"ecp5"``
+    ``target`` None gives :class:`amaranth.lib.memory.Memory` and a register, as do families whose block RAM is left to
+    inference; ``"ecp5"``
     instantiates DP16KD with REGMODE OUTREG, because Yosys never packs the
     register behind a memory into it (clock to data 5.7 ns without, 0.9 ns with).
 
@@ -50,14 +55,15 @@ class Bram(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        if self.target == "ecp5":
-            self._ecp5(m)
+        if self.target in PRIMITIVES:
+            self._of_blocks(m, PRIMITIVES[self.target])
         else:
             self._portable(m)
         return m
 
     def _portable(self, m):
-        m.submodules.memory = memory = Memory(shape=self.spec.width, depth=self.spec.depth, init=[])
+        # The name tells reports which memories are meant for block RAM (synth/memories.py).
+        m.submodules.block_ram = memory = Memory(shape=self.spec.width, depth=self.spec.depth, init=[])
         write, read = memory.write_port(), memory.read_port()
         output = Signal(self.spec.width, reset_less=True)
         enable = self.r_en if self.stalls else Const(1)
@@ -72,8 +78,8 @@ class Bram(wiring.Component):
         with m.If(enable):
             m.d.sync += output.eq(read.data)
 
-    def _ecp5(self, m):
-        depth, width = self.spec.ecp5_shape()
+    def _of_blocks(self, m, primitive):
+        depth, width = self.spec.block_shape()
         within = (depth - 1).bit_length()
         w_word, r_word = Signal(within), Signal(within)
         m.d.comb += [w_word.eq(self.w_addr), r_word.eq(self.r_addr)]
@@ -87,7 +93,7 @@ class Bram(wiring.Component):
                 data = self.w_data[low : low + width]
                 word = Signal(len(data), name=f"word_{row}_{low}")
                 enable = self.r_en if self.stalls else Const(1)
-                block = _dp16kd(width, self.w_en & chosen, w_word, data, enable, r_word, word)
+                block = primitive(width, self.w_en & chosen, w_word, data, enable, r_word, word)
                 m.submodules[f"block_{row}_{low}"] = block
                 pieces.append(word)
             rows.append(Cat(pieces))
@@ -102,38 +108,3 @@ class Bram(wiring.Component):
                     m.d.sync += delayed.eq(row_at)
                 row_at = delayed
             m.d.comb += self.r_data.eq(Array(rows)[row_at])
-
-
-def _dp16kd(width, w_en, w_addr, w_data, r_en, r_addr, r_data):
-    """One block, written on port A and read on port B, ``width`` bits wide.
-
-    Addresses are in units of bits, so wide words start above address bit 0. The freed low
-    bits of the writing port are byte enables from 18 bits up. At 36 bits the ports lend
-    each other their data pins: DIA and DOA carry the low half, DIB and DOB the high half.
-    """
-    skipped = {1: 0, 2: 1, 4: 2, 9: 3, 18: 4, 36: 5}[width]
-    enables = {18: 2, 36: 4}.get(width, 0)
-    wide = width == 36
-    write_address = Cat(Const((1 << enables) - 1, enables), Const(0, skipped - enables), w_addr)
-    read_address = Cat(Const(0, skipped), r_addr)
-
-    ports = {"i_CLKA": ClockSignal(), "i_CLKB": ClockSignal()}
-    ports |= {"i_CEA": Const(1), "i_WEA": w_en, "i_OCEA": r_en, "i_RSTA": Const(0)}
-    ports |= {"i_CEB": r_en, "i_WEB": Const(0), "i_OCEB": r_en, "i_RSTB": Const(0)}
-    for bit in range(3):
-        ports |= {f"i_CSA{bit}": Const(0), f"i_CSB{bit}": Const(0)}
-    for bit in range(14):
-        ports |= {f"i_ADA{bit}": write_address[bit], f"i_ADB{bit}": read_address[bit]}
-    for bit in range(18):
-        ports |= {f"i_DIA{bit}": _bit(w_data, bit), f"i_DIB{bit}": _bit(w_data, bit + 18)}
-    for bit in range(len(r_data)):
-        pin = f"DOA{bit}" if wide and bit < 18 else f"DOB{bit % 18}"
-        ports[f"o_{pin}"] = r_data[bit]
-
-    parameters = {"p_DATA_WIDTH_A": width, "p_DATA_WIDTH_B": width}
-    parameters |= {"p_REGMODE_A": "OUTREG", "p_REGMODE_B": "OUTREG", "p_GSR": "DISABLED"}
-    return Instance("DP16KD", **parameters, **ports)
-
-
-def _bit(signal, bit):
-    return signal[bit] if bit < len(signal) else Const(0)

@@ -48,7 +48,8 @@ def emit(component: wiring.Component, name: str, *, spec: object, folder: Path) 
     """Write ``component`` as Verilog module ``name`` to ``folder``, with what it was made from.
 
     ``spec`` is the frozen dataclass that describes the component. Writes ``<name>.v``,
-    ``spec.json`` and ``ports.json``; the same component and spec give the same bytes.
+    ``spec.json``, ``ports.json`` and ``sources.json``, which says for every module's signals where the Python
+    declares them; the same component and spec give the same bytes.
 
     Raises :class:`EmitError` for a unit that reaches past its signature, uses a clock domain other than ``sync``
     or has no logic, and :class:`hw.rtlil.RtlilError` for a memory with initial contents.
@@ -64,14 +65,16 @@ def emit(component: wiring.Component, name: str, *, spec: object, folder: Path) 
     netlist.verilog.write_text(verilog)
     netlist.spec.write_text(json.dumps(asdict(spec), indent=2) + "\n")
     netlist.ports.write_text(json.dumps(ports, indent=2) + "\n")
+    netlist.sources.write_text(json.dumps(units.sources, indent=2) + "\n")
     return netlist
 
 
 class _Units:
-    """Modules written so far: ``bodies`` by name, children before parents."""
+    """Modules written so far: ``bodies`` by name, children before parents, and ``sources`` of their signals."""
 
     def __init__(self):
         self.bodies = {}
+        self.sources = {}
         self._by_body = {}  # (base name, body) -> name
         self._by_parameters = {}  # class and parameters of a component -> name
         self._signals = []  # (unit, signals it uses, signals it may share with other units)
@@ -84,7 +87,7 @@ class _Units:
         for _, value, _ in _interface(component):
             shared.update((signal, None) for signal in Value.cast(value)._rhs_signals())
         ports = {port: (value, direction) for port, value, direction in members}
-        text, used = amaranth_rtlil.convert_fragment(fragment, ports, name, emit_src=False)
+        text, used = amaranth_rtlil.convert_fragment(fragment, ports, name, emit_src=True)
         self._signals.append((name, used, shared))
         return self._add_text(text, name, [*CLOCK, *ports])
 
@@ -134,7 +137,8 @@ class _Units:
 
     def _add_text(self, text: str, name: str, order: list[str]) -> str:
         """Clean, merge and keep the modules of one unit: its own first, then those inlined under it."""
-        modules = rtlil.split_modules(text)
+        located = {module: rtlil.locations(body) for module, body in rtlil.split_modules(text).items()}
+        modules = rtlil.split_modules(rtlil.drop_locations(text))
         if name not in modules:
             raise EmitError(f"{name} has no logic")
         final = {}
@@ -149,6 +153,7 @@ class _Units:
                 body = rtlil.order_ports(body, order)
             body = rtlil.clean(body)
             final[module] = self._keep(re.sub(r"[.$]", "_", module), body)
+            self.sources.setdefault(final[module], located[module])
         return final[name]
 
     def _keep(self, name: str, body: str) -> str:

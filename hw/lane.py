@@ -9,7 +9,7 @@ from amaranth.utils import exact_log2
 from hw.bram import Bram
 from hw.layouts import item, pair, result
 from hw.logic import delayed, select
-from hw.multiplier import Multiplier
+from hw.mac import Mac
 from spec.chip import Chip
 from spec.engine import RESULTS, Widths
 
@@ -31,13 +31,13 @@ class Lane(wiring.Component):
     halves : bank half of every list
     tuning : the pair on ``pairs`` begins the column
     match : the pair that is picked began the column: all have passed
-    add, last : a product arrives; it is its column's last one
+    coming, add, last : a product arrives in the next cycle, or now; it is its column's last one
     tag_moves, sum_moves : places take over what the place before holds
     o : oldest sum and its tag
     load_enable, load_address, load_word : writes the bank; the top address bit is the half
     """
 
-    LATENCY = 4 + Bram.LATENCY + Multiplier.LATENCY
+    LATENCY = 3 + Bram.LATENCY + Mac.LATENCY
 
     def __init__(self, chip: Chip, target: str | None = None):
         self.chip = chip
@@ -57,6 +57,7 @@ class Lane(wiring.Component):
                 "halves": In(chip.slots),
                 "tuning": In(1),
                 "match": Out(1),
+                "coming": In(1),
                 "add": In(1),
                 "last": In(1),
                 "tag_moves": In(1).array(RESULTS),
@@ -113,29 +114,20 @@ class Lane(wiring.Component):
         address = Signal(widths.half_address + 1, reset_less=True)
         m.d.sync += [k.eq(passing.k), address.eq(Cat((k + current.offset)[: widths.half_address], half))]
         m.submodules.bank = bank = Bram(width=chip.width, depth=chip.bank_depth, target=self.target)
-        m.submodules.multiplier = multiplier = Multiplier(chip.width, target=self.target)
+        m.submodules.mac = mac = Mac(chip.width, widths.lane_sum, target=self.target)
         m.d.comb += [
             bank.w_en.eq(self.load_enable),
             bank.w_addr.eq(self.load_address),
             bank.w_data.eq(self.load_word),
             bank.r_addr.eq(address),
-            multiplier.a.eq(delayed(m, passing.a, 2 + Bram.LATENCY, "a")),
-            multiplier.b.eq(bank.r_data),
+            mac.a.eq(delayed(m, passing.a, 2 + Bram.LATENCY, "a")),
+            mac.b.eq(bank.r_data),
+            mac.coming.eq(self.coming),
+            mac.add.eq(self.add),
+            mac.last.eq(self.last),
         ]
 
-        # The sum leaves as its last product is added, so its register can be cleared for the next.
-        total = Signal(widths.lane_sum)
-        added = Signal(widths.lane_sum)
-        # Close to the adder, where a DSP block's own register is not.
-        product = Signal.like(multiplier.p, reset_less=True)
-        m.d.sync += product.eq(multiplier.p)
-        m.d.comb += added.eq(total + product)
-        with m.If(self.last):
-            m.d.sync += total.eq(0)
-        with m.Elif(self.add):
-            m.d.sync += total.eq(added)
-
-        tag, finished = Cat(head.slot, head.column, head.twin), added
+        tag, finished = Cat(head.slot, head.column, head.twin), mac.sum
         for n in range(RESULTS):
             tag_place = Signal(len(tag), name=f"tag_{n}", reset_less=True)
             sum_place = Signal(widths.lane_sum, name=f"sum_{n}", reset_less=True)

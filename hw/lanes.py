@@ -142,7 +142,7 @@ class Lanes(wiring.Component):
         for n in range(Lane.LATENCY - 1):
             late = vector(f"add_{n}")
             m.d.sync += late.eq(add)
-            add = late
+            coming, add = add, late
         for n in range(Lane.LATENCY - 2):
             late = vector(f"last_{n}")
             m.d.sync += late.eq(last)
@@ -167,6 +167,7 @@ class Lanes(wiring.Component):
                 lane.pop_at.eq(Cat(plane[n] for plane in read[:-1])),
                 lane.halves.eq(self.halves),
                 lane.tuning.eq(tuning[n]),
+                lane.coming.eq(coming[n]),
                 lane.add.eq(add[n]),
                 lane.last.eq(last[n]),
                 *join(lane.tag_moves, [move[n] for move in tag_moves]),

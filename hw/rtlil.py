@@ -13,8 +13,13 @@ PORT = re.compile(r"^  wire width (\d+) (input|output) (\d+) +(signed )? *\\(\S+
 CELL = re.compile(r"^(  attribute .*\n)*  cell (\S+) \S+\n(    .*\n)*  end\n", re.MULTILINE)
 MEMORY_CONTENTS = re.compile(r"^    connect \\DATA \d+'([01]*)$", re.MULTILINE)
 MEMORY_NAME = re.compile(r'^    parameter \\MEMID "\\\\(\S+)"$', re.MULTILINE)
-NEXT_STATE = re.compile(
-    r"^    connect \\D (\$\d+) \[[\d:]+\]\n(?:    .*\n)*?    connect \\Q \\(\S+)$", re.MULTILINE
+NEXT_STATE = re.compile(r"^    connect \\D (\$\d+) \[[\d:]+\]\n(?:    .*\n)*?    connect \\Q \\(\S+)$", re.MULTILINE)
+
+
+LOCATION = re.compile(r'^ *attribute \\src ".*"\n', re.MULTILINE)
+LOCATED = re.compile(
+    r'^  attribute \\src "(?:[^"]*/)?((?:hw|spec)/[^"/]+:\d+)"\n(?:  attribute .*\n)*  wire width \d+ (?:\w+ (?:\d+ )?)*\\(\S+)$',
+    re.MULTILINE,
 )
 
 
@@ -24,9 +29,7 @@ class RtlilError(ValueError):
 
 def split_modules(text: str) -> dict[str, str]:
     """Module name to body, attributes of the module dropped, in the order written."""
-    return {
-        match[1]: match[2] for match in re.finditer(r"^module \\(\S+)\n(.*?)^end$", text, re.MULTILINE | re.DOTALL)
-    }
+    return {match[1]: match[2] for match in re.finditer(r"^module \\(\S+)\n(.*?)^end$", text, re.MULTILINE | re.DOTALL)}
 
 
 def join_modules(modules: dict[str, str]) -> str:
@@ -43,6 +46,16 @@ def ports(body: str) -> dict[str, dict[str, object]]:
         name: {"direction": direction, "width": int(width), "signed": bool(signed)}
         for width, direction, _, signed, name in found
     }
+
+
+def locations(body: str) -> dict[str, str]:
+    """Signal to the place in ``hw`` that declares it, as in ``hw/lane.py:97``; names as :func:`plain_names` writes them."""
+    return {_plain(name): place for place, name in LOCATED.findall(body)}
+
+
+def drop_locations(text: str) -> str:
+    """Without attributes that say where something comes from: equal units are then equal texts."""
+    return LOCATION.sub("", text)
 
 
 def order_ports(body: str, order: list[str]) -> str:
@@ -92,10 +105,14 @@ def drop_aliases(body: str) -> str:
     return "".join(lines)
 
 
+def _plain(name: str) -> str:
+    return name.replace("$", "_").replace(".", "__")
+
+
 def plain_names(body: str) -> str:
     """Write ``x$1`` as ``x_1`` and ``x.y`` as ``x__y``, unless two names would become one."""
     names = list(dict.fromkeys(NAME.findall(body)))
-    plain = {name: name.replace("$", "_").replace(".", "__") for name in names}
+    plain = {name: _plain(name) for name in names}
     count = Counter(plain.values())
     return NAME.sub(lambda match: plain[match[0]] if count[plain[match[0]]] == 1 else match[0], body)
 

@@ -60,8 +60,13 @@ def table(folder: Path) -> str:
 
 def update(page: Path, folder: Path) -> None:
     """Put the table between the marks of ``page``; raises ValueError where the marks are missing."""
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{page} has no {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n{table(folder)}\n{END}{after}")
+    replace_between(page, BEGIN, END, table(folder))
+
+
+def replace_between(page: Path, begin: str, end: str, text: str) -> None:
+    """Write ``text`` between two marks of ``page``; raises ValueError where they are missing."""
+    before, found_begin, rest = page.read_text().partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found_begin and found_end):
+        raise ValueError(f"{page} has no {begin} and {end}")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-BRAM_TARGETS = ("ecp5",)  # parts whose block RAM hw/bram.py instantiates
+# Families known to hw/bram.py; it instantiates the primitives of some and leaves the others to inference.
+BRAM_TARGETS = ("ecp5", "ice40", "nexus", "gowin", "xc7", "xcup")
 MAX_DEPTH = 1 << 20
 
-# Words and bits of one 18 kbit ECP5 block RAM with one port for writing and one for reading.
-ECP5_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
+# Words and bits of one 18 kbit block RAM of Lattice and Gowin with one port for writing and one for reading.
+SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 
 
 class BramError(ValueError):
@@ -39,13 +40,13 @@ class Storage:
     def address_width(self) -> int:
         return (self.depth - 1).bit_length()
 
-    def ecp5_shape(self) -> tuple[int, int]:
+    def block_shape(self) -> tuple[int, int]:
         """Shape of the block RAMs that hold it: fewest blocks, then fewest words to choose between."""
-        return min(ECP5_SHAPES, key=lambda shape: (self._blocks(shape), _ceil_div(self.depth, shape[0])))
+        return min(SHAPES, key=lambda shape: (self._blocks(shape), _ceil_div(self.depth, shape[0])))
 
-    def ecp5_blocks(self) -> int:
-        """Block RAMs it takes on an ECP5."""
-        return self._blocks(self.ecp5_shape())
+    def blocks(self) -> int:
+        """Block RAMs of that shape."""
+        return self._blocks(self.block_shape())
 
     def _blocks(self, shape: tuple[int, int]) -> int:
         return _ceil_div(self.depth, shape[0]) * _ceil_div(self.width, shape[1])

@@ -109,6 +109,47 @@ CHIPS = {
             scratch_banks=1,
             vector_words=1,
         ),
+        # Parts of other families, as far as they reach; what was measured is in docs/synth.md.
+        # Lattice LIFCL-40: the whole machine.
+        Chip(
+            name="lifcl-40",
+            groups=1,
+            lanes=8,
+            bank_depth=512,
+            list_depth=256,
+            slots=3,
+            psum_depth=512,
+            scratch_depth=256,
+            vector_words=1,
+        ),
+        # Gowin GW2A-18: meant for the engine; the machine has more flip-flops than the part.
+        Chip(
+            name="gw2a-18",
+            groups=1,
+            lanes=8,
+            bank_depth=512,
+            list_depth=256,
+            slots=2,
+            psum_depth=512,
+            queue_depth=4,
+            scratch_banks=2,
+            scratch_depth=256,
+            vector_words=1,
+        ),
+        # Lattice iCE40 UP5K: lanes alone; a group has more flip-flops than the part.
+        Chip(
+            name="up5k",
+            groups=1,
+            lanes=4,
+            bank_depth=256,
+            list_depth=64,
+            slots=2,
+            psum_depth=128,
+            queue_depth=4,
+            scratch_banks=1,
+            scratch_depth=256,
+            vector_words=1,
+        ),
         # Small enough to build and simulate in seconds.
         Chip(name="tiny", groups=2, lanes=4, bank_depth=256, list_depth=64, psum_depth=256, scratch_depth=512),
     )

@@ -9,7 +9,8 @@ class Netlist:
     """Module ``top`` and the modules under it, in files of one folder.
 
     ``spec`` holds the parameters it was generated from (JSON, field to value), ``ports``
-    its ports (JSON, name to ``direction``, ``width`` and ``signed``).
+    its ports (JSON, name to ``direction``, ``width`` and ``signed``), ``sources`` where the
+    Python declares its signals (JSON, module to signal to file and line).
     """
 
     verilog: Path
@@ -26,3 +27,7 @@ class Netlist:
     @property
     def ports(self) -> Path:
         return self.verilog.with_name("ports.json")
+
+    @property
+    def sources(self) -> Path:
+        return self.verilog.with_name("sources.json")

@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 from spec.boards import Board
-from synth.flow import _seed_list, _synthesise
-from synth.netlist import count_cells, summary
+from synth.flow import memories_and_multipliers, seed_list, synthesise
+from synth.part import SynthError, Target
 from synth.report import Timing, read_timing
-from synth.targets import SynthError, Target, load_target
-from synth.tools import ECPPACK, ECPPLL, NEXTPNR, run, versions
+from synth.targets import load_target
+from synth.tools import ECPPACK, ECPPLL, NEXTPNR, YOSYS, run, versions
 
 TOP = "top"
 ROUNDING_MHZ = 1e-6
@@ -21,19 +21,19 @@ def bitstream(
     """Files of ``board``, whose logic is ``module`` of ``verilog``, in ``out``: Verilog, constraints and bitstream; a report.
 
     ``seeds`` placements are tried at most, until one reaches the board's clock.
-    Raises :class:`synth.targets.SynthError` where a tool refuses, or no placement is fast enough: then there is no bitstream.
+    Raises :class:`synth.part.SynthError` where a tool refuses, or no placement is fast enough: then there is no bitstream.
     """
-    part, name, tools = load_target(board.target), board.name, versions()
+    part, name, tools = load_target(board.target), board.name, versions(YOSYS, NEXTPNR)
     out.mkdir(parents=True, exist_ok=True)
     files = {kind: out / f"{name}.{kind}" for kind in ("v", "lpf", "bit")}
     files["bit"].unlink(missing_ok=True)
     pll, mhz = _pll(board, out, progress)
     files["v"].write_text("\n".join([verilog.read_text(), pll, top_verilog(board, module)]))
     files["lpf"].write_text(constraints(board))
-    cells = summary(count_cells(_synthesise(files["v"], TOP, part, out, progress), TOP))
+    netlist = synthesise(files["v"], TOP, part, out, progress)
 
     timings: dict[int, Timing] = {}
-    for seed in _seed_list(seeds):
+    for seed in seed_list(seeds):
         _place(board, part, seed, out, progress)
         timings[seed] = read_timing(out / f"seed{seed}.json")
         if timings[seed].fmax_mhz >= mhz:
@@ -64,8 +64,8 @@ def bitstream(
         "divider": board.divider,
         "memory_bytes": board.memory_bytes,
         **used,
-        "share": {kind: round(count / getattr(part, kind), 4) for kind, count in used.items()},
-        "memory_bits_in_luts": 64 * cells["ram"] // 6,
+        "share": {kind: round(count / getattr(part, "luts" if kind == "lut4" else kind), 4) for kind, count in used.items()},
+        **memories_and_multipliers(netlist, TOP, part, out),
         "critical_path": timing.critical_path,
         "versions": tools,
     }
@@ -114,7 +114,7 @@ def _pll(board: Board, out: Path, progress: bool) -> tuple[str, float]:
 
 
 def _place(board: Board, part: Target, seed: int, out: Path, progress: bool) -> None:
-    arguments = [f"--{part.device}", "--package", part.package, "--speed", str(part.speed)]
+    arguments = [*part.flags]
     arguments += ["--json", f"{TOP}.json", "--lpf", f"{board.name}.lpf", "--textcfg", f"seed{seed}.config"]
     arguments += ["--report", f"seed{seed}.json", "--seed", str(seed)]
     arguments += ["--router", "router1", "--freq", f"{board.mhz:g}", "--timing-allow-fail"]

@@ -7,19 +7,14 @@ only, no LUTs, and is added after synthesis, so it can neither be optimised into
 nor hide in its numbers.
 """
 
+from synth.part import Ring
+
 CLOCK = "clk"
 RESET = "rst"
-# Pins of CABGA381 with a way of their own to the global nets, on opposite sides; any other pin
-# may have none left.
-PINS = {CLOCK: "G2", RESET: "J20"}
+DATA = "pin"
 
 
-def pin_constraints() -> str:
-    """Where the ring's clock and reset come in, as nextpnr's LPF."""
-    return "".join(f'LOCATE COMP "{port}" SITE "{pin}";\n' for port, pin in PINS.items())
-
-
-def ring_verilog(top: str, ports: dict, ring: str) -> tuple[str, int]:
+def ring_verilog(top: str, ports: dict, ring: str, primitives: Ring) -> tuple[str, int]:
     """Verilog of module ``ring`` around ``top``, and the number of flip-flops it adds.
 
     ``ports`` is the port table of Yosys's JSON: name to ``direction`` and ``bits``. A port
@@ -27,30 +22,29 @@ def ring_verilog(top: str, ports: dict, ring: str) -> tuple[str, int]:
     A port named ``rst`` comes from its pin over a global net: reset is held for many cycles
     while nothing happens, so its one long route is no path of a single cycle.
     """
-    wires, cells, connections = [], [], []
+    pins = {CLOCK: f"{CLOCK}_pin", RESET: f"{RESET}_pin", DATA: f"{DATA}_pin"}
+    wires = [f"  wire {net};" for net in pins]
+    cells = ["  " + primitives.buffer.format(name=f"{net}_buffer", d=pin, q=net) for net, pin in pins.items()]
+    connections = []
     flip_flops = 0
     for name, port in ports.items():
         if name == CLOCK:
-            connections.append(f".\\{name} (clk)")
+            connections.append(f".\\{name} ({CLOCK})")
             continue
         if name == RESET:
             wires.append("  wire reset;")
             connections.append(f".\\{name} (reset)")
-            cells.append("  (* keep *) DCCA reset_ring (.CLKI(rst), .CE(1'b1), .CLKO(reset));")
+            cells.append("  " + primitives.reset.format(name="reset_ring", d=RESET, q="reset"))
             continue
         width = len(port["bits"])
         wire = f"port{len(connections)}"
         wires.append(f"  wire [{width - 1}:0] {wire};")
         connections.append(f".\\{name} ({wire})")
+        inward = port["direction"] == "input"
         for bit in range(width):
-            pins = f".Q({wire}[{bit}]), .DI(pin)" if port["direction"] == "input" else f".DI({wire}[{bit}])"
-            cells.append(f"  {_FLIP_FLOP} {wire}_ring{bit} (.CLK(clk), .LSR(1'b0), .CE(1'b1), {pins});")
+            port_bit = f"{wire}[{bit}]"
+            d, q = (DATA, port_bit) if inward else (port_bit, "")
+            cells.append("  " + primitives.flip_flop.format(name=f"{wire}_ring{bit}", d=d, q=q))
         flip_flops += width
     body = "\n".join([*wires, f"  \\{top} unit ({', '.join(connections)});", *cells])
-    return f"module {ring} (input clk, input rst, input pin);\n{body}\nendmodule\n", flip_flops
-
-
-_FLIP_FLOP = (
-    '(* keep *) TRELLIS_FF #(.GSR("DISABLED"), .CEMUX("1"), .CLKMUX("CLK"), .LSRMUX("LSR"), .SRMODE("LSR_OVER_CE"), '
-    '.REGSET("RESET"))'
-)
+    return f"module {ring} ({', '.join(f'input {pin}' for pin in pins.values())});\n{body}\nendmodule\n", flip_flops

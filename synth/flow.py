@@ -5,35 +5,22 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from synth.edge import pin_constraints, ring_verilog
+from synth.edge import ring_verilog
 from synth.estimate import Estimate
-from synth.netlist import (
-    bits_in_luts,
-    buffer_resets,
-    cells_by_instance,
-    count_cells,
-    dsp_registered,
-    luts,
-    summary,
-    tree,
-)
-from synth.report import read_placed, read_timing
-from synth.targets import SynthError, Target, load_target
-from synth.tools import NEXTPNR, YOSYS, run, versions
+from synth.memories import read_memories
+from synth.netlist import buffer_resets, cells_by_instance, count_cells, dsp_use, lut_ram_bits, luts, summary, tree
+from synth.part import SynthError, Target
+from synth.report import Timing, read_placed, read_timing
+from synth.source import Sources, read_sources
+from synth.targets import load_target
+from synth.tools import YOSYS, run, versions
 
 RING = "ring"
 STEPS = SYNTHESIS, PLACEMENT, ROUTE = "synthesis", "placement", "route"  # how far a design is taken
 FREQUENCY = 160  # MHz asked of the placer; it works no harder than it must
 
-# Adders up to this wide go to LUTs: every carry chain costs up to four LUTs more for its
-# ends. The mapper may take this long for a path before it saves area instead.
-# Both were chosen by measurement: docs/synth.md.
-NARROW = 10
-DELAY_PS = 2500
-
 # Read and lowered in a pass of its own: Yosys would otherwise read modules again when it
-# meets a primitive with parameters, after their children have gone. Nets are split before the
-# mapper because it fails on some wide ones (Yosys issue 4451).
+# meets a primitive with parameters, after their children have gone.
 _SYNTHESIS = """\
 read_verilog "{verilog}"
 hierarchy -top {top}
@@ -41,15 +28,9 @@ proc
 write_rtlil {top}.il
 design -reset
 read_rtlil {top}.il
-scratchpad -set abc9.D {delay}
-synth_ecp5 -cmp2softlogic -top {top} -run begin:map_gates
-select -set narrow t:$alu r:Y_WIDTH<={narrow} %i
-techmap -map +/techmap.v @narrow
-synth_ecp5 -cmp2softlogic -top {top} -run map_gates:map_luts
-splitnets
-synth_ecp5 -cmp2softlogic -top {top} -run map_luts:
-write_json {top}.json
+{script}write_json {top}.json
 """
+_MEMORIES = "dump -o memories.il t:$mem_v2"
 _RINGED = """\
 read_json {top}.json
 read_verilog ring.v
@@ -76,78 +57,40 @@ def synth(
     and all are listed. The unit stands in a ring of registers (:mod:`synth.edge`) whose
     flip-flops are not counted. Logs and netlists go to ``out``.
 
-    Numbers are of the routed design: ``lut4`` is everything that occupies a LUT (logic,
+    Numbers are of the routed design: ``luts`` is everything that occupies a look-up table (logic,
     carry chains, distributed RAM), so it is at most what the part's data sheet counts.
     ``until`` ends sooner: PLACEMENT with a clock rate that nextpnr estimates before it routes, SYNTHESIS without any
-    and with LUTs as Yosys counts them.
+    and with look-up tables as Yosys counts them. A target without a placer always ends there.
 
-    Raises :class:`synth.targets.SynthError` for an unknown target, a missing tool or a
+    Raises :class:`synth.part.SynthError` for an unknown target, a missing tool or a
     design that a tool refuses or that does not fit.
     """
     part = load_target(target)
-    seed_list = _seed_list(seeds) if until != SYNTHESIS else []
-    tools = versions()
-    netlist = _synthesise(verilog, top, part, out, progress)
+    family = part.family
+    until = until if family.placer else SYNTHESIS
+    chosen = seed_list(seeds) if until != SYNTHESIS else []
+    tools = versions(YOSYS, *([family.placer.package] if chosen else []))
+    netlist = synthesise(verilog, top, part, out, progress)
     resets = buffer_resets(netlist, top)
     (out / f"{top}.json").write_text(json.dumps(netlist))
-    cells = count_cells(netlist, top)
-    unit = summary(cells)
-    result = {
-        **{name: unit[name] for name in ("lut4", "ff", "dsp", "bram")},
-        "luts": unit["lut4"],
-        "fmax_mhz": None,
-        "fmax_spread": None,
-        "lanes": lanes,
-        "lut4_per_lane": None,
+    used = unit = summary(count_cells(netlist, top), family)
+    timings: dict[int, Timing] = {}
+    if chosen:
+        timings, used = _placed(netlist, part, chosen, top, out, until, progress)
+        used = unit | used
+    best = max(timings, key=lambda seed: timings[seed].fmax_mhz, default=None)
+    paths = Sources(netlist, top, read_sources(verilog))
+    return _result(part, unit, used, timings, best, lanes) | {
+        **memories_and_multipliers(netlist, top, part, out),
+        "by_unit": tree(cells_by_instance(netlist, top), family),
+        "buffered_resets": resets,
+        "estimated_paths": [asdict(path) for path in Estimate(netlist, top).paths()] if family.estimated else [],
+        "critical_path_source": paths.path(timings[best].nets) if best is not None else [],
         "target": target,
         "until": until,
-        "memory_bits_in_luts": bits_in_luts(cells),
-        "dsp_registered": dsp_registered(netlist, top),
-        "luts_by": {name: unit[name] for name in ("logic", "carry", "ram")} | {"packing": 0},
-        "by_unit": tree(cells_by_instance(netlist, top)),
-        "estimated_paths": [asdict(path) for path in Estimate(netlist, top).paths()],
-        "seed": None,
-        "fmax_by_seed": {},
-        "critical_path": [],
-        "buffered_resets": resets,
         "top": top,
         "speed_grade": part.speed,
         "versions": tools,
-    }
-    if until != SYNTHESIS:
-        result |= _placed(netlist, part, seed_list, top, out, until, progress)
-        result["luts"] = result["lut4"]
-        result["luts_by"]["packing"] = result["lut4"] - unit["lut4"]
-    result["lut4_per_lane"] = round(result["lut4"] / lanes, 1) if lanes else None
-    held = {"lut4": part.lut4, "dsp": part.dsp, "bram": part.bram}
-    return result | {"share": {name: round(result[name] / whole, 4) for name, whole in held.items()}}
-
-
-def _placed(netlist: dict, part: Target, seeds: list[int], top: str, out: Path, until: str, progress: bool) -> dict:
-    """What placement, and routing where it is wanted, make known; of the fastest seed."""
-    ring, ring_flip_flops = ring_verilog(top, netlist["modules"][top]["ports"], RING)
-    (out / "ring.v").write_text(ring)
-    (out / "ring.lpf").write_text(pin_constraints())
-    (out / "ring.ys").write_text(_RINGED.format(top=top))
-    run(YOSYS, ["ring.ys"], folder=out, log="ring.log", what=f"ring {top}", progress=False)
-    timings = {}
-    for seed in seeds:
-        _place(part, seed, top, out, until, progress)
-        read = read_timing if until == ROUTE else read_placed
-        timings[seed] = read(out / f"seed{seed}.{'json' if until == ROUTE else 'log'}")
-    best = max(seeds, key=lambda seed: timings[seed].fmax_mhz)
-    used = timings[best].used
-    rates = {str(seed): round(timings[seed].fmax_mhz, 2) for seed in seeds}
-    return {
-        "lut4": used["TRELLIS_COMB"],
-        "ff": used.get("TRELLIS_FF", 0) - ring_flip_flops,
-        "dsp": used.get("MULT18X18D", 0),
-        "bram": used.get("DP16KD", 0),
-        "fmax_mhz": rates[str(best)],
-        "fmax_spread": round(max(rates.values()) - min(rates.values()), 2),
-        "seed": best,
-        "fmax_by_seed": rates,
-        "critical_path": timings[best].critical_path,
     }
 
 
@@ -157,48 +100,118 @@ def area_by_unit(
     """Cells of every instance under ``top`` after synthesis, largest first; no placement.
 
     Each row has ``instance`` (``""`` is the top's own logic), the numbers of
-    :func:`synth.netlist.summary` for the instance alone, and ``lut4_below``, which adds
+    :func:`synth.netlist.summary` for the instance alone, and ``luts_below``, which adds
     the instances inside it. The design is flattened first, as it is when it is routed.
     """
     part = load_target(target)
-    versions()
-    homes = cells_by_instance(_synthesise(verilog, top, part, out, progress), top)
+    versions(YOSYS)
+    homes = cells_by_instance(synthesise(verilog, top, part, out, progress), top)
     rows: list[dict[str, int | str]] = []
     for instance, cells in homes.items():
         below = sum(
-            luts(other) for name, other in homes.items() if not instance or f"{name}.".startswith(f"{instance}.")
+            luts(other, part.family)
+            for name, other in homes.items()
+            if not instance or f"{name}.".startswith(f"{instance}.")
         )
-        rows.append({"instance": instance, **summary(cells), "lut4_below": below})
-    return sorted(rows, key=lambda row: -int(row["lut4_below"]))
+        rows.append({"instance": instance, **summary(cells, part.family), "luts_below": below})
+    return sorted(rows, key=lambda row: -int(row["luts_below"]))
 
 
-def _seed_list(seeds: int | Sequence[int]) -> list[int]:
+def _result(part: Target, unit: dict, used: dict, timings: dict[int, Timing], best: int | None, lanes) -> dict:
+    fmax = {seed: round(timing.fmax_mhz, 2) for seed, timing in timings.items()}
+    lut4 = used["luts"] if part.family.lut_inputs == 4 else None
+    per_lane = round(used["luts"] / lanes, 1) if lanes else None
+    return {
+        "lut4": lut4,
+        "luts": used["luts"],
+        "lut_inputs": part.family.lut_inputs,
+        "ff": used["ff"],
+        "dsp": used["dsp"],
+        "bram": used["bram"],
+        "fmax_mhz": fmax.get(best),
+        "fmax_spread": round(max(fmax.values()) - min(fmax.values()), 2) if fmax else None,
+        "lanes": lanes,
+        "lut4_per_lane": per_lane if lut4 is not None else None,
+        "luts_per_lane": per_lane,
+        "luts_by": {
+            **{kind: unit[kind] for kind in ("logic", "carry", "ram")},
+            "packing": used["luts"] - unit["luts"],
+        },
+        "share": {kind: round(used[kind] / getattr(part, kind), 4) for kind in ("luts", "ff", "dsp", "bram")},
+        "seed": best,
+        "fmax_by_seed": {str(seed): rate for seed, rate in fmax.items()},
+        "critical_path": timings[best].critical_path if best is not None else [],
+        "frequency_mhz": FREQUENCY if timings else None,
+        "slack_histogram": timings[best].slacks if best is not None else [],
+    }
+
+
+def memories_and_multipliers(netlist: dict, top: str, part: Target, out: Path) -> dict:
+    """Keys of the result on what :func:`synthesise` made of memories and multipliers."""
+    stored = read_memories(out / "memories.il", out / "synth.log")
+    fallen = [memory for memory in stored if memory.for_block and not memory.in_block]
+    use = dsp_use(netlist, top, part.family)
+    return {
+        "memory_bits_in_luts": sum(memory.bits for memory in fallen),
+        "memories_in_luts": [memory.name for memory in fallen],
+        "queue_bits_in_luts": sum(memory.bits for memory in stored if not memory.for_block),
+        "lut_ram_bits": lut_ram_bits(count_cells(netlist, top), part.family),
+        "dsp_registered": use["registered"],
+        "dsp_accumulating": use["accumulating"],
+    }
+
+
+def seed_list(seeds: int | Sequence[int]) -> list[int]:
+    """The seeds themselves where a number of them is given. Raises :class:`SynthError` for none."""
     chosen = list(range(1, seeds + 1)) if isinstance(seeds, int) else list(seeds)
     if not chosen:
         raise SynthError(f"seeds must name at least one placement, not {seeds!r}")
     return chosen
 
 
-def _synthesise(verilog: Path, top: str, part: Target, out: Path, progress: bool) -> dict:
+def synthesise(verilog: Path, top: str, part: Target, out: Path, progress: bool) -> dict:
+    """Yosys's netlist of module ``top`` on ``part``; what memories became stays in ``out``."""
     if not Path(verilog).is_file():
         raise SynthError(f"no Verilog file {verilog}")
+    script = part.family.script.format(top=top, flags=part.yosys, memories=_MEMORIES)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        script = _SYNTHESIS.format(verilog=Path(verilog).resolve(), top=top, narrow=NARROW, delay=DELAY_PS)
-        (out / "synth.ys").write_text(script)
+        text = _SYNTHESIS.format(verilog=Path(verilog).resolve(), top=top, script=script)
+        (out / "synth.ys").write_text(text)
     except OSError as error:
         raise SynthError(f"cannot write to {out}: {error.strerror}") from error
     run(YOSYS, ["synth.ys"], folder=out, log="synth.log", what=f"synthesise {top} for {part.name}", progress=progress)
     return json.loads((out / f"{top}.json").read_text())
 
 
+def _placed(
+    netlist: dict, part: Target, seeds: list[int], top: str, out: Path, until: str, progress: bool
+) -> tuple[dict[int, Timing], dict[str, int]]:
+    """Every seed's timing, and what the fastest one uses, the ring left out."""
+    ring, ring_flip_flops = ring_verilog(top, netlist["modules"][top]["ports"], RING, part.family.ring)
+    (out / "ring.v").write_text(ring)
+    for suffix, text in part.family.ring.constraints.items():
+        (out / f"ring.{suffix}").write_text(text)
+    (out / "ring.ys").write_text(_RINGED.format(top=top))
+    run(YOSYS, ["ring.ys"], folder=out, log="ring.log", what=f"ring {top}", progress=False)
+    timings = {}
+    for seed in seeds:
+        _place(part, seed, top, out, until, progress)
+        log = out / f"seed{seed}.log"
+        timings[seed] = read_timing(out / f"seed{seed}.json", log) if until == ROUTE else read_placed(log)
+    used = timings[max(seeds, key=lambda seed: timings[seed].fmax_mhz)].used
+    placed = {kind: sum(used.get(name, 0) for name in names) for kind, names in part.family.placer.used.items()}
+    for kind in part.family.placer.with_ring:
+        placed[kind] -= ring_flip_flops
+    return timings, placed
+
+
 def _place(part: Target, seed: int, top: str, out: Path, until: str, progress: bool) -> None:
     # Names are relative to `out`: the packaged nextpnr sees another /tmp than the caller.
-    arguments = [f"--{part.device}", "--package", part.package, "--speed", str(part.speed)]
-    arguments += ["--json", "ring.json", "--report", f"seed{seed}.json", "--seed", str(seed)]
-    arguments += ["--lpf", "ring.lpf", "--lpf-allow-unconstrained"]
-    arguments += ["--router", "router1", "--freq", str(FREQUENCY), "--timing-allow-fail"]
+    placer = part.family.placer
+    arguments = [*part.flags, *placer.flags, "--json", "ring.json", "--report", f"seed{seed}.json"]
+    arguments += ["--seed", str(seed), "--freq", str(FREQUENCY), "--timing-allow-fail"]
     if until == PLACEMENT:
         arguments.append("--no-route")
     what = f"{'place' if until == PLACEMENT else 'place and route'} {top} on {part.name}, seed {seed}"
-    run(NEXTPNR, arguments, folder=out, log=f"seed{seed}.log", what=what, progress=progress)
+    run(placer.package, arguments, folder=out, log=f"seed{seed}.log", what=what, progress=progress)

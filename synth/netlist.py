@@ -3,10 +3,7 @@
 import re
 from collections import Counter
 
-# What a cell of Yosys's netlist occupies, in four-input LUTs. A 16 x 4 distributed RAM is four,
-# and the two of the slice that drives its write port.
-LUTS = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6}
-LUT_RAM_BITS = 64
+from synth.part import Family
 
 
 def count_cells(netlist: dict, top: str) -> Counter:
@@ -15,21 +12,49 @@ def count_cells(netlist: dict, top: str) -> Counter:
     return Counter(cell["type"] for cell in cells if cell["type"] != "$scopeinfo")
 
 
-def luts(cells: Counter) -> int:
-    return sum(weight * cells[cell] for cell, weight in LUTS.items())
+def luts(cells: Counter, family: Family) -> int:
+    """Look-up tables that the cells occupy."""
+    weights = dict(family.logic) | dict(family.carry) | {cell: size for cell, (size, _) in family.lut_ram.items()}
+    return sum(weight * cells[cell] for cell, weight in weights.items())
 
 
-def summary(cells: Counter) -> dict[str, int]:
-    """Names and numbers that the reports use."""
+def summary(cells: Counter, family: Family) -> dict[str, int]:
+    """Names and numbers that the reports use; unknown cells count as nothing."""
+
+    def total(weights) -> int:
+        return sum(weight * cells[cell] for cell, weight in weights.items())
+
     return {
-        "lut4": luts(cells),
-        "logic": cells["LUT4"],
-        "carry": LUTS["CCU2C"] * cells["CCU2C"],
-        "ram": LUTS["TRELLIS_DPR16X4"] * cells["TRELLIS_DPR16X4"],
-        "ff": cells["TRELLIS_FF"],
-        "dsp": cells["MULT18X18D"],
-        "bram": cells["DP16KD"] + cells["PDPW16KD"],
+        "luts": luts(cells, family),
+        "logic": total(family.logic),
+        "carry": total(family.carry),
+        "ram": total({cell: size for cell, (size, _) in family.lut_ram.items()}),
+        "ff": sum(count for cell, count in cells.items() if cell.startswith(family.flip_flops)),
+        "dsp": total({cell: dsp.weight for cell, dsp in family.dsp.items()}),
+        "bram": -int(-total(family.bram) // 1),  # half blocks of one kind share a block
     }
+
+
+def lut_ram_bits(cells: Counter, family: Family) -> int:
+    """Bits of memory that the look-up tables in use as memory could hold."""
+    return sum(bits * cells[cell] for cell, (_, bits) in family.lut_ram.items())
+
+
+def dsp_use(netlist: dict, top: str, family: Family) -> dict[str, int]:
+    """Multipliers with all their registers in use, and those whose own adder sums up."""
+    registered = accumulating = 0
+    for cell in netlist["modules"][top]["cells"].values():
+        dsp = family.dsp.get(cell["type"])
+        if dsp is not None:
+            registered += all(_parameter(cell, name) != off for name, off in dsp.unregistered.items())
+            accumulating += dsp.accumulates(cell)
+    return {"registered": registered, "accumulating": accumulating}
+
+
+def _parameter(cell: dict, name: str) -> str:
+    """A parameter as in the Verilog: Yosys writes numbers as strings of bits."""
+    value = str(cell["parameters"].get(name, ""))
+    return str(int(value, 2)) if value and set(value) <= {"0", "1"} else value.strip()
 
 
 def cells_by_instance(netlist: dict, top: str) -> dict[str, Counter]:
@@ -52,7 +77,7 @@ def cells_by_instance(netlist: dict, top: str) -> dict[str, Counter]:
     return homes
 
 
-def tree(homes: dict[str, Counter], deepest: int = 3) -> list[dict[str, int | str]]:
+def tree(homes: dict[str, Counter], family: Family, deepest: int = 3) -> list[dict[str, int | str]]:
     """What each unit of the hierarchy takes, those inside it included, from :func:`cells_by_instance`.
 
     Instances that differ only in a number count together: ``group_0`` to ``group_3`` are one row, ``group_*``, whose
@@ -68,33 +93,18 @@ def tree(homes: dict[str, Counter], deepest: int = 3) -> list[dict[str, int | st
 
     def below(unit: str) -> list[dict[str, int | str]]:
         inside = [name for name in sums if name and name != unit and name.rpartition(".")[0] == unit]
-        rows = [{"unit": unit, "count": counts[unit], **summary(sums[unit])}]
-        return rows + [row for name in sorted(inside, key=lambda name: -luts(sums[name])) for row in below(name)]
+        rows = [{"unit": unit, "count": counts[unit], **summary(sums[unit], family)}]
+        return rows + [
+            row for name in sorted(inside, key=lambda name: -luts(sums[name], family)) for row in below(name)
+        ]
 
     return below("")
-
-
-def bits_in_luts(cells: Counter) -> int:
-    """Bits of memories that became distributed RAM."""
-    return LUT_RAM_BITS * cells["TRELLIS_DPR16X4"]
-
-
-def dsp_registered(netlist: dict, top: str) -> bool:
-    """Whether every multiplier has registers of its own at its operands and at its product."""
-    cells = netlist["modules"][top]["cells"].values()
-    registers = ("REG_INPUTA_CLK", "REG_INPUTB_CLK", "REG_OUTPUT_CLK")
-    return all(
-        cell["parameters"].get(register, "NONE") != "NONE"
-        for cell in cells
-        if cell["type"] == "MULT18X18D"
-        for register in registers
-    )
 
 
 def buffer_resets(netlist: dict, top: str, least: int = 1000) -> list[str]:
     """Give resets made of logic that clear ``least`` flip-flops or more a global net of their own; their names.
 
-    Such a net takes 16 ns through the fabric. Like ``rst`` itself it is then not timed: it must be held for some cycles,
+    Such a net takes 16 ns through the fabric of an ECP5, the one family where this changes anything. Like ``rst`` itself it is then not timed: it must be held for some cycles,
     while nothing moves. Tables that read the net stay where it comes from. Changes ``netlist``.
     """
     module = netlist["modules"][top]

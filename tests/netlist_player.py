@@ -19,7 +19,7 @@ from pathlib import Path
 
 from engine_cases import CASE_CHIPS
 from engine_player import CaseFailed, Player, Tally, built_quickly
-from twins import MODELS
+from twins import HERE, OWN
 
 from gradloom.machine import chip_folder, netlist
 from spec.chip import CHIPS, Chip
@@ -30,6 +30,7 @@ from synth.tools import YOSYS, run, versions
 from tb import toolchain
 
 TARGET = "ecp5-85k"
+MODELS = HERE / OWN["ecp5"]
 TOP = "engine"
 YOSYS_MODELS = ("common_sim.vh", "ccu2c_sim.vh")
 # The models take more inputs than one mode reads, and say how long a cell takes.
@@ -42,7 +43,7 @@ def synthesised(chip: Chip, *, progress: bool = True) -> Path:
     """Verilog of the engine's netlist; synthesised once for a chip, its sources and a Yosys."""
     source = netlist(chip, TOP, "ecp5")
     flow = [path.read_text() for path in sorted((Path(__file__).parents[1] / "synth").rglob("*.py"))]
-    key = toolchain.digest(source.verilog.read_text(), json.dumps(versions()), *flow)
+    key = toolchain.digest(source.verilog.read_text(), json.dumps(versions(YOSYS)), *flow)
 
     def build(folder: Path) -> None:
         area_by_unit(source.verilog, TOP, TARGET, out=folder, progress=progress)
@@ -106,7 +107,7 @@ def main(arguments: Iterable[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     if options.json:
-        result = {"chip": options.chip, "target": TARGET, "seed": options.seed, "cells": cells, **vars(tally), "versions": versions()}
+        result = {"chip": options.chip, "target": TARGET, "seed": options.seed, "cells": cells, **vars(tally), "versions": versions(YOSYS)}
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(result, indent=2) + "\n")
     print(

@@ -6,11 +6,23 @@ import pytest
 from amaranth.sim import Simulator
 from twins import simulate, write_pair
 
-from hw.bram import Bram
+from hw.bram import PRIMITIVES, Bram
 from spec.bram import BramError, Storage
 
-# Every shape of block, partly filled ones, and one too deep for a single row of blocks.
-SHAPES = ((36, 512), (25, 512), (16, 1024), (48, 1024), (9, 2048), (16, 4096), (3, 8192), (1, 16384), (2, 20000), (5, 2))
+# Every shape of block, partly filled ones, and one too deep for a single row of blocks. With stalls too where STALLS says so.
+STALLS = ((36, 512), (16, 4096), (2, 20000))
+SHAPES = (
+    (36, 512),
+    (25, 512),
+    (16, 1024),
+    (48, 1024),
+    (9, 2048),
+    (16, 4096),
+    (3, 8192),
+    (1, 16384),
+    (2, 20000),
+    (5, 2),
+)
 
 
 def test_reads_what_was_written_after_the_latency_of_the_spec(seed):
@@ -70,30 +82,27 @@ def test_both_registers_hold_while_it_stalls(seed):
     assert all(word in {None, read} for word, read in zip(expected, got, strict=True))
 
 
-def bench(shapes, cycles, stalls):
+def bench(shapes, cycles):
     """Fill every memory, then read and write at random; a word read while written is not compared."""
     parts = []
-    for width, depth in shapes:
-        n, bits = f"{width}x{depth}", (depth - 1).bit_length()
-        n = f"_{n}"
-        enable = f".r_en(r_en{n}), " if stalls else ""
+    for width, depth, stalls in shapes:
+        n, bits = name(width, depth, stalls), (depth - 1).bit_length()
+        r_en = ".r_en(r_en), " if stalls else ""
         parts.append(f"""
-  reg r_en{n} = 1;
   reg w_en{n}; reg [{bits - 1}:0] w_addr{n}, r_addr{n}; reg [{width - 1}:0] w_data{n};
   reg [1:0] clash{n};
   wire [{width - 1}:0] p{n}, q{n};
   integer differing{n} = 0, compared{n} = 0;
-  bram{n} portable{n} (.clk(clk), .rst(1'b0), {enable}.w_en(w_en{n}), .w_addr(w_addr{n}), .w_data(w_data{n}),
-                       .r_addr(r_addr{n}), .r_data(p{n}));
-  bram{n}_ecp5 primitive{n} (.clk(clk), .rst(1'b0), {enable}.w_en(w_en{n}), .w_addr(w_addr{n}), .w_data(w_data{n}),
-                             .r_addr(r_addr{n}), .r_data(q{n}));
+  bram{n} portable{n} (.clk(clk), .rst(1'b0), .w_en(w_en{n}), .w_addr(w_addr{n}), .w_data(w_data{n}),
+                       {r_en}.r_addr(r_addr{n}), .r_data(p{n}));
+  bram{n}_primitive primitive{n} (.clk(clk), .rst(1'b0), .w_en(w_en{n}), .w_addr(w_addr{n}), .w_data(w_data{n}),
+                             {r_en}.r_addr(r_addr{n}), .r_data(q{n}));
   always @(posedge clk) begin
     w_en{n} <= cycle < {depth} || $urandom % 2 == 0;
     w_addr{n} <= cycle < {depth} ? cycle : ($urandom & mask) % {depth};
     r_addr{n} <= ($urandom & mask) % {depth};
     w_data{n} <= {{$urandom, $urandom}};
-    r_en{n} <= {"$urandom % 4 != 0" if stalls else "1"};
-    if (r_en{n}) clash{n} <= {{clash{n}[0], w_en{n} && w_addr{n} == r_addr{n}}};
+    if (r_en || !{int(stalls)}) clash{n} <= {{clash{n}[0], w_en{n} && w_addr{n} == r_addr{n}}};
     if (cycle > {depth + 8} && !clash{n}[1]) begin
       compared{n} <= compared{n} + 1;
       if (p{n} !== q{n}) differing{n} <= differing{n} + 1;
@@ -103,12 +112,13 @@ def bench(shapes, cycles, stalls):
 """)
     return f"""
 module bench;
-  reg clk = 0;
+  reg clk = 0, r_en = 1;
   reg [31:0] mask = 0;
   integer cycle = 0;
   always #5 clk = ~clk;
   always @(posedge clk) begin
     cycle <= cycle + 1;
+    r_en <= $urandom % 3 != 0;
     mask <= $urandom % 2 == 0 ? 32'd7 : 32'hfffff;  // often among few words, so that reads meet writes
     if (cycle == {cycles}) $finish;
   end
@@ -117,15 +127,20 @@ endmodule
 """
 
 
+def name(width, depth, stalls):
+    return f"_{width}x{depth}{'s' * stalls}"
+
+
 @pytest.mark.rtl
-@pytest.mark.parametrize("stalls", [False, True])
-def test_primitive_and_portable_twin_agree(stalls, tmp_path, seed):
+@pytest.mark.parametrize("target", PRIMITIVES)
+def test_primitive_and_portable_twin_agree(target, tmp_path, seed):
+    shapes = [(*shape, False) for shape in SHAPES] + [(*shape, True) for shape in STALLS]
     sources = []
-    for width, depth in SHAPES:
-        make = lambda target, width=width, depth=depth: Bram(width=width, depth=depth, target=target, stalls=stalls)
-        sources += write_pair(make, f"bram_{width}x{depth}", tmp_path)
-    results = simulate(bench(SHAPES, 60_000, stalls), sources, tmp_path, seed)
-    assert set(results) == {f"bram_{width}x{depth}" for width, depth in SHAPES}
+    for width, depth, stalls in shapes:
+        make = lambda target, w=width, d=depth, s=stalls: Bram(width=w, depth=d, target=target, stalls=s)
+        sources += write_pair(make, f"bram{name(width, depth, stalls)}", tmp_path, target)
+    results = simulate(bench(shapes, 60_000), sources, tmp_path, seed, target)
+    assert set(results) == {f"bram{name(*shape)}" for shape in shapes}
     for compared, differing in results.values():
         assert compared > 10_000
         assert differing == 0
@@ -137,8 +152,8 @@ def test_primitive_and_portable_twin_agree(stalls, tmp_path, seed):
 )
 def test_fewest_blocks(width, depth, shape, blocks):
     storage = Storage(width=width, depth=depth)
-    assert storage.ecp5_shape() == shape
-    assert storage.ecp5_blocks() == blocks
+    assert storage.block_shape() == shape
+    assert storage.blocks() == blocks
 
 
 @pytest.mark.parametrize(
@@ -158,5 +173,6 @@ def test_size_out_of_range(width, depth, text):
 @pytest.mark.filterwarnings("ignore:.*created but never used")  # refused half-way through
 def test_unknown_target():
     with pytest.raises(BramError) as error:
-        Bram(width=8, depth=16, target="ice40")
-    assert str(error.value) == "bram target must be None or one of ecp5, not 'ice40'"
+        Bram(width=8, depth=16, target="ice41")
+    known = "ecp5, ice40, nexus, gowin, xc7, xcup"
+    assert str(error.value) == f"bram target must be None or one of {known}, not 'ice41'"

@@ -147,7 +147,7 @@ def test_unknown_bench_and_target_are_refused():
     refused(run("sim", "lain"), f"unknown bench 'lain'; benches: {', '.join(benches())}")
     refused(
         run("synth", "--target", "ecp5-86k"),
-        "unknown target 'ecp5-86k'; known targets: ecp5-25k, ecp5-45k, ecp5-85k",
+        "unknown target 'ecp5-86k'; known targets: ecp5-25k, ecp5-45k, ecp5-85k, gw2a-18, ice40-up5k, lifcl-40, xc7a100t, xczu3eg",
     )
     refused(run("synth", "--unit", "lain"), f"unknown unit 'lain'; known units: {', '.join(known_units())}")
 

@@ -6,8 +6,8 @@ import pytest
 from amaranth.sim import Simulator
 from twins import simulate, write_pair
 
-from hw.multiplier import Multiplier
-from spec.multiplier import MultiplierError, Multiply
+from hw.multiplier import PRIMITIVES, Multiplier
+from spec.multiplier import MULTIPLIER_TARGETS, MultiplierError, Multiply
 
 WIDTHS = (8, 16, 17, 18)
 
@@ -49,7 +49,7 @@ def bench(widths, cycles):
   wire [{2 * w - 1}:0] p{w}, q{w};
   integer differing{w} = 0;
   mul{w} portable{w} (.clk(clk), .rst(1'b0), .a(a{w}), .b(b{w}), .p(p{w}));
-  mul{w}_ecp5 primitive{w} (.clk(clk), .rst(1'b0), .a(a{w}), .b(b{w}), .p(q{w}));
+  mul{w}_primitive primitive{w} (.clk(clk), .rst(1'b0), .a(a{w}), .b(b{w}), .p(q{w}));
   always @(posedge clk) begin
     a{w} <= $urandom % 4 == 0 ? {{1'b1, {w - 1}'d0}} - $urandom % 3 : $urandom;
     b{w} <= $urandom % 4 == 0 ? {{1'b1, {w - 1}'d0}} - $urandom % 3 : $urandom;
@@ -69,10 +69,13 @@ endmodule
 
 
 @pytest.mark.rtl
-def test_primitive_and_portable_twin_agree_in_every_cycle(tmp_path, seed):
-    sources = [file for w in WIDTHS for file in write_pair(lambda t, w=w: Multiplier(w, t), f"mul{w}", tmp_path)]
-    results = simulate(bench(WIDTHS, 50_000), sources, tmp_path, seed)
-    assert set(results) == {f"mul{w}" for w in WIDTHS}
+@pytest.mark.parametrize("target", MULTIPLIER_TARGETS)
+def test_primitive_and_portable_twin_agree_in_every_cycle(target, tmp_path, seed):
+    widths = [w for w in WIDTHS if w <= PRIMITIVES[target][0]]
+    make = lambda w: lambda t: Multiplier(w, t)
+    sources = [file for w in widths for file in write_pair(make(w), f"mul{w}", tmp_path, target)]
+    results = simulate(bench(widths, 50_000), sources, tmp_path, seed, target)
+    assert set(results) == {f"mul{w}" for w in widths}
     for compared, differing in results.values():
         assert compared > 49_000
         assert differing == 0
@@ -96,5 +99,6 @@ def test_width_out_of_range(width, text):
 @pytest.mark.filterwarnings("ignore:.*created but never used")  # refused half-way through
 def test_unknown_target():
     with pytest.raises(MultiplierError) as error:
-        Multiplier(16, "ice40")
-    assert str(error.value) == "multiplier target must be None or one of ecp5, not 'ice40'"
+        Multiplier(16, "ice41")
+    known = "ecp5, ice40, nexus, gowin, xc7, xcup"
+    assert str(error.value) == f"multiplier target must be None or one of {known}, not 'ice41'"

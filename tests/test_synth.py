@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from amaranth.back import verilog
@@ -10,26 +11,25 @@ from amaranth.back import verilog
 from hw.bram import Bram
 from hw.convert import Converter
 from hw.emit import emit
+from hw.group import Group
 from hw.multiplier import Multiplier
+from spec.bram import Storage
+from spec.chip import CHIPS
 from spec.convert import Convert
 from synth import tools
 from synth.edge import ring_verilog
 from synth.estimate import CLOCK_TO_Q, LUT, Estimate
 from synth.flow import SYNTHESIS, area_by_unit, synth
-from synth.netlist import (
-    bits_in_luts,
-    buffer_resets,
-    cells_by_instance,
-    count_cells,
-    dsp_registered,
-    luts,
-    summary,
-    tree,
-)
-from synth.report import read_placed, read_timing
-from synth.targets import TARGETS, SynthError, load_target
+from synth.memories import read_memories
+from synth.netlist import buffer_resets, cells_by_instance, count_cells, dsp_use, luts, summary, tree
+from synth.part import SynthError
+from synth.report import read_placed, read_timing, slack_histogram
+from synth.source import Sources, read_sources
+from synth.targets import TARGETS, load_target
 
 KEYS = {"lut4", "ff", "dsp", "bram", "fmax_mhz", "lanes", "lut4_per_lane", "target"}
+KEYS |= {"luts", "memory_bits_in_luts", "fmax_spread", "dsp_registered"}
+ECP5 = TARGETS["ecp5-25k"].family
 
 
 def write(component, top, folder):
@@ -41,7 +41,10 @@ def write(component, top, folder):
 def test_unknown_target_lists_the_known_ones():
     with pytest.raises(SynthError) as error:
         load_target("ice40")
-    assert str(error.value) == "unknown target 'ice40'; known targets: ecp5-25k, ecp5-45k, ecp5-85k"
+    assert str(error.value) == (
+        "unknown target 'ice40'; known targets: ecp5-25k, ecp5-45k, ecp5-85k, gw2a-18, ice40-up5k, lifcl-40, "
+        "xc7a100t, xczu3eg"
+    )
 
 
 def test_targets_are_named_by_their_key():
@@ -69,11 +72,14 @@ def test_no_seed(seeds, tmp_path):
     assert str(error.value) == f"seeds must name at least one placement, not {seeds!r}"
 
 
-@pytest.mark.parametrize("package", [tools.YOSYS, tools.NEXTPNR])
+PACKAGES = [tools.YOSYS, *sorted({t.family.placer.package for t in TARGETS.values() if t.family.placer})]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 def test_missing_tool(package, monkeypatch):
     monkeypatch.setattr(tools, "find_spec", lambda name: None if name == package.replace("-", "_") else object())
     with pytest.raises(SynthError) as error:
-        tools.versions()
+        tools.versions(package)
     assert str(error.value) == f"{package} is not installed; pip install {package}"
 
 
@@ -113,7 +119,7 @@ def test_ring_has_a_register_per_port_bit_and_nothing_else():
         "a": {"direction": "input", "bits": [4, 5, 6]},
         "y": {"direction": "output", "bits": [7]},
     }
-    text, flip_flops = ring_verilog("unit", ports, "ring")
+    text, flip_flops = ring_verilog("unit", ports, "ring", ECP5.ring)
     assert flip_flops == 4
     assert text.count("TRELLIS_FF") == 4
     assert text.count("DCCA") == 1
@@ -138,7 +144,7 @@ def test_cells_go_to_the_innermost_instance():
         "lane.bank": Counter(LUT4=1),
     }
     assert sum(homes.values(), Counter()) == count_cells(netlist, "top")
-    assert luts(count_cells(netlist, "top")) == 4
+    assert luts(count_cells(netlist, "top"), ECP5) == 4
 
 
 def test_tree_counts_equal_units_together():
@@ -151,26 +157,13 @@ def test_tree_counts_equal_units_together():
         "group_1.lane_1": Counter(CCU2C=5),
         "queue": Counter(TRELLIS_FF=4),
     }
-    rows = {row["unit"]: row for row in tree(homes)}
+    rows = {row["unit"]: row for row in tree(homes, ECP5)}
     assert list(rows) == ["", "group_*", "group_*.lane_*", "queue"]
     assert [row["count"] for row in rows.values()] == [1, 2, 3, 1]
-    assert [row["lut4"] for row in rows.values()] == [36, 35, 30, 0]
+    assert [row["luts"] for row in rows.values()] == [36, 35, 30, 0]
     assert rows["group_*"]["dsp"] == rows["group_*.lane_*"]["dsp"] == 1
     assert rows[""]["ff"] == 4
-    assert [row["unit"] for row in tree(homes, deepest=1)] == ["", "group_*", "queue"]
-
-
-def test_memories_in_luts_and_registers_of_multipliers():
-    assert bits_in_luts(Counter(TRELLIS_DPR16X4=3, LUT4=7)) == 192
-    registered = {f"REG_{name}_CLK": "CLK0" for name in ("INPUTA", "INPUTB", "OUTPUT")}
-
-    def multipliers(*parameters):
-        cells = {str(n): {"type": "MULT18X18D", "parameters": each} for n, each in enumerate(parameters)}
-        return {"modules": {"top": {"cells": cells | {"ff": {"type": "TRELLIS_FF", "parameters": {}}}}}}
-
-    assert dsp_registered(multipliers(registered, registered), "top")
-    assert not dsp_registered(multipliers(registered, registered | {"REG_OUTPUT_CLK": "NONE"}), "top")
-    assert not dsp_registered(multipliers({}), "top")
+    assert [row["unit"] for row in tree(homes, ECP5, deepest=1)] == ["", "group_*", "queue"]
 
 
 def test_resets_of_many_get_a_global_net():
@@ -260,6 +253,40 @@ def test_report_is_read(tmp_path):
     ]
 
 
+def test_path_is_told_in_the_terms_of_the_source():
+    cells = {
+        "lane_3": {"type": "$scopeinfo", "attributes": {"module": "lane"}},
+        "lane_3.mac": {"type": "$scopeinfo", "attributes": {"module": "mac"}},
+        "lane_3.mac.total_FF_Q": {"type": "TRELLIS_FF", "attributes": {}},
+    }
+    sources = {
+        "lane": {"sum_0": "hw/lane.py:97"},
+        "mac": {"total": "hw/mac.py:62", "sum": "hw/mac.py:51"},
+        "top": {"o": "hw/x.py:1"},
+    }
+    located = Sources({"modules": {"top": {"cells": cells}}}, "top", sources)
+    nets = [
+        "unit.lane_3.mac.total_FF_Q_DI[7]",
+        "unit.lane_3.mac.total[8]",
+        "unit.$abc$17",
+        "unit.lane_3.sum_0_LUT4_Z",
+        "unit.o_TRELLIS_FF",
+    ]
+    assert located.path(nets) == ["lane_3.mac.total hw/mac.py:62", "lane_3.sum_0 hw/lane.py:97", "o hw/x.py:1"]
+
+
+def test_sources_are_written_beside_the_verilog(tmp_path):
+    netlist = emit(Converter(Convert()), "converter", spec=Convert(), folder=tmp_path)
+    sources = read_sources(netlist.verilog)
+    assert sources.keys() == {"converter", "keyed"}
+    places = {signal: place.split(":") for signals in sources.values() for signal, place in signals.items()}
+    assert {file for file, _ in places.values()} >= {"hw/convert.py", "hw/keyed.py"}
+    for signal in ("coarse_1", "total0"):
+        file, line = places[signal]
+        assert "Signal(" in Path(file).read_text().splitlines()[int(line) - 1]
+    assert read_sources(tmp_path / "elsewhere" / "unit.v") == {}
+
+
 def test_report_without_the_clock(tmp_path):
     file = report(tmp_path, "other")
     with pytest.raises(SynthError) as error:
@@ -271,12 +298,92 @@ def test_area_adds_up(tmp_path):
     netlist = emit(Converter(Convert()), "converter", spec=Convert(), folder=tmp_path)
     rows = area_by_unit(netlist.verilog, "converter", out=tmp_path / "out", progress=False)
     assert rows[0]["instance"] == ""
-    assert rows[0]["lut4_below"] == sum(row["lut4"] for row in rows) > 200
+    assert rows[0]["luts_below"] == sum(row["luts"] for row in rows) > 200
     assert {"keyed"} <= {row["instance"] for row in rows}
     whole = json.loads((tmp_path / "out" / "converter.json").read_text())
-    total = summary(count_cells(whole, "converter"))
+    total = summary(count_cells(whole, "converter"), ECP5)
     assert total["ff"] == sum(row["ff"] for row in rows)
-    assert total["lut4"] == rows[0]["lut4_below"]
+    assert total["luts"] == rows[0]["luts_below"]
+
+
+def test_histogram_of_slacks_is_read_from_the_last_one():
+    bars = "Info:          + represents [1,3) endpoint(s)\nInfo: [   881,   1103) |+\nInfo: [  1103,   1325) |*+\n"
+    log = f"Info:  legend: * represents 9 endpoint(s)\n{bars}Info:  legend: * represents 3 endpoint(s)\n{bars}"
+    assert slack_histogram(log) == [[881, 1103, 2], [1103, 1325, 5]]
+    assert slack_histogram("Info: nothing") == []
+
+
+def test_multiplier_without_a_register_is_told_apart():
+    registered = {"REG_INPUTA_CLK": "CLK0", "REG_INPUTB_CLK": "CLK0", "REG_OUTPUT_CLK": "CLK0"}
+    cells = {
+        "full": {"type": "MULT18X18D", "parameters": registered},
+        "half": {"type": "MULT18X18D", "parameters": registered | {"REG_OUTPUT_CLK": "NONE"}},
+        "other": {"type": "LUT4", "parameters": {}},
+    }
+    assert dsp_use({"modules": {"top": {"cells": cells}}}, "top", ECP5) == {"registered": 1, "accumulating": 0}
+
+
+MEMORIES = """
+module unit(input clk, input we, input [9:0] wa, ra, input [3:0] wd, input [7:0] d, output reg [7:0] q, output [3:0] s);
+  wire [7:0] x, y;
+  store #(.DEPTH(1024)) wide(.clk(clk), .we(we), .wa(wa), .ra(ra), .d(d), .q(x));
+  store #(.DEPTH(16)) narrow(.clk(clk), .we(we), .wa(wa), .ra(ra), .d(d), .q(y));
+  reg [3:0] queue [0:15];
+  always @(posedge clk) begin
+    if (we) queue[wa[3:0]] <= wd;
+    q <= x ^ y;
+  end
+  assign s = queue[ra[3:0]];
+endmodule
+module store #(parameter DEPTH = 16) (input clk, input we, input [9:0] wa, ra, input [7:0] d, output reg [7:0] q);
+  reg [7:0] block_ram [0:DEPTH-1];
+  always @(posedge clk) begin
+    if (we) block_ram[wa[$clog2(DEPTH)-1:0]] <= d;
+    q <= block_ram[ra[$clog2(DEPTH)-1:0]];
+  end
+endmodule
+"""
+
+
+@pytest.mark.parametrize("target", ["ecp5-25k", "ice40-up5k", "lifcl-40", "gw2a-18", "xc7a100t", "xczu3eg"])
+def test_memory_that_falls_into_look_up_tables_is_named(target, tmp_path):
+    """Yosys puts 16 words of 8 bits into look-up tables or flip-flops though the source means block RAM."""
+    source = tmp_path / "unit.v"
+    source.write_text(MEMORIES)
+    area_by_unit(source, "unit", target, out=tmp_path, progress=False)
+    stored = {memory.name: memory for memory in read_memories(tmp_path / "memories.il", tmp_path / "synth.log")}
+    assert {name: (memory.bits, memory.for_block) for name, memory in stored.items()} == {
+        "wide.block_ram": (8192, True),
+        "narrow.block_ram": (128, True),
+        "queue": (64, False),
+    }
+    assert stored["wide.block_ram"].in_block
+    assert not stored["queue"].in_block
+    assert stored["narrow.block_ram"].in_block == (target == "ice40-up5k")  # which has no look-up tables for memory
+    cells = json.loads((tmp_path / "unit.json").read_text())["modules"]["unit"]["cells"].values()
+    blocks = sum(cell["type"] in TARGETS[target].family.bram for cell in cells)
+    assert (blocks > 0) == any(memory.in_block for memory in stored.values())
+
+
+def test_block_ram_is_told_by_the_name_that_the_source_gives_it(tmp_path):
+    netlist = emit(Bram(width=16, depth=1024), "unit", spec=Storage(width=16, depth=1024), folder=tmp_path)
+    area_by_unit(netlist.verilog, "unit", out=tmp_path, progress=False)
+    [memory] = read_memories(tmp_path / "memories.il", tmp_path / "synth.log")
+    assert (memory.bits, memory.for_block, memory.in_block) == (16384, True, True)
+
+
+@pytest.mark.parametrize("target", ["ecp5-85k", "gw2a-18"])
+def test_no_memory_of_a_group_falls_into_look_up_tables(target, tmp_path):
+    """On primitives of block RAM, and where block RAM is left to inference; all multipliers keep their registers."""
+    chip = CHIPS["tiny"]
+    netlist = emit(Group(chip, TARGETS[target].family.name), "group", spec=chip, folder=tmp_path)
+    result = synth(netlist.verilog, "group", target, out=tmp_path / "out", until="synthesis", progress=False)
+    assert result["memories_in_luts"] == []
+    assert result["memory_bits_in_luts"] == 0
+    assert result["bram"] >= chip.lanes
+    assert result["dsp_registered"] == result["dsp"] >= chip.lanes
+    assert result["lut_ram_bits"] >= result["queue_bits_in_luts"] > 0
+    assert result["fmax_mhz"] is None
 
 
 def test_synthesis_alone_gives_area_and_estimates(tmp_path):
@@ -285,11 +392,12 @@ def test_synthesis_alone_gives_area_and_estimates(tmp_path):
     result = synth(netlist.verilog, "converter", "ecp5-25k", out=out, lanes=8, until=SYNTHESIS, progress=False)
     assert result.keys() >= KEYS
     assert result["fmax_mhz"] is None
-    assert result["lut4"] == result["luts"] == result["by_unit"][0]["lut4"] > 200
+    assert result["lut4"] == result["luts"] == result["by_unit"][0]["luts"] > 200
     assert result["lut4_per_lane"] == round(result["lut4"] / 8, 1)
     assert [row["unit"] for row in result["by_unit"]] == ["", "keyed"]
     assert result["memory_bits_in_luts"] == 0
-    assert result["dsp_registered"]
+    assert result["dsp_registered"] == result["dsp"]
+    assert result["buffered_resets"] == []
     assert 3 < result["estimated_paths"][0]["ns"] < 12
     assert not list(out.glob("seed*"))
     json.dumps(result)
@@ -301,11 +409,17 @@ def test_unit_is_placed_routed_and_measured(tmp_path, capfd):
     result = synth(netlist.verilog, "converter", "ecp5-25k", seeds=[1, 2], out=tmp_path / "out", lanes=8)
     assert result.keys() >= KEYS
     assert result["target"] == "ecp5-25k"
-    assert result["lut4"] == sum(result["luts_by"].values())
+    assert result["lut4"] == result["luts"] == sum(result["luts_by"].values())
+    rates = result["fmax_by_seed"].values()
+    assert result["fmax_spread"] == round(max(rates) - min(rates), 2)
+    assert sum(endpoints for _, _, endpoints in result["slack_histogram"]) > 500
     assert result["lut4_per_lane"] == round(result["lut4"] / 8, 1)
     assert result["fmax_mhz"] == max(result["fmax_by_seed"].values()) == result["fmax_by_seed"][str(result["seed"])]
     assert result["dsp"] == result["bram"] == 0
     assert result["critical_path"][0].split()[2] == "clk-to-q"
+    assert all(" hw/" in place for place in result["critical_path_source"])
+    assert result["critical_path_source"]
+    assert result["by_unit"][0]["luts"] == result["lut4"] - result["luts_by"]["packing"]
     # The ring is not counted: what was routed has exactly the flip-flops that were synthesised.
     whole = json.loads((tmp_path / "out" / "converter.json").read_text())
     assert result["ff"] == count_cells(whole, "converter")["TRELLIS_FF"]
@@ -327,6 +441,7 @@ def test_primitives_hold_their_registers(component, dsp, bram, fmax, tmp_path):
     source = write(component(), "unit", tmp_path)
     result = synth(source, "unit", "ecp5-25k", out=tmp_path / "out", progress=False)
     assert (result["ff"], result["dsp"], result["bram"]) == (0, dsp, bram)
+    assert result["dsp_registered"] == dsp
     assert result["lut4"] <= 2  # nextpnr's sources of constant 0 and 1
     assert result["fmax_mhz"] > fmax
 

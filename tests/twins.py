@@ -1,35 +1,59 @@
 """A unit on an FPGA's own primitives against its portable twin, in one Verilator simulation.
 
-Both run on the same random inputs, the primitives as ``ecp5_models.v`` describes them.
+All run on the same random inputs. The primitives behave as Yosys's models of them say where it carries one, and
+else as ours: ``ecp5_models.v`` and its like.
 """
 
+import re
 import subprocess
 from pathlib import Path
 
+import pyosys
 from amaranth.back import verilog
 
 from tb.toolchain import environment
 
-MODELS = Path(__file__).with_name("ecp5_models.v")
+HERE = Path(__file__).parent
+SHARE = Path(pyosys.__file__).parent / "share"
+OWN = {"ecp5": "ecp5_models.v", "gowin": "gowin_models.v", "nexus": "nexus_models.v", "xcup": "xcup_models.v"}
+CARRIED = {
+    "ice40": ("ice40/cells_sim.v", ("SB_MAC16",)),
+    "nexus": ("nexus/cells_sim.v", ("OXIDE_DSP_REG", "OXIDE_DSP_SIM", "MULT18X18")),
+    "xc7": ("xilinx/cells_sim.v", ("DSP48E1",)),
+}
 HARMLESS = ("-Wno-fatal", "-Wno-lint", "-Wno-STMTDLY")  # the models take more inputs than one mode reads
 
 
-def write_pair(make, name: str, folder: Path) -> list[Path]:
-    """Verilog of ``make(None)`` and ``make("ecp5")`` as modules ``<name>`` and ``<name>_ecp5``."""
+def write_pair(make, name: str, folder: Path, target: str) -> list[Path]:
+    """Verilog of ``make(None)`` and ``make(target)`` as modules ``<name>`` and ``<name>_primitive``."""
     files = []
-    for target, top in ((None, name), ("ecp5", f"{name}_ecp5")):
+    for built_for, top in ((None, name), (target, f"{name}_primitive")):
         path = folder / f"{top}.v"
-        path.write_text(verilog.convert(make(target), name=top, emit_src=False))
+        path.write_text(verilog.convert(make(built_for), name=top, emit_src=False))
         files.append(path)
     return files
 
 
-def simulate(bench: str, sources: list[Path], folder: Path, seed: int) -> dict[str, tuple[int, int]]:
+def models(target: str, folder: Path) -> list[Path]:
+    """The models of a family's primitives."""
+    files = [HERE / OWN[target]] if target in OWN else []
+    if target in CARRIED:
+        source, names = CARRIED[target]
+        text = (SHARE / source).read_text()
+        modules = [
+            re.search(rf"^module {name} ?[#(].*?^endmodule", text, re.DOTALL | re.MULTILINE)[0] for name in names
+        ]
+        files.append(folder / f"{target}_carried.v")
+        files[-1].write_text("\n".join(modules) + "\n")
+    return files
+
+
+def simulate(bench: str, sources: list[Path], folder: Path, seed: int, target: str) -> dict[str, tuple[int, int]]:
     """Build and run module ``bench``; return its ``<name> compared <n> differing <n>`` lines."""
     path = folder / "bench.v"
     path.write_text(bench)
     build = ["verilator_bin", "--binary", "--timing", "--top-module", "bench", "--Mdir", "obj", *HARMLESS]
-    names = [str(source.resolve()) for source in (*sources, MODELS, path)]
+    names = [str(source.resolve()) for source in (*sources, *models(target, folder), path)]
     built = subprocess.run([*build, *names], cwd=folder, env=environment(), capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     command = [folder / "obj" / "Vbench", f"+verilator+seed+{seed % 2147483646 + 1}"]

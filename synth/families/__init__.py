@@ -1,0 +1,1 @@
+"""One family of FPGAs and its parts a file; :mod:`synth.targets` finds them by itself."""
