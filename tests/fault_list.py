@@ -32,7 +32,7 @@ FAULTS = (
     Fault("drain: sum loses its sign", "hw/drain.py",
           "place_sum = Signal(signed(widths.lane_sum)", "place_sum = Signal((widths.lane_sum)"),
     Fault("drain: sum read before the last one is written", "hw/drain.py", "PAUSE = Bram.LATENCY + 3", "PAUSE = 2",
-          "2x4w16"),
+          "2x4w16", "drain"),
     Fault("drain: sum added a cycle late", "hw/drain.py",
           "delayed(m, place_sum, SUM_LATENCY + 1", "delayed(m, place_sum, SUM_LATENCY + 2"),
     Fault("turns: names the stream after", "hw/turns.py",
