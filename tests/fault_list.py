@@ -86,7 +86,7 @@ FAULTS = (
     # Visits
     Fault("visits: a kept row forgotten", "hw/visits.py", "coming.eq(kept)", "coming.eq(Mux(kept == 1, 1, kept - 1))"),
     Fault("visits: address taken a cycle early", "hw/visits.py",
-          "(wait == Multiplier.LATENCY))", "(wait == Multiplier.LATENCY - 1))"),
+          "(wait == Multiplier.LATENCY))", "(wait == Multiplier.LATENCY - 2))"),
     Fault("visits: sums of a row's second segment given away", "hw/visits.py", "(base + self.span)", "(base + command.columns)"),
     Fault("visits: all slabs are the first", "hw/visits.py", "now_row.address + now.a_base", "now_row.address + command.a_base"),
     Fault("visits: row ends before its sums arrive", "hw/visits.py", "settled & empty & scanned", "settled & scanned"),
