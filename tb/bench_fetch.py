@@ -144,7 +144,7 @@ async def check(dut, rng, chip, f, rows, columns, skip, memory, stall, latency):
 
 
 @cocotb.test(timeout_time=2, timeout_unit="ms")
-@cocotb.parametrize(stall=[0.0, 0.5], density=[0.0, 0.1, 0.5, 1.0])
+@cocotb.parametrize(stall=[0.0, 0.5, 0.9], density=[0.0, 0.1, 0.5, 1.0])
 async def matches_golden(dut, stall, density):
     """Rows of a plain matrix of any length, then windows of any kind and any tile of them."""
     rng, chip = generator(), load_spec(Chip)
