@@ -137,10 +137,15 @@ def tensor_key(seed: int, step: int, layer: int, role: Role) -> int:
     return _layer_keys(seed, step, layer)[role]
 
 
+def tensor_id(layer: int, role: Role) -> int:
+    """What is hashed under the key of a step to give a tensor's own; see :func:`tensor_key`."""
+    return 8 * layer + role
+
+
 @lru_cache(maxsize=64)
 def _layer_keys(seed: int, step: int, layer: int) -> list[int]:
     """The keys of all roles at once: hashing one index costs nearly as much as eight."""
-    ids = 8 * layer + np.arange(len(Role), dtype=np.int64)
+    ids = np.array([tensor_id(layer, role) for role in Role], np.int64)
     return random_bits(_step_key(seed, step), ids).tolist()
 
 

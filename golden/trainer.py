@@ -18,6 +18,7 @@ from golden.network import StepResult
 from golden.optimizer import SgdPlan
 from golden.tally import Tally
 from spec.number import Fixed, Rounding
+from spec.product import ceil_div
 
 TEST_BATCH = 256  # samples predicted at once
 
@@ -97,6 +98,10 @@ class Result:
         return sum(log.differing_words for log in self.history)
 
 
+def steps_per_epoch(config: Config, samples: Samples) -> int:
+    return ceil_div(len(samples.train_x), config.batch)
+
+
 def batches(samples: Samples, config: Config, epoch: int) -> Iterator[np.ndarray]:
     """Indices of an epoch's batches, in keyed order; the last batch may be shorter."""
     key = tensor_key(config.seed, epoch, 0, Role.SHUFFLE)
@@ -146,7 +151,7 @@ def train(
     execute = execute or GoldenExecute(width=config.inputs.width)
     network = network or config.network(samples)
     result = Result(config, network)
-    per_epoch = -(-len(samples.train_x) // config.batch)
+    per_epoch = steps_per_epoch(config, samples)
     total = config.epochs * per_epoch if steps is None else min(steps, config.epochs * per_epoch)
     run = plain(asdict(config) | {"data": samples.name, "samples": len(samples.train_x)})
     trained, sums = Tally(execute, reference), _Epoch()

@@ -42,6 +42,7 @@ def program(
     from golden.checkpoint import Checkpoint, plain
     from golden.presets import preset
     from golden.trainer import batches as in_order
+    from golden.trainer import steps_per_epoch
     from host.datasets import load
     from host.image import build_image
 
@@ -55,7 +56,7 @@ def program(
         kept.check(plain({**asdict(config), "data": samples.name, "samples": len(samples.train_x)}))
         graph.restore(kept.state)
         step = kept.steps
-    epoch, done = divmod(step, -(-len(samples.train_x) // config.batch))
+    epoch, done = divmod(step, steps_per_epoch(config, samples))
     given = [
         (samples.words(samples.train_x[chosen], config.inputs), samples.train_y[chosen])
         for chosen in islice(in_order(samples, config, epoch), done, done + batches)

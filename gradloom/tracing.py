@@ -11,7 +11,7 @@ from golden.graph import Graph
 from golden.layers import GoldenExecute
 from golden.optimizer import SgdPlan
 from golden.tally import Tally
-from golden.trainer import Config, Samples, batches, train
+from golden.trainer import Config, Samples, batches, steps_per_epoch, train
 from gradloom.backend import opened
 from host.driver import MEMORY, RING, Driver, without_masks
 from host.locate import Lockstep, WrongCommand
@@ -133,7 +133,7 @@ def _step(config: Config, samples: Samples, after: int) -> _Step:
     graph = config.graph(samples)
     if after:
         train(config, samples, network=graph, steps=after)
-    epoch, first = divmod(after, -(-len(samples.train_x) // config.batch))
+    epoch, first = divmod(after, steps_per_epoch(config, samples))
     chosen = next(rows for number, rows in enumerate(batches(samples, config, epoch)) if number == first)
     x = samples.words(samples.train_x[chosen], config.inputs)
     return _Step(config, graph, x, samples.train_y[chosen], after, epoch)

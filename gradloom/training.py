@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from golden.checkpoint import Checkpoint
 from golden.layers import PHASES, GoldenExecute
-from golden.trainer import Config, EpochLog, Learner, Result, Samples, train
+from golden.trainer import Config, EpochLog, Learner, Result, Samples, steps_per_epoch, train
 from gradloom.pace import Pace
 from host.driver import Driver
 from host.machines import Backend
@@ -37,11 +37,6 @@ class Keeping:
         return {"keep": keep, "every": self.every, "resume": self.resume, "steps": self.steps}
 
 
-def steps(config: Config, samples: Samples) -> int:
-    """Steps of one epoch."""
-    return -(-len(samples.train_x) // config.batch)
-
-
 def run_golden(
     config: Config,
     samples: Samples,
@@ -51,7 +46,7 @@ def run_golden(
     network: Learner | None = None,
 ) -> Result:
     """Golden training with a progress bar."""
-    task = shown.add_task(title, total=config.epochs * steps(config, samples), note="")
+    task = shown.add_task(title, total=config.epochs * steps_per_epoch(config, samples), note="")
 
     def progress(done: int, total: int, loss: float) -> None:
         shown.update(task, total=total, completed=done, note=f"loss {loss:.3f}")
@@ -65,7 +60,7 @@ def run_machine(
 ) -> tuple[Result, list[Share]]:
     """Training on a whole machine, and where its last step's cycles went; with ``check`` golden takes every step beside it."""
     driver = Driver(config.graph(samples), backend, check)
-    task = shown.add_task(title, total=config.epochs * steps(config, samples), note="")
+    task = shown.add_task(title, total=config.epochs * steps_per_epoch(config, samples), note="")
     pace = Pace(title)
 
     def progress(done: int, total: int, loss: float) -> None:

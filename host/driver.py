@@ -19,6 +19,7 @@ from host.program import execute as execute_program
 from host.timeline import Row, rows
 from spec.isa import Opcode
 from spec.number import Fixed, Rounding
+from spec.product import ceil_div
 
 MEMORY = 1 << 30  # bytes; only those that are touched cost anything
 RING = MEMORY - (1 << 26)  # descriptors lie here, tensors below
@@ -62,6 +63,7 @@ class Driver:
         self.last: tuple[Program, list[Ran]] | None = None  # step or prediction
         self.stepped: tuple[Program, list[Ran]] | None = None  # the last step
         self._compiled: dict[tuple, Program] = {}
+        self._too_many: set[int] = set()  # samples of predictions that memory has no room for
         self._place: Program | None = None  # says where parameters lie
         self._running: dict[int, np.ndarray] = {}
         self._state = graph.state()
@@ -150,12 +152,9 @@ class Driver:
 
     def predict(self, execute: Tally, x: np.ndarray) -> np.ndarray:
         """Logits (batch, classes), counted in ``execute``; in several runs where memory has no room for all samples."""
-        try:
-            program = self.program(len(x), None)
-        except NoRoom:
-            if len(x) == 1:
-                raise
-            half = -(-len(x) // 2)
+        program = self._prediction(len(x))
+        if program is None:
+            half = ceil_div(len(x), 2)
             return np.concatenate([self.predict(execute, part) for part in (x[:half], x[half:])])
         results = self._execute(program, 0, {"x": x})
         self._count(execute, program)
@@ -163,6 +162,18 @@ class Driver:
             self.graph.restore(self.state())
             self._differs(execute, "logits", results["logits"], self.graph.predict(execute, x), 0)
         return results["logits"]
+
+    def _prediction(self, samples: int) -> Program | None:
+        """None where memory has no room for so many samples, which is found out once; NoRoom where there is none for one."""
+        if samples in self._too_many:
+            return None
+        try:
+            return self.program(samples, None)
+        except NoRoom:
+            if samples == 1:
+                raise
+            self._too_many.add(samples)
+            return None
 
     def state(self) -> dict[str, np.ndarray]:
         """As :meth:`golden.graph.Graph.state`, from the machine's memory."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from golden.graph import Graph
-from golden.layers import Role
+from golden.layers import Role, tensor_id
 from golden.operators import LOSS_SLOT, SLOTS, BatchNormOperator
 from golden.optimizer import SgdPlan
 from host.compiler import compile_predict, compile_step
@@ -205,7 +205,7 @@ class _Image:
                     continue
                 word = first + number * DESCRIPTOR_BYTES // WORD + place.word
                 if isinstance(symbol, KeySymbol):
-                    keys.append({"word": word, "id": key_id(symbol.layer, symbol.role)})
+                    keys.append({"word": word, "id": tensor_id(symbol.layer, symbol.role)})
                 elif symbol.name in self.shifts:
                     shifts.append({"word": word, "lsb": place.lsb, "symbol": self.shifts[symbol.name]})
                 elif symbol.name not in values:
@@ -225,7 +225,7 @@ class _Image:
             last = self.graph.operators[-1]
             logits, delta = (program.tensors[name] for name in (*step.reads, *step.writes))
             frac = {"b": last.out.frac, "d": last.formats.deltas.frac}
-            key = key_id(SLOTS * last.number + LOSS_SLOT, Role.DELTA)
+            key = tensor_id(SLOTS * last.number + LOSS_SLOT, Role.DELTA)
             return [{"code": Op.LOSS, "a": logits.address, "c": delta.address, "e": key, **frac}]
         if what == "logits":
             return []
@@ -291,7 +291,7 @@ class _Image:
             "deltas_frac": formats.deltas.frac,
             "gradients_frac": formats.gradients.frac,
             "below_frac": (op.belows[0] or formats.deltas).frac,
-            "key_id": key_id(SLOTS * number, Role.GRADIENT),
+            "key_id": tensor_id(SLOTS * number, Role.GRADIENT),
             "parameters_address": address(f"weights.{number}"),
             "sums_address": address(f"norm.{number}.sums"),
             "forward_address": address(f"norm.{number}.forward"),
@@ -303,11 +303,6 @@ class _Image:
         if record not in self.norm_records:
             self.norm_records.append(record)
         return self.norm_records.index(record)
-
-
-def key_id(layer: int, role: Role) -> int:
-    """What :func:`golden.layers.tensor_key` hashes under the key of the step."""
-    return 8 * layer + int(role)
 
 
 def _aligned(address: int) -> int:

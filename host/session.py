@@ -6,7 +6,7 @@ from golden.config import Config, Samples
 from golden.layers import GoldenExecute
 from golden.network import StepResult
 from golden.tally import PhaseTally, Tally
-from golden.trainer import batches
+from golden.trainer import batches, steps_per_epoch
 from host.driver import Driver
 from host.machines import Backend
 from host.profile import Share, profile
@@ -42,7 +42,7 @@ class Session:
 
     @property
     def per_epoch(self) -> int:
-        return -(-len(self.samples.train_x) // self.config.batch)
+        return steps_per_epoch(self.config, self.samples)
 
     @property
     def epoch(self) -> int:

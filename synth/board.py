@@ -47,12 +47,7 @@ def bitstream(
         )
     packed = ["--compress", f"seed{best}.config", files["bit"].name]
     run(ECPPACK, packed, folder=out, log="pack.log", what=f"bitstream of {name}", progress=progress)
-    used = {
-        "lut4": timing.used["TRELLIS_COMB"],
-        "ff": timing.used["TRELLIS_FF"],
-        "dsp": timing.used.get("MULT18X18D", 0),
-        "bram": timing.used.get("DP16KD", 0),
-    }
+    used = part.family.placer.count(timing.used)
     report = {
         "board": name,
         "target": board.target,
@@ -63,13 +58,18 @@ def bitstream(
         "baud": board.baud,
         "divider": board.divider,
         "memory_bytes": board.memory_bytes,
-        **used,
-        "share": {kind: round(count / getattr(part, "luts" if kind == "lut4" else kind), 4) for kind, count in used.items()},
+        **_as_lut4(used),
+        "share": _as_lut4(part.share(used)),
         **memories_and_multipliers(netlist, TOP, part, out),
         "critical_path": timing.critical_path,
         "versions": tools,
     }
     return report, [files["v"], files["lpf"], files["bit"]]
+
+
+def _as_lut4(numbers: dict) -> dict:
+    """ECP5's look-up tables by the name that reports give those of four inputs."""
+    return {"lut4" if kind == "luts" else kind: number for kind, number in numbers.items()}
 
 
 def top_verilog(board: Board, module: str) -> str:

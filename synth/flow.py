@@ -137,7 +137,7 @@ def _result(part: Target, unit: dict, used: dict, timings: dict[int, Timing], be
             **{kind: unit[kind] for kind in ("logic", "carry", "ram")},
             "packing": used["luts"] - unit["luts"],
         },
-        "share": {kind: round(used[kind] / getattr(part, kind), 4) for kind in ("luts", "ff", "dsp", "bram")},
+        "share": part.share(used),
         "seed": best,
         "fmax_by_seed": {str(seed): rate for seed, rate in fmax.items()},
         "critical_path": timings[best].critical_path if best is not None else [],
@@ -199,8 +199,7 @@ def _placed(
         _place(part, seed, top, out, until, progress)
         log = out / f"seed{seed}.log"
         timings[seed] = read_timing(out / f"seed{seed}.json", log) if until == ROUTE else read_placed(log)
-    used = timings[max(seeds, key=lambda seed: timings[seed].fmax_mhz)].used
-    placed = {kind: sum(used.get(name, 0) for name in names) for kind, names in part.family.placer.used.items()}
+    placed = part.family.placer.count(timings[max(seeds, key=lambda seed: timings[seed].fmax_mhz)].used)
     for kind in part.family.placer.with_ring:
         placed[kind] -= ring_flip_flops
     return timings, placed

@@ -30,6 +30,10 @@ class Placer:
     used: Mapping[str, tuple[str, ...]]  # "luts", "ff", "dsp", "bram" to nextpnr's names; all of them are added up
     with_ring: tuple[str, ...] = ("ff",)  # those that hold the ring's flip-flops
 
+    def count(self, cells: Mapping[str, int]) -> dict[str, int]:
+        """A unit's resources, from nextpnr's cells."""
+        return {kind: sum(cells.get(name, 0) for name in names) for kind, names in self.used.items()}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dsp:
@@ -76,3 +80,7 @@ class Target:
     speed: str | int | None = None
     flags: tuple[str, ...] = ()  # of the placer
     yosys: str = ""  # further options of the synthesis command
+
+    def share(self, used: Mapping[str, int]) -> dict[str, float]:
+        """Of the part's look-up tables, flip-flops, multipliers and block RAMs."""
+        return {kind: round(used[kind] / getattr(self, kind), 4) for kind in ("luts", "ff", "dsp", "bram")}

@@ -11,7 +11,8 @@ from golden.layers import PHASES, Formats, GoldenExecute
 from golden.presets import preset
 from golden.tally import Tally
 from golden.trainer import train
-from host.driver import MEMORY, RING, Driver, without_masks
+from host.compiler import compile_predict
+from host.driver import MEMORY, RING, Driver, NoRoom, without_masks
 from host.machines import EmulatedMachine, MachineError
 from host.program import Run
 from spec.chip import CHIPS
@@ -121,6 +122,25 @@ def test_a_wrong_logit_is_found(blobs, monkeypatch):
     d.predict(tally, x)
     assert tally.differing_words == 3
     assert tally.first_difference.startswith("step 0, logits[0, 0]: ")
+
+
+def test_a_small_memory_takes_samples_in_several_runs(blobs, monkeypatch):
+    """What has no room is found out once, and where not even one sample has room that is said."""
+    graph, (x, _) = CNN.graph(blobs), batch(blobs)
+    ring = driver(blobs).program(4, None).memory_bytes
+    compiled = []
+
+    def noted(graph, chip, samples):
+        compiled.append(samples)
+        return compile_predict(graph, chip, samples)
+
+    monkeypatch.setattr("host.driver.compile_predict", noted)
+    d = Driver(graph, EmulatedMachine(CHIP, ring + MEMORY - RING, ring))
+    for _ in range(2):
+        np.testing.assert_array_equal(d.predict(Tally(GoldenExecute()), x), graph.predict(GoldenExecute(), x))
+    assert compiled == [16, 8, 4]
+    with pytest.raises(NoRoom, match="for 1 samples tensors take "):
+        Driver(graph, EmulatedMachine(CHIP, 128 + MEMORY - RING, 128)).predict(Tally(GoldenExecute()), x)
 
 
 def test_prediction_is_goldens_with_running_statistics(blobs):

@@ -11,14 +11,14 @@ from click.testing import CliRunner
 
 from golden.checkpoint import Checkpoint
 from golden.config import Samples
-from golden.layers import Role, tensor_key
+from golden.layers import Role, tensor_id, tensor_key
 from golden.presets import preset
 from golden.trainer import batches, train
 from gradloom.cli import main
 from gradloom.program import as_c
 from gradloom.soc.driver import image_header
 from host.compiler import compile_predict, compile_step
-from host.image import ImageError, build_image, key_id
+from host.image import ImageError, build_image
 from host.image_layout import (
     ALIGNMENT,
     BLOCK,
@@ -155,7 +155,7 @@ def test_a_batch_of_another_size_is_refused(case):
 
 
 def test_keys_are_goldens():
-    assert key_id(13, Role.VELOCITY) == 8 * 13 + 5
+    assert tensor_id(13, Role.VELOCITY) == 8 * 13 + 5
 
 
 def test_c_structures_have_every_word():

@@ -3,22 +3,15 @@
 from xml.etree import ElementTree as ET
 
 from gradloom.soc.axi_top import TOP, Port, control_ports, memory_ports, ports
-from gradloom.soc.register_map import BYTES, entries
+from gradloom.soc.register_map import BYTES, STANDARD_ACCESS, entries
 from spec.axi import ADDRESS_BITS, Axi, axi
 from spec.chip import Chip
-from spec.registers import REGISTER_BITS, Access
+from spec.registers import REGISTER_BITS
 from spec.version import VERSION
 
 NAMESPACE = "http://www.accellera.org/XMLSchema/IPXACT/1685-2014"
 AMBA = {"vendor": "amba.com", "library": "AMBA4"}
 PLAIN = {"vendor": "xilinx.com", "library": "signal", "version": "1.0"}  # clock, reset, interrupt, as most tools know them
-ACCESS = {
-    Access.READ: ("read-only", ""),
-    Access.WRITE: ("write-only", ""),
-    Access.SETTING: ("read-write", ""),
-    Access.BOTH: ("read-write", ""),
-    Access.CLEAR: ("read-write", "oneToClear"),
-}
 
 
 def ipxact(chip: Chip) -> str:
@@ -79,7 +72,7 @@ def _registers(block: ET.Element, chip: Chip) -> None:
         register = _child(block, "register")
         _texts(register, name=entry.name, description=entry.doc or entry.name)
         _texts(register, addressOffset=f"'h{entry.offset:x}", size=str(REGISTER_BITS))
-        access, modified = ACCESS[entry.access]
+        access, modified = STANDARD_ACCESS[entry.access]
         for field in entry.fields:
             node = _child(register, "field")
             _texts(node, name=field.name, bitOffset=str(field.lsb))

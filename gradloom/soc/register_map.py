@@ -22,6 +22,14 @@ from spec.registers import (
 BYTES = 4096  # of the slave's range
 BITS: dict[str, type[IntFlag]] = {"control": Control, "status": Status, "irq_enable": Irq, "irq_status": Irq}
 VALUES: dict[str, type[IntEnum]] = {"error": ErrorCode}
+# As IP-XACT and SVD call it, and what a write changes where that is not what it says.
+STANDARD_ACCESS = {
+    Access.READ: ("read-only", ""),
+    Access.WRITE: ("write-only", ""),
+    Access.SETTING: ("read-write", ""),
+    Access.BOTH: ("read-write", ""),
+    Access.CLEAR: ("read-write", "oneToClear"),
+}
 DOC = {
     "control": "ones act once: start from ring_head on, abort, clear the counters",
     "status": "what runs, how the last run stopped",

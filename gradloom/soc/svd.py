@@ -2,19 +2,12 @@
 
 from xml.etree import ElementTree as ET
 
-from gradloom.soc.register_map import BYTES, entries
+from gradloom.soc.register_map import BYTES, STANDARD_ACCESS, entries
 from spec.chip import Chip
-from spec.registers import REGISTER_BITS, Access
+from spec.registers import REGISTER_BITS
 from spec.version import VERSION
 
 BASE = 0  # of the one peripheral; where the slave lies is the SoC's business
-ACCESS = {
-    Access.READ: ("read-only", ""),
-    Access.WRITE: ("write-only", ""),
-    Access.SETTING: ("read-write", ""),
-    Access.BOTH: ("read-write", ""),
-    Access.CLEAR: ("read-write", "oneToClear"),
-}
 
 
 def svd(chip: Chip) -> str:
@@ -35,7 +28,7 @@ def svd(chip: Chip) -> str:
     registers = ET.SubElement(peripheral, "registers")
     for entry in entries(chip):
         register = ET.SubElement(registers, "register")
-        access, modified = ACCESS[entry.access]
+        access, modified = STANDARD_ACCESS[entry.access]
         _texts(register, name=entry.name.upper(), description=entry.doc or entry.name)
         _texts(register, addressOffset=f"{entry.offset:#05x}", access=access, resetValue=f"{entry.reset:#010x}")
         if modified:
