@@ -27,12 +27,13 @@ def plain(length):
 
 
 def draw_window(rng, chip):
-    """A window of which at least one tap's words fit in a list."""
-    words = int(rng.integers(1, min(20, chip.list_depth) + 1))
+    """A window in tiles of whole taps, or of bricks wherever taps begin; a tap may be longer than a list."""
+    words = int(rng.integers(1, 21))
     bricks, taps_y, taps_x = ceil_div(words, BRICK), int(rng.integers(1, 6)), int(rng.integers(1, 6))
     dilation, bias = int(rng.choice([1, 1, 2, 4])), int(rng.integers(2))
-    most = max(1, chip.list_depth // (BRICK * bricks))  # taps of a tile
-    a_tile = bricks * int(rng.integers(1, most + 1)) if rng.random() < 0.7 else int(rng.integers(1, chip.list_depth // BRICK))
+    most = chip.list_depth // (BRICK * bricks)  # taps of a tile
+    in_taps = most and rng.random() < 0.7
+    a_tile = bricks * int(rng.integers(1, most + 1)) if in_taps else int(rng.integers(1, chip.list_depth // BRICK + 1))
     whole = a_tile % bricks == 0 and rng.random() < 0.5
     step = bricks + int(rng.integers(3))
     return {
