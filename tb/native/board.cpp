@@ -10,12 +10,12 @@
 #include <random>
 
 #include "Vnative.h"
+#include "clocks.h"
 #include "verilated.h"
 
 namespace {
 
 constexpr int SLICE = 512;         // cycles between two looks at the descriptor
-constexpr int REST = 64;          // cycles that a unit's clock goes on behind its last command
 constexpr int QUIET = 100;         // slices of silence before the clock stands still until a byte comes
 constexpr int LOOK_MS = 20;       // between two looks at `stop` while it does
 constexpr std::size_t AHEAD = 4096;  // bytes taken from the descriptor before they are on the line
@@ -23,9 +23,9 @@ constexpr std::size_t AHEAD = 4096;  // bytes taken from the descriptor before t
 struct Board {
     VerilatedContext context;
     Vnative top{&context};
+    Clocks<Vnative> clocks{top};
     int divider;
     uint64_t cycles = 0, bytes_in = 0, bytes_out = 0;
-    int left[2] = {REST, REST};  // cycles until the unit rests
     std::atomic<bool> stop{false};
     double noise = 0;  // probability that a bit on the line is turned over, either way
     std::mt19937_64 random;
@@ -39,7 +39,6 @@ struct Board {
     uint32_t take_shift = 0;
 
     explicit Board(int clocks_of_a_bit) : divider(clocks_of_a_bit) {
-        top.clk = top.clk_product = top.clk_vector = 0;
         top.rx = 1;
         top.rst = 1;
         for (int n = 0; n < 8; ++n) edge();
@@ -51,21 +50,8 @@ struct Board {
     ~Board() { Verilated::threadContextp(&context); }
 
     void edge() {
-        top.clk = 1;
-        top.clk_product = runs(0);
-        top.clk_vector = runs(1);
-        top.eval();
-        top.clk = top.clk_product = top.clk_vector = 0;
-        top.eval();
+        clocks.edge();
         ++cycles;
-    }
-
-    // Units of the machine that rest are left out; see tb/native/gating.py.
-    bool runs(int unit) {
-        if (top.active >> unit & 1) left[unit] = REST;
-        if (!left[unit]) return false;
-        --left[unit];
-        return true;
     }
 
     uint32_t flip() { return noise > 0 && std::uniform_real_distribution<>()(random) < noise; }

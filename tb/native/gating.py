@@ -2,7 +2,7 @@
 
 Verilator evaluates every register at every edge of its clock, whether anything changes or not. In the library the product unit and
 the vector unit, most of the machine, have clocks of their own, which the wrapper lets rise only while the unit has a
-command, is offered one or is reset, and some cycles longer (``REST`` in machine.cpp). Words are the same as without. Cycles may differ by a few
+command, is offered one or is reset, and some cycles longer (``REST`` in clocks.h). Words are the same as without. Cycles may differ by a few
 in a command: turns that a unit takes go on between its commands in hardware, and here they do not. ``NativeMachine.rest(False)`` lets all clocks run.
 """
 

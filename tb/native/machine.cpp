@@ -7,6 +7,7 @@
 
 #include "Vnative.h"
 #include "axi_memory.h"
+#include "clocks.h"
 #include "verilated.h"
 
 // Verilator writes the second of two underscores in a port's name as __05F.
@@ -19,7 +20,6 @@ namespace {
 constexpr int UNITS = 4;
 constexpr int PRODUCT = 2;    // bit of the product unit in `issued` and `done`
 constexpr int COUNTERS = 8;   // spec.engine.COUNTERS
-constexpr int REST = 64;      // cycles that a unit's clock goes on behind its last command
 constexpr int PATIENCE = 64;  // cycles in which a register must answer
 
 // Fields of the same names and order in tb/native/machine_host.py.
@@ -33,17 +33,15 @@ struct Event {
 struct Machine {
     VerilatedContext context;
     Vnative top{&context};
+    Clocks<Vnative> clocks{top};
     AxiMemory memory;
     MasterPins pins{};
     uint64_t cycles = 0;
     std::vector<Event> events;
     std::size_t open[UNITS] = {};  // place of the command under way, counted from one
-    bool rests = true;             // units without a command are left out; see tb/native/gating.py
-    int left[2] = {REST, REST};    // cycles until the unit rests
 
     Machine(uint8_t* bytes, uint64_t origin, uint64_t size)
         : memory(bytes, origin, size, sizeof PAYLOAD(mem, r, data)) {
-        top.clk = top.clk_product = top.clk_vector = 0;
         MEMBER(ctl, aw, valid) = MEMBER(ctl, w, valid) = MEMBER(ctl, ar, valid) = 0;
         MEMBER(ctl, b, ready) = MEMBER(ctl, r, ready) = 1;
         reset();
@@ -55,7 +53,7 @@ struct Machine {
     void reset() {
         memory.reset();
         drive();
-        for (auto& cycles_left : left) cycles_left = REST;
+        clocks.wake();
         top.rst = 1;
         for (int n = 0; n < 4; ++n) edge();
         top.rst = 0;
@@ -64,22 +62,9 @@ struct Machine {
         for (auto& place : open) place = 0;
     }
 
-    // Inputs set before the call are seen by this rising edge.
     void edge() {
-        top.clk = 1;
-        top.clk_product = runs(0);
-        top.clk_vector = runs(1);
-        top.eval();
-        top.clk = top.clk_product = top.clk_vector = 0;
-        top.eval();
+        clocks.edge();
         ++cycles;
-    }
-
-    bool runs(int unit) {
-        if (top.active >> unit & 1) left[unit] = REST;
-        if (!left[unit]) return !rests;
-        --left[unit];
-        return true;
     }
 
     void tick() {
@@ -178,7 +163,7 @@ void* machine_new(uint8_t* bytes, uint64_t origin, uint64_t size, const MemorySe
 
 void machine_free(void* handle) { delete &machine(handle); }
 void machine_reset(void* handle) { machine(handle).reset(); }
-void machine_rest(void* handle, int rests) { machine(handle).rests = rests; }
+void machine_rest(void* handle, int rests) { machine(handle).clocks.rests = rests; }
 uint64_t machine_cycles(void* handle) { return machine(handle).cycles; }
 void machine_settings(void* handle, const MemorySettings* settings) { machine(handle).memory.settings(*settings); }
 void machine_counts(void* handle, MemoryCounts* counts) { *counts = machine(handle).memory.counts; }
