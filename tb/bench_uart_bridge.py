@@ -293,11 +293,11 @@ async def moves_the_most_words(dut):
 
 @cocotb.test(timeout_time=100, timeout_unit="ms")
 async def writes_once(dut):
-    """The same write twice is one; not so behind another request, and not so a read."""
+    """The same write twice is one; not so behind another request, and not so a read, which answers what no write left behind."""
     bench = await begin(dut, 0.0)
     write = Request(Op.WRITE_REGISTER, 0x10, data=b"\x01\x02\x03\x04")
     for request, sequence in (
-        (write, 7), (write, 7), (write, 7), (write, 8), (Request(Op.READ_REGISTER, 0x10), 8),
+        (write, 7), (write, 7), (write, 7), (write, 8), (Request(Op.READ_REGISTER, 0x28), 8),
         (Request(Op.READ_REGISTER, 0x10), 8), (write, 9), (Request(Op.WRITE_REGISTER, 0x40, data=bytes(4)), 10),
         (Request(Op.WRITE_REGISTER, 0x40, data=bytes(4)), 10),
     ):  # fmt: skip
