@@ -133,7 +133,7 @@ async def serves_all_at_once(dut, stall):
     quarter = bus.size // 4
 
     async def words():
-        for _ in range(200):
+        for _ in range(40):
             address = 2 * quarter + 8 * int(rng.integers(0, quarter // 8))
             data = rng.bytes(8)
             await host.write(address, data)
@@ -141,10 +141,9 @@ async def serves_all_at_once(dut, stall):
             address = 2 * quarter + 8 * int(rng.integers(0, 2 * quarter // 8))
             assert await host.read(address) == bus.bytes[address : address + 8].tobytes()
 
-    await gather(
-        bus.read(bus.bursts(20, 0, quarter)), bus.write(bus.bursts(20, quarter, 2 * quarter)), words()
-    )
-    await bus.read([(page, 256) for page in range(0, bus.size, 2048)])
+    for _ in range(5):  # often, as a burst writes over what another lost
+        await gather(bus.read(bus.bursts(5, 0, quarter)), bus.write(bus.bursts(5, quarter, 2 * quarter)), words())
+        await bus.read([(page, 256) for page in range(0, bus.size, 2048)])
 
 
 @cocotb.test(timeout_time=20, timeout_unit="ms")
