@@ -119,7 +119,9 @@ async def run(dut, chip, rng, product, b, stall, pause):
     words = command_words(chip, product)
     names = [name for name, _ in Widths(chip).command_fields()]
     await send(Stream(dut, "i"), {n: [w] for n, w in zip(names, words, strict=True)}, rng)
-    for _ in range(20_000):
+    tiles = ceil_div(product.m, product.row_tile) * ceil_div(product.k, product.k_tile)
+    tiles *= ceil_div(product.n, product.columns * chip.lanes)
+    for _ in range(20_000 + 2 * pause * tiles):
         await cycles(dut, 1)
         if dut.done.value:
             break
@@ -134,7 +136,7 @@ async def run(dut, chip, rng, product, b, stall, pause):
     return groups
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms")
+@cocotb.test(timeout_time=20, timeout_unit="ms")
 @cocotb.parametrize(stall=[0.0, 0.5], pause=[0, 300])
 async def opens_tiles_as_golden(dut, stall, pause):
     rng, chip = generator(), load_spec(Chip)
