@@ -38,7 +38,9 @@ def netlist(chip: Chip, unit: str = "engine", target: str | None = None) -> Netl
     folder = chip_folder(chip) / (unit if target is None else f"{unit}-{target}")
 
     def build(scratch: Path) -> None:
-        emit(UNITS[unit](chip, target), unit, spec=chip, folder=scratch)
+        # What is built for a part has no port that only simulations look at.
+        component = Machine(chip, target, traced=False) if unit == "machine" and target else UNITS[unit](chip, target)
+        emit(component, unit, spec=chip, folder=scratch)
 
     toolchain.built_once(folder, build)
     return Netlist(verilog=folder / f"{unit}.v", top=unit)

@@ -32,17 +32,18 @@ def build_unit(name: str, chip: Chip, folder: Path, target: str | None = None) -
     if name not in UNITS:
         raise ValueError(f"unknown unit {name!r}; known units: {', '.join(UNITS)}")
     unit = UNITS[name]
-    component = _named(unit.component)
+    make = _named(unit.component)
     arguments = {key: _argument(value, chip) for key, value in unit.arguments.items()}
     env = {key.upper(): str(value) for key, value in arguments.items() if isinstance(value, int)}
+    # A unit that is made from a spec of its own is described by it, and any other one by the chip.
+    if target is not None and "target" in signature(make).parameters:
+        arguments["target"] = target
+    component = make(**arguments)
     for constant in ("LATENCY", "PAUSE"):
         if isinstance(getattr(component, constant, None), int):
             env[constant] = str(getattr(component, constant))
-    # A unit that is made from a spec of its own is described by it, and any other one by the chip.
-    if target is not None and "target" in signature(component).parameters:
-        arguments["target"] = target
     spec = next((value for value in arguments.values() if isinstance(value, Convert | Axi)), chip)
-    return Bench(unit.bench, emit(component(**arguments), name, spec=spec, folder=folder), env)
+    return Bench(unit.bench, emit(component, name, spec=spec, folder=folder), env)
 
 
 def _named(path: str) -> Any:

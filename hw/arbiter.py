@@ -34,6 +34,9 @@ class Arbiter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        if self.count == 1:
+            m.d.comb += [self.o.valid.eq(self.i[0].valid), self.o.p.value.eq(self.i[0].p), self.i[0].ready.eq(self.o.ready)]
+            return m
         advance = Signal()
         m.d.comb += advance.eq(~self.o.valid | self.o.ready)
 

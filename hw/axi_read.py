@@ -9,6 +9,8 @@ from hw.fifo import Fifo, Skid
 from spec.axi import Axi
 from spec.chip import BRICK
 
+BEATS = 16  # that wait in a small memory
+
 
 class AxiReader(wiring.Component):
     """Jobs to bursts on AR and R, to bricks. Jobs overlap: the next one is asked for while this one's beats come.
@@ -19,7 +21,7 @@ class AxiReader(wiring.Component):
     Errors: jobs are trusted: aligned, of at least one brick, inside the address space. One that the bus fails gives all
     its bricks, some of which hold anything. The first failure in a job is the one reported.
 
-    Latency: one job to AR, two cycles; one beat that completes a brick to ``o``, two.
+    Latency: one job to AR, two cycles; one beat that completes a brick to ``o``, one.
 
     Members
     -------
@@ -31,8 +33,9 @@ class AxiReader(wiring.Component):
 
     LATENCY = 2  # cycles from a job to its first address
 
-    def __init__(self, spec: Axi):
+    def __init__(self, spec: Axi, compact: bool = False):
         self.spec = spec
+        self.compact = compact  # beats wait in a small memory
         super().__init__(
             {
                 "i": In(stream.Signature(axi_job)),
@@ -49,12 +52,12 @@ class AxiReader(wiring.Component):
         spec = self.spec
         cut = bursts_of(m, self, self.ar)
         m.submodules.due = due = Fifo(axi_burst(spec), spec.outstanding)
-        m.submodules.beats = beats = Skid(axi_read(spec))  # so that no path leads from `o` to the bus
+        m.submodules.beats = beats = Fifo(axi_read(spec), BEATS) if self.compact else Skid(axi_read(spec))  # so that no path leads from `o` to the bus
         wiring.connect(m, cut.burst, due.i)
         wiring.connect(m, beats.i, wiring.flipped(self.r))
         burst, beat = due.o.p, beats.o.p
 
-        # Beats of a brick are shifted in from above; the last one passes straight to the output.
+        # Beats of a brick are shifted in from above; the last one stays where it came, until the brick is taken.
         number = Signal(range(max(2, spec.brick_beats)))
         complete = Signal()  # this beat is the brick's last
         take = Signal()
@@ -64,11 +67,10 @@ class AxiReader(wiring.Component):
             bits = Cat(earlier, beat.data)
             with m.If(take):
                 m.d.sync += earlier.eq(bits >> spec.data_bits)
-        free = Signal()
         m.d.comb += [
             complete.eq(number == spec.brick_beats - 1),
-            free.eq(~self.o.valid | self.o.ready),
-            beats.o.ready.eq(due.o.valid & (free | ~complete)),
+            self.o.valid.eq(beats.o.valid & due.o.valid & complete),
+            beats.o.ready.eq(due.o.valid & (self.o.ready | ~complete)),
             take.eq(beats.o.valid & beats.o.ready),
             due.o.ready.eq(take & beat.last),
         ]
@@ -76,22 +78,11 @@ class AxiReader(wiring.Component):
         found = Signal(RESP_BITS)  # in the job under way
         now = Signal(RESP_BITS)
         m.d.comb += now.eq(Mux((found == 0) & beat.resp[1], beat.resp, found))
-        last = Signal()  # the brick at the output ends its job
-        failed = Signal(RESP_BITS)
-        m.d.sync += self.done.eq(self.o.valid & self.o.ready & last)
-        m.d.sync += self.error.eq(failed)
-        with m.If(free):
-            m.d.sync += self.o.valid.eq(0)
+        size = 8 * spec.word_bytes
+        m.d.comb += [self.o.p[n].eq(bits.word_select(n, size)) for n in range(BRICK)]
+        m.d.sync += [self.done.eq(take & beat.last & burst.end), self.error.eq(now)]
         with m.If(take):
             m.d.sync += [number.eq(Mux(complete, 0, number + 1)), found.eq(now)]
-            with m.If(complete):
-                size = 8 * spec.word_bytes
-                m.d.sync += [
-                    self.o.valid.eq(1),
-                    *(self.o.p[n].eq(bits.word_select(n, size)) for n in range(BRICK)),
-                    last.eq(beat.last & burst.end),
-                    failed.eq(now),
-                ]
             with m.If(beat.last & burst.end):
                 m.d.sync += found.eq(0)
         return m

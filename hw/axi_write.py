@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.axi import RESP_BITS, axi_address, axi_answer, axi_brick, axi_burst, axi_job, axi_write, bursts_of
 from hw.fifo import Fifo
+from hw.logic import select
 from spec.axi import Axi
 from spec.chip import BRICK
 
@@ -18,7 +19,7 @@ class AxiWriter(wiring.Component):
 
     Errors: jobs are trusted as by the reader. The first failure in a job is the one reported.
 
-    Latency: one job to AW, two cycles; one brick to its first beat, one cycle.
+    Latency: one job to AW, two cycles; a brick's first beat comes with it.
 
     Members
     -------
@@ -59,36 +60,31 @@ class AxiWriter(wiring.Component):
             due.i.p.eq(burst.p),
         ]
 
-        # A brick leaves beat by beat; the next one follows its last beat at once.
-        held = Signal(spec.brick_beats * spec.data_bits, reset_less=True)
+        # A brick leaves beat by beat, out of where it waits; the next one follows its last beat at once.
+        size = 8 * spec.word_bytes
+        whole = Signal(spec.brick_beats * spec.data_bits)
+        m.d.comb += [whole.word_select(n, size).eq(self.bricks.p[n].as_signed()) for n in range(BRICK)]
+        beats = [whole.word_select(n, spec.data_bits) for n in range(spec.brick_beats)]
         number = Signal(range(max(2, spec.brick_beats)))
         sent = Signal.like(unsent.o.p.more)  # bricks of this burst before the one that comes
-        ends_burst = Signal()
-        ends = Signal()  # the brick held is the burst's last
+        ends = Signal()  # the brick is the burst's last
         complete = Signal()
-        take = Signal()
+        move = Signal()
         m.d.comb += [
             complete.eq(number == spec.brick_beats - 1),
-            self.w.p.data.eq(held),
+            ends.eq(sent == unsent.o.p.more),
+            self.w.valid.eq(self.bricks.valid & unsent.o.valid),
+            self.w.p.data.eq(select(number, beats)),
             self.w.p.strb.eq(-1),
             self.w.p.last.eq(ends & complete),
-            self.bricks.ready.eq(unsent.o.valid & (~self.w.valid | (self.w.ready & complete))),
-            take.eq(self.bricks.valid & self.bricks.ready),
-            ends_burst.eq(sent == unsent.o.p.more),
-            unsent.o.ready.eq(take & ends_burst),
+            move.eq(self.w.valid & self.w.ready),
+            self.bricks.ready.eq(unsent.o.valid & self.w.ready & complete),
+            unsent.o.ready.eq(move & complete & ends),
         ]
-        with m.If(self.w.valid & self.w.ready):
-            m.d.sync += [held.eq(held >> spec.data_bits), number.eq(Mux(complete, 0, number + 1))]
+        with m.If(move):
+            m.d.sync += number.eq(Mux(complete, 0, number + 1))
             with m.If(complete):
-                m.d.sync += self.w.valid.eq(0)
-        with m.If(take):
-            size = 8 * spec.word_bytes
-            m.d.sync += [
-                *(held.word_select(n, size).eq(self.bricks.p[n].as_signed()) for n in range(BRICK)),
-                self.w.valid.eq(1),
-                ends.eq(ends_burst),
-                sent.eq(Mux(ends_burst, 0, sent + 1)),
-            ]
+                m.d.sync += sent.eq(Mux(ends, 0, sent + 1))
 
         # Answers.
         found = Signal(RESP_BITS)

@@ -28,7 +28,7 @@ class BoardLogic(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         design, target = self.design, self.target
-        m.submodules.machine = machine = Machine(design.chip, target)
+        m.submodules.machine = machine = Machine(design.chip, target, traced=False)
         m.submodules.memory = memory = OnChipMemory(axi(design.chip), design.memory_bytes, target)
         m.submodules.bridge = bridge = UartBridge(design, target)
         connect(m, machine.mem, memory.bus)

@@ -100,11 +100,13 @@ class Bricks(wiring.Component):
 
         # Find taps that lie in the operand and in the tile.
         fits = Signal()  # the tile does not end before the tap does
+        looking = Signal()  # the state in which taps are taken, in a register of its own: it reaches many
         here = Signal()  # a tap of the tile is seen
         take, moves = Signal(), Signal()
         closes = Signal()  # the row ends with the tap that is seen
         m.d.comb += [
             fits.eq(~over[-1] | over.all()),
+            here.eq(taps.o.valid & looking),
             taps.i.p.eq(self.i.p.row),
             closes.eq(over[-1] | tap.final),
             take.eq(here & (~asking | ~found | ~(ended | tap.inside))),
@@ -133,10 +135,10 @@ class Bricks(wiring.Component):
                 ]
                 m.next = "BEGUN"
             with m.State("BEGUN"):
-                m.d.sync += over.eq(command.a_tile - have - 1)
+                m.d.sync += [over.eq(command.a_tile - have - 1), looking.eq(1)]
                 m.next = "TAPS"
             with m.State("TAPS"):
-                m.d.comb += [here.eq(taps.o.valid), taps.o.ready.eq(take)]
+                m.d.comb += taps.o.ready.eq(take)
                 with m.If(take):
                     m.d.sync += [
                         have.eq(command.a_bricks),
@@ -147,6 +149,7 @@ class Bricks(wiring.Component):
                     ]
                     with m.If(closes):
                         m.d.sync += taps.stop.eq(1)
+                        m.d.sync += looking.eq(0)
                         m.next = "IDLE"
         with m.If(moves):
             m.d.sync += [found.eq(0), ended.eq(0)]

@@ -27,7 +27,7 @@ class Control(wiring.Component):
     start, cancel : pulses; a start begins when transfers and descriptors of an earlier run have ended
     watchdog : cycles without ``moved`` after which the run fails; 0 is never
     moved : something did: a transfer on the memory's bus or of the scratchpad
-    i : :py:`In(stream.Signature(item))`, the next command; taken as it is issued
+    i : :py:`In(stream.Signature(item))`, the next command; taken a cycle after its issue, even if that cycle stopped the run
     fetch_start, fetch_stop, fetch_idle : see :class:`hw.descriptors.Descriptors`
     offer, accept : a unit's command; done : it has ended; load_error, store_error : with ``done``, why
     stop : transfers ask for no more
@@ -88,11 +88,15 @@ class Control(wiring.Component):
         seen = Signal()
         go = Signal()  # the command may be issued
         passes = Signal()  # it is, and concerns no unit
+        taken = Signal()  # the command was issued
+        quiet = Signal()  # nothing is under way while units drain
         m.d.comb += waits.eq((self.busy & (head.wait | own | everything)).any())
         m.d.sync += [
+            taken.eq(0),
             target.eq(own),
             unitless.eq(~own.any()),
             ends.eq(head.opcode == Opcode.END),
+            quiet.eq(0),
             seen.eq(self.i.valid & ~self.i.ready),
             go.eq(self.i.valid & ~self.i.ready & ~waits),
         ]
@@ -121,22 +125,28 @@ class Control(wiring.Component):
                     m.d.sync += [self.offer.eq(target), passes.eq(unitless)]
                     m.next = "ISSUE"
             with m.State("ISSUE"):  # decided; a stop in this cycle comes behind it
-                m.d.comb += [issued.eq(self.offer & self.accept), self.i.ready.eq(passes | issued.any())]
-                with m.If(self.i.ready):
-                    m.d.sync += self.offer.eq(0)
-                    with m.If(ends):
-                        m.next = "CLOSE"
-                    with m.Else():
-                        m.next = "RUN"
+                m.d.comb += issued.eq(self.offer & self.accept)
+                with m.If(passes | issued.any()):
+                    m.d.sync += [self.offer.eq(0), taken.eq(1)]
+                    m.next = "TAKE"
                 with m.If(self._stopped(m, late, concluding, dropping)):
                     m.d.sync += self.offer.eq(0)
+                    m.next = "IDLE"
+            with m.State("TAKE"):  # a cycle later, as many registers wait for it
+                with m.If(ends):
+                    m.next = "CLOSE"
+                with m.Else():
+                    m.next = "RUN"
+                with m.If(self._stopped(m, late, concluding, dropping)):
                     m.next = "IDLE"
             with m.State("DRAIN"):
                 with m.If(self._stopped(m, late, concluding, dropping)):
                     m.next = "IDLE"
-                with m.Elif(~self.busy.any() & self.fetch_idle):
-                    m.d.comb += concluding.eq(1)
-                    m.next = "IDLE"
+                with m.Else():
+                    m.d.sync += quiet.eq(~self.busy.any() & self.fetch_idle)
+                    with m.If(quiet):
+                        m.d.comb += concluding.eq(1)
+                        m.next = "IDLE"
             with m.State("CLOSE"):  # behind END, for descriptors that were asked for ahead
                 with m.If(self._stopped(m, late, concluding, dropping)):
                     m.next = "IDLE"
@@ -144,7 +154,8 @@ class Control(wiring.Component):
                     m.d.comb += self.reached.ended.eq(1)
                     m.next = "IDLE"
         m.d.comb += [
-            self.fetch_stop.eq(~(fsm.ongoing("RUN") | fsm.ongoing("ISSUE"))),
+            self.i.ready.eq(taken),
+            self.fetch_stop.eq(~(fsm.ongoing("RUN") | fsm.ongoing("ISSUE") | fsm.ongoing("TAKE"))),
             self.stop.eq(fsm.ongoing("IDLE") | fsm.ongoing("READY")),
             self.running.eq(~fsm.ongoing("IDLE")),
             self.commands.eq(self.i.ready & ~ends),

@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.keyed import Keyed
+from hw.logic import recalled
 from spec.convert import Convert
 from spec.keyed import KeyedBits
 from spec.number import Rounding
@@ -32,8 +33,9 @@ class Converter(wiring.Component):
     until its last output transfer.
     """
 
-    def __init__(self, spec: Convert):
+    def __init__(self, spec: Convert, compact: bool = False):
         self.spec = spec
+        self.compact = compact  # sums wait for their random bits in a small memory
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({"acc": signed(spec.acc_width), "index": 32}))),
             "o": Out(stream.Signature(data.StructLayout({"word": signed(spec.width), "saturated": 1}))),
@@ -68,8 +70,14 @@ class Converter(wiring.Component):
             keyed.index.eq(self.i.payload.index),
         ]
         acc = self.i.payload.acc
-        for stage in range(KeyedBits.LATENCY):
-            acc = self._hold(m, next(stages), f"acc{stage}", acc)[0]
+        waits = [next(stages) for _ in range(KeyedBits.LATENCY)]
+        if self.compact:
+            number = Signal(range(KeyedBits.LATENCY + 1))
+            m.d.sync += number.eq(number + en)
+            acc = recalled(m, acc, KeyedBits.LATENCY, en, number, "accs").as_signed()
+        else:
+            for stage, load in enumerate(waits):
+                acc = self._hold(m, load, f"acc{stage}", acc)[0]
         load = next(stages)
         acc = self._hold(m, load, f"acc{KeyedBits.LATENCY}", acc)[0]
         offset = self._offset(m, loads, load, keyed.bits)

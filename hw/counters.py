@@ -8,11 +8,28 @@ from spec.chip import Chip
 from spec.engine import COUNTER_BITS, COUNTERS
 
 
+def counter_steps(chip: Chip):
+    """By how much each counter goes on in a cycle."""
+    by_lane, by_group = range(chip.total_lanes + 1), range(chip.groups + 1)
+    steps = {
+        "cycles": 1,
+        "busy_lane_cycles": by_lane,
+        "steady_cycles": 1,
+        "steady_busy_lane_cycles": by_lane,
+        "outputs_computed": by_lane,
+        "drain_stall_lane_cycles": by_lane,
+        "load_stall_group_cycles": by_group,
+        "saturations": by_group,
+    }
+    return data.StructLayout({name: steps[name] for name in COUNTERS})
+
+
 class Counters(wiring.Component):
     """:data:`spec.engine.COUNTERS` of the command under way; they hold from its end to the next start.
 
     Members
     -------
+    steps : what is added to ``values`` in this cycle
     running : a command is under way; its rise clears the counters
     final_left : a group has nothing left to start; ends the steady window
     busy, blocked, outputs : per group, lanes; load_wait, saturated, working : per group, one bit
@@ -32,6 +49,7 @@ class Counters(wiring.Component):
                 "load_wait": In(chip.groups),
                 "saturated": In(chip.groups),
                 "working": In(chip.groups),
+                "steps": Out(counter_steps(self.chip)),
                 "values": Out(data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS))),
             }
         )
@@ -42,10 +60,10 @@ class Counters(wiring.Component):
         was_running = Signal()
         seen = Signal(self.chip.groups)
         steady = Signal()
-        busy, blocked, outputs, load_wait, saturated = (
-            Signal(range(self.chip.total_lanes + 1), name=name)
-            for name in ("busy_lanes", "blocked_lanes", "new_outputs", "waiting_groups", "clipped")
+        busy, blocked, outputs = (
+            Signal(range(self.chip.total_lanes + 1), name=name) for name in ("busy_lanes", "blocked_lanes", "new_outputs")
         )
+        load_wait, saturated = (Signal(range(self.chip.groups + 1), name=name) for name in ("waiting_groups", "clipped"))
         m.d.sync += [
             was_running.eq(self.running),
             busy.eq(sum(self.busy[g] for g in groups)),
@@ -56,21 +74,19 @@ class Counters(wiring.Component):
             seen.eq(seen | self.working),
             steady.eq(seen.all() & ~self.final_left),
         ]
-        v = self.values
-        with m.If(self.running & ~was_running):
-            m.d.sync += [v.eq(0), seen.eq(0), steady.eq(0)]
-        with m.Elif(self.running):
-            m.d.sync += [
-                v.cycles.eq(v.cycles + 1),
-                v.busy_lane_cycles.eq(v.busy_lane_cycles + busy),
-                v.outputs_computed.eq(v.outputs_computed + outputs),
-                v.drain_stall_lane_cycles.eq(v.drain_stall_lane_cycles + blocked),
-                v.load_stall_group_cycles.eq(v.load_stall_group_cycles + load_wait),
-                v.saturations.eq(v.saturations + saturated),
+        v, steps = self.values, self.steps
+        with m.If(self.running & was_running):
+            m.d.comb += [
+                steps.cycles.eq(1),
+                steps.busy_lane_cycles.eq(busy),
+                steps.outputs_computed.eq(outputs),
+                steps.drain_stall_lane_cycles.eq(blocked),
+                steps.load_stall_group_cycles.eq(load_wait),
+                steps.saturations.eq(saturated),
             ]
             with m.If(steady):
-                m.d.sync += [
-                    v.steady_cycles.eq(v.steady_cycles + 1),
-                    v.steady_busy_lane_cycles.eq(v.steady_busy_lane_cycles + busy),
-                ]
+                m.d.comb += [steps.steady_cycles.eq(1), steps.steady_busy_lane_cycles.eq(busy)]
+        m.d.sync += [v[name].eq(v[name] + steps[name]) for name in COUNTERS]
+        with m.If(self.running & ~was_running):
+            m.d.sync += [v.eq(0), seen.eq(0), steady.eq(0)]
         return m

@@ -7,7 +7,7 @@ from amaranth.utils import ceil_log2, exact_log2
 
 from hw.bram import Bram
 from hw.layouts import result, visit
-from hw.logic import delayed, select
+from hw.logic import delayed, remembered, select
 from hw.turns import Turns
 from spec.chip import BRICK, Chip
 from spec.engine import SUM_LATENCY, Widths
@@ -59,7 +59,9 @@ class Drain(wiring.Component):
         chip, widths = self.chip, Widths(self.chip)
 
         # Fetch a lane's sum, and what is known of its slot.
-        m.submodules.turns = turns = Turns(result(chip), chip.lanes, pause=self.PAUSE)
+        # Each word's register has a reset signal of its own, and with many of those a placer finds few legal places.
+        merged = chip.compact or chip.lanes > BRICK
+        m.submodules.turns = turns = Turns(result(chip), chip.lanes, pause=self.PAUSE, compact=merged)
         for n in range(chip.lanes):
             connect(m, flipped(self.i[n]), turns.i[n])
         m.d.comb += turns.restart.eq(self.restart)
@@ -100,13 +102,13 @@ class Drain(wiring.Component):
         with m.Else():
             m.d.sync += old.eq(memory.r_data)
         total = Signal(signed(chip.acc_width), reset_less=True)
-        m.d.sync += total.eq(old + delayed(m, place_sum, SUM_LATENCY + 1, "sum"))
+        m.d.sync += total.eq(old + remembered(m, place_sum, SUM_LATENCY + 1, "sum", small=chip.compact))
         m.d.comb += [
             self.read_ready.eq(~taken_valid | taken_visit.first),
             memory.r_addr.eq(address),
             self.read_data.eq(memory.r_data),
             memory.w_en.eq(delayed(m, place_valid, SUM_LATENCY + 2, "valid", control=True)),
-            memory.w_addr.eq(delayed(m, place, SUM_LATENCY + 2, "place")),
+            memory.w_addr.eq(remembered(m, place, SUM_LATENCY + 2, "place", small=chip.compact)),
             memory.w_data.eq(total),
         ]
         m.d.sync += [

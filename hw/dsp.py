@@ -14,8 +14,8 @@ def extended(m: Module, value: Value, width: int) -> Signal:
     return wide
 
 
-def mult18x18d(m: Module, a: Value, b: Value, p: Signal) -> None:
-    """ECP5. Operands' and output registers; the pipeline register stays empty: docs/decisions/0004-multiplier-primitive.md."""
+def mult18x18d(m: Module, a: Value, b: Value, p: Signal, pipeline: bool = False) -> None:
+    """ECP5. Operands' and output registers; why the one between them may stay empty: docs/decisions/0004-multiplier-primitive.md."""
     # SIGNEDA and SIGNEDB make bit 17 the sign. SOURCEA and SOURCEB at 0 take the
     # operands from A and B, not from the shift chain of the neighbouring multiplier.
     a_wide, b_wide = extended(m, a, 18), extended(m, b, 18)
@@ -25,7 +25,7 @@ def mult18x18d(m: Module, a: Value, b: Value, p: Signal) -> None:
         ports |= {f"i_A{bit}": a_wide[bit], f"i_B{bit}": b_wide[bit], f"i_C{bit}": Const(0)}
     for bit in range(len(p)):
         ports[f"o_P{bit}"] = p[bit]
-    parameters = {"p_REG_PIPELINE_CLK": "NONE", "p_GSR": "DISABLED", "p_SOURCEB_MODE": "B_SHIFT"}
+    parameters = {"p_REG_PIPELINE_CLK": "CLK0" if pipeline else "NONE", "p_GSR": "DISABLED", "p_SOURCEB_MODE": "B_SHIFT"}
     for register in ("INPUTA", "INPUTB", "OUTPUT"):
         parameters |= {f"p_REG_{register}_CLK": "CLK0", f"p_REG_{register}_CE": "CE0"}
         parameters[f"p_REG_{register}_RST"] = "RST0"

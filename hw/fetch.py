@@ -88,14 +88,16 @@ class Fetch(wiring.Component):
         shift = Signal(init=1)  # `ready` is free in this cycle; it and `begin` reach many registers, so they are decided early
         places = BUFFERS - 1  # the last one is `waiting`
         valids = [Signal(name=f"valid_{n}") for n in range(places)]
-        moves = [Signal(name=f"moves_{n}") for n in range(places)]
+        loads = [Signal(name=f"loads_{n}", init=1) for n in range(places)]  # a place is empty, or its brick moves on; decided a cycle early
+        shifts = Signal()  # `shift` in the next cycle
         came, comes = self.brick, self.brick_valid
         for n in range(places):
-            m.d.comb += moves[n].eq(shift if n == places - 1 else ~valids[n + 1] | moves[n + 1])
+            emptied = [loads[k] & ~(valids[k - 1] if k else self.brick_valid) for k in range(n, places)]
+            m.d.sync += loads[n].eq(shifts | Cat(emptied).any())
             place = Signal(brick(chip), name=f"place_{n}", reset_less=True)
             some_set = [word[low : low + 4].any() for word in came for low in range(0, 4 * fours, 4)]
             some = Signal(BRICK * fours, name=f"some_{n}", reset_less=True)  # some of four bits are set
-            with m.If(~valids[n] | moves[n]):
+            with m.If(loads[n]):
                 m.d.sync += [place.eq(came), valids[n].eq(comes)]
                 if n == places - 1:
                     m.d.sync += some.eq(Cat(some_set))
@@ -133,6 +135,7 @@ class Fetch(wiring.Component):
         stays = Signal(init=1)  # the opposite of `begin`, for `words` alone
         over = Signal()  # the row ends with this cycle's word, or without one
         m.d.comb += [
+            shifts.eq(~following_valid | nearly),
             nearly.eq(Mux(begin, at_most_one(ready_nonzero), at_most_one(rest))),
             source.eq(Mux(begin, ready_nonzero, rest)),
             lower.eq(source[:4].any()),
@@ -141,7 +144,7 @@ class Fetch(wiring.Component):
         m.d.sync += [
             begin.eq(following_valid & nearly),
             stays.eq(~(following_valid & nearly)),
-            shift.eq(~following_valid | nearly),
+            shift.eq(shifts),
             rest.eq(source & below),
             going.eq(~nearly),
             over.eq(nearly & Mux(begin, ready_token.last, going & begun.last)),

@@ -10,6 +10,7 @@ from amaranth.utils import ceil_log2
 
 from hw.chain import Chain
 from hw.convert import Converter
+from hw.fifo import Fifo
 from hw.layouts import brick, command, tile
 from hw.logic import cleared, delayed, select
 from hw.multiplier import Multiplier
@@ -28,41 +29,46 @@ def write_request(chip: Chip):
 
 
 class Finish(wiring.Component):
-    """One row at a time, one word a cycle, through the group's Convert; segment by segment.
+    """One row at a time, one word a cycle, through the Convert that ``sources`` groups share; segment by segment.
+
+    Groups are asked for a row in turn, one a cycle.
 
     Columns the mask drops are written as zero, and so are the words past the last column. Reading
     starts a brick only when ``BRICKS_AHEAD`` leaves room for it, so nothing downstream ever stalls.
 
     Members
     -------
-    i : :py:`In(stream.Signature(finish_job))`; up to ``JOBS`` rows wait here
+    i : one :py:`In(stream.Signature(finish_job))` per group; up to ``JOBS`` rows of each wait here
     command, tiles : what is computed
-    read_* : the partial sums, see :class:`hw.drain.Drain`
+    restart : group 0 is asked first again, so that what follows takes the same time whenever it comes; nothing is under way
+    read_* : the partial sums, see :class:`hw.drain.Drain`; every group gets the address, and the answer is that of the row's group
     request, brick_valid, brick : mask bricks
     o : :py:`Out(stream.Signature(write_request))`
-    finished, finished_half : all sums of a row have been read
+    finished, finished_half : all sums of a row have been read; one bit per group
     saturated : a word was clipped, one pulse each
     idle : nothing is under way
     """
 
-    def __init__(self, chip: Chip, target: str | None = None):
+    def __init__(self, chip: Chip, sources: int, target: str | None = None):
         self.chip = chip
+        self.sources = sources
         self.target = target
         widths = Widths(chip)
         super().__init__(
             {
-                "i": In(stream.Signature(finish_job(chip))),
+                "i": In(stream.Signature(finish_job(chip))).array(sources),
                 "command": In(command(chip)),
+                "restart": In(1),
                 "tiles": In(tile(chip)).array(2),
                 "read_enable": Out(1),
                 "read_address": Out(widths.psum_address),
-                "read_ready": In(1),
-                "read_data": In(signed(chip.acc_width)),
+                "read_ready": In(sources),
+                "read_data": In(signed(chip.acc_width)).array(sources),
                 "request": Out(stream.Signature(widths.brick_address)),
                 "brick_valid": In(1),
                 "brick": In(brick(chip)),
                 "o": Out(stream.Signature(write_request(chip))),
-                "finished": Out(1),
+                "finished": Out(sources),
                 "finished_half": Out(1),
                 "saturated": Out(1),
                 "idle": Out(1),
@@ -73,8 +79,17 @@ class Finish(wiring.Component):
         m = Module()
         chip, widths, command = self.chip, Widths(self.chip), self.command
 
-        m.submodules.jobs = jobs = Chain(finish_job(chip), JOBS)
-        connect(m, flipped(self.i), jobs.i)
+        jobs = [Chain(finish_job(chip), JOBS) for _ in range(self.sources)]
+        for n, chain in enumerate(jobs):
+            m.submodules[f"jobs_{n}"] = chain
+            connect(m, flipped(self.i[n]), chain.i)
+        source = Signal(range(max(2, self.sources)))  # whose turn it is, and whose row it is
+        following = Signal.like(source)
+        offered = Signal()
+        m.d.comb += [
+            following.eq(Mux(source == self.sources - 1, 0, source + 1)),
+            offered.eq(select(source, [chain.o.valid for chain in jobs])),
+        ]
         job = Signal(finish_job(chip))
         now = Signal(tile(chip))
         m.d.comb += now.eq(select(job.half, self.tiles))
@@ -143,7 +158,7 @@ class Finish(wiring.Component):
             self.read_address.eq(Cat(column[:lane_bits], above)),
         ]
         m.d.sync += [
-            free.eq(self.read_ready),
+            free.eq(select(source, list(self.read_ready))),
             ahead.eq(ahead + (read & turn) - written),
             # Settled long before a brick's last sum, the only time they count.
             last_column.eq(now.n_length - 1),
@@ -155,12 +170,14 @@ class Finish(wiring.Component):
 
         with m.FSM() as fsm:
             with m.State("IDLE"):
-                m.d.comb += jobs.o.ready.eq(1)
-                m.d.sync += [job.eq(jobs.o.p), product.eq(0b110), wait.eq(0)]
+                m.d.comb += [chain.o.ready.eq(source == n) for n, chain in enumerate(jobs)]
+                m.d.sync += [job.eq(select(source, [chain.o.p for chain in jobs])), product.eq(0b110), wait.eq(0)]
                 m.d.sync += [column.eq(0), ended.eq(0), first.eq(1), turn.eq(1), brick_end.eq(0), lane_end.eq(0)]
                 m.d.sync += [away.eq(away.init), x_left.eq(command.seg_x), y_left.eq(command.seg_y)]
-                with m.If(jobs.o.valid):
+                with m.If(offered):
                     m.next = "MULTIPLY"
+                with m.Else():
+                    m.d.sync += source.eq(following)
             with m.State("MULTIPLY"):
                 m.d.sync += [wait.eq(wait + 1), above.eq(job.base), segment.eq(job.base)]
                 with m.If(wait == Multiplier.LATENCY + 1):
@@ -192,7 +209,7 @@ class Finish(wiring.Component):
                         m.d.sync += reading.eq(0)
                         m.next = "NEXT"
                         with m.If(last_segment):
-                            m.d.sync += self.finished.eq(1)
+                            m.d.sync += [self.finished.eq(1 << source), source.eq(following)]
                             m.next = "IDLE"
                     with m.Elif(last_masked):
                         m.d.sync += reading.eq(0)
@@ -211,6 +228,8 @@ class Finish(wiring.Component):
                     reading.eq(1),
                 ]
                 m.next = "READ"
+        with m.If(self.restart):
+            m.d.sync += source.eq(0)
         with m.If(waiting):
             m.d.sync += bits.eq(Cat(word[:8] for word in self.brick))
         with m.If(read):
@@ -230,7 +249,7 @@ class Finish(wiring.Component):
         m.d.comb += [
             self.request.p.eq(mask_address),
             self.finished_half.eq(job.half),
-            self.idle.eq(fsm.ongoing("IDLE") & ~jobs.o.valid & (ahead == 0)),
+            self.idle.eq(fsm.ongoing("IDLE") & ~Cat(chain.o.valid for chain in jobs).any() & (ahead == 0)),
         ]
 
         # The column's bit of the mask: the brick's eight, then one of them, as the sum arrives.
@@ -243,19 +262,21 @@ class Finish(wiring.Component):
         ]
 
         # Convert; a dropped column is a sum of zero.
-        m.submodules.converter = converter = Converter(widths.convert)
+        m.submodules.converter = converter = Converter(widths.convert, chip.compact)
         late = SUM_LATENCY + 1
         index = Signal(32, reset_less=True)
         segment_index = Signal(32, reset_less=True)  # `row_index` of the segment whose sums arrive
         with m.If(delayed(m, read & first, SUM_LATENCY - 1, "begun", control=True)):
             m.d.sync += segment_index.eq(row_index)
+        arriving = Signal(signed(chip.acc_width))
+        m.d.comb += arriving.eq(select(delayed(m, source, SUM_LATENCY, "source"), list(self.read_data)))
         m.d.sync += index.eq(segment_index + delayed(m, column, SUM_LATENCY, "column"))
         m.d.comb += [
             converter.shift.eq(command.shift),
             converter.rounding.eq(command.rounding),
             converter.key.eq(command.key),
             converter.i.valid.eq(delayed(m, read, late, "read", control=True)),
-            converter.i.p.acc.eq(cleared(m, drop, self.read_data, "total")),
+            converter.i.p.acc.eq(cleared(m, drop, arriving, "total")),
             converter.i.p.index.eq(index),
             converter.o.ready.eq(1),
             self.saturated.eq(converter.o.valid & converter.o.p.saturated),
@@ -280,17 +301,30 @@ class Finish(wiring.Component):
             m.d.sync += [gathered.eq(Cat(*list(gathered)[1:], converter.o.p.word)), count.eq(count + 1)]
         with m.If(word_valid & (count == 0)):
             m.d.sync += address.eq(Mux(begins, rows.o.p, address + 1))
+        filled = Signal()
+        m.d.comb += filled.eq(word_valid & (count == BRICK - 1))
+        self._places(m, full, filled, Cat(address, gathered))
+        return m
+
+    def _places(self, m, full, filled, brick):
+        """Where complete bricks wait: ``filled`` a cycle before ``full``, which stays until the brick has moved on."""
+        chip = self.chip
+        if chip.compact:
+            m.submodules.bricks = bricks = Fifo(write_request(chip), BRICKS_AHEAD)  # always has room
+            connect(m, bricks.o, flipped(self.o))
+            m.d.comb += [bricks.i.valid.eq(full), bricks.i.p.eq(brick)]
+            m.d.sync += full.eq(filled)
+            return
         # A brick moves to the next place when that is empty, so no path leads through the places, and an empty one
         # may load anything.
-        brick_valid, brick_words = full, Cat(address, gathered)
         valids = [Signal(name=f"place_{n}_valid") for n in range(BRICKS_AHEAD - 1)]
+        m.d.sync += full.eq((full & valids[0]) | filled)
+        brick_valid = full
         for n, valid in enumerate(valids):
             place = Signal(write_request(chip), name=f"place_{n}", reset_less=True)
             with m.If(~valid):
-                m.d.sync += [place.eq(brick_words), valid.eq(brick_valid)]
+                m.d.sync += [place.eq(brick), valid.eq(brick_valid)]
             with m.Elif(~valids[n + 1] if n + 1 < len(valids) else self.o.ready):
                 m.d.sync += valid.eq(0)
-            brick_valid, brick_words = valid, place
-        m.d.comb += [self.o.valid.eq(brick_valid), self.o.p.eq(brick_words)]
-        m.d.sync += full.eq((full & valids[0]) | (word_valid & (count == BRICK - 1)))
-        return m
+            brick_valid, brick = valid, place
+        m.d.comb += [self.o.valid.eq(brick_valid), self.o.p.eq(brick)]

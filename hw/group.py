@@ -1,18 +1,18 @@
-"""One group: lanes with their row lists, partial sums and Convert."""
+"""One group: lanes with their row lists and partial sums."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.drain import Drain
 from hw.fetch import Fetch
-from hw.finish import Finish, write_request
 from hw.lanes import Lanes
 from hw.layouts import brick, command, load_bus, row, tile
 from hw.logic import counted, join
+from hw.queues import Queues
 from hw.rowlist import RowLists
 from hw.scan import Scan
-from hw.visits import Visits
+from hw.visits import Visits, finish_job
 from spec.chip import Chip
 from spec.engine import Widths
 
@@ -25,11 +25,13 @@ class Group(wiring.Component):
     command, span, restart, tiles, tile_done, left, queue_* : see :class:`hw.visits.Visits`
     load : words of B for the banks
     a_request, a_valid, a_brick : bricks of A, answered in order
-    scan_request, finish_request, scan_valid, finish_valid, mask_brick : bricks of the mask
-    c : :py:`Out(stream.Signature(write_request))`, bricks of C
+    scan_request, scan_valid, mask_brick : bricks of the mask
+    finish, finished, finished_half : rows whose sums are complete, and the answer when one was written; see :class:`hw.finish.Finish`,
+        which several groups share
+    read_* : the partial sums, for it; see :class:`hw.drain.Drain`
     busy, blocked : lanes that issued a product; lanes that waited for the drain
-    outputs, load_wait, saturated : for the counters
-    working : a row is in flight; idle : nothing at all is
+    outputs, load_wait : for the counters
+    working : a row is in flight; idle : none is
     """
 
     def __init__(self, chip: Chip, target: str | None = None):
@@ -55,15 +57,17 @@ class Group(wiring.Component):
                 "a_brick": In(brick(chip)),
                 "scan_request": Out(stream.Signature(address)),
                 "scan_valid": In(1),
-                "finish_request": Out(stream.Signature(address)),
-                "finish_valid": In(1),
                 "mask_brick": In(brick(chip)),
-                "c": Out(stream.Signature(write_request(chip))),
+                "finish": Out(stream.Signature(finish_job(chip))),
+                "finished": In(1),
+                "finished_half": In(1),
+                "read_address": In(Widths(chip).psum_address),
+                "read_ready": Out(1),
+                "read_data": Out(signed(chip.acc_width)),
                 "busy": Out(range(chip.lanes + 1)),
                 "blocked": Out(range(chip.lanes + 1)),
                 "outputs": Out(range(chip.lanes + 1)),
                 "load_wait": Out(1),
-                "saturated": Out(1),
                 "working": Out(1),
                 "idle": Out(1),
             }
@@ -76,14 +80,15 @@ class Group(wiring.Component):
         m.submodules.fetch = fetch = Fetch(chip, target)
         m.submodules.lists = lists = RowLists(chip, target)
         m.submodules.scan = scan = Scan(chip)
+        m.submodules.queues = queues = Queues(chip, target)
         m.submodules.lanes = lanes = Lanes(chip, target)
         m.submodules.drain = drain = Drain(chip, target)
-        m.submodules.finish = finish = Finish(chip, target)
 
         m.d.comb += [
             visits.command.eq(self.command),
             visits.span.eq(self.span),
             visits.restart.eq(self.restart),
+            queues.restart.eq(self.restart),
             drain.restart.eq(self.restart),
             *join(visits.tiles, self.tiles),
             self.tile_done.eq(visits.tile_done),
@@ -95,11 +100,10 @@ class Group(wiring.Component):
             visits.queue_row.eq(self.queue_row),
         ]
         connect(m, visits.fetch, fetch.i)
-        connect(m, visits.finish, finish.i)
+        connect(m, visits.finish, flipped(self.finish))
         connect(m, fetch.request, flipped(self.a_request))
+        connect(m, scan.o, queues.i)
         connect(m, scan.request, flipped(self.scan_request))
-        connect(m, finish.request, flipped(self.finish_request))
-        connect(m, finish.o, flipped(self.c))
         m.d.comb += [
             fetch.command.eq(self.command),
             fetch.brick_valid.eq(self.a_valid),
@@ -127,20 +131,16 @@ class Group(wiring.Component):
             *join(drain.visits, visits.visits),
             visits.written.eq(drain.written),
             visits.written_slot.eq(drain.written_slot),
-            finish.command.eq(self.command),
-            *join(finish.tiles, self.tiles),
-            drain.read_address.eq(finish.read_address),
-            finish.read_ready.eq(drain.read_ready),
-            finish.read_data.eq(drain.read_data),
-            finish.brick_valid.eq(self.finish_valid),
-            finish.brick.eq(self.mask_brick),
-            visits.finished.eq(finish.finished),
-            visits.finished_half.eq(finish.finished_half),
+            drain.read_address.eq(self.read_address),
+            self.read_ready.eq(drain.read_ready),
+            self.read_data.eq(drain.read_data),
+            visits.finished.eq(self.finished),
+            visits.finished_half.eq(self.finished_half),
         ]
 
-        m.d.comb += [*join(lanes.pairs, lists.o), scan.fuller.eq(lanes.fuller), lanes.halves.eq(visits.halves), lanes.load.eq(self.load)]
+        m.d.comb += [*join(lanes.pairs, lists.o), queues.twins.eq(self.command.twins), lanes.halves.eq(visits.halves), lanes.load.eq(self.load)]
         for n in range(chip.lanes):
-            connect(m, scan.o[n], lanes.i[n])
+            connect(m, queues.o[n], lanes.i[n])
             connect(m, lanes.o[n], drain.i[n])
 
         m.d.comb += [
@@ -150,8 +150,7 @@ class Group(wiring.Component):
         m.d.sync += [
             self.outputs.eq(scan.outputs),
             self.load_wait.eq(scan.load_wait),
-            self.saturated.eq(finish.saturated),
             self.working.eq(~visits.idle),
-            self.idle.eq(visits.idle & finish.idle),
+            self.idle.eq(visits.idle),
         ]
         return m

@@ -1,24 +1,23 @@
-"""One lane: a queue of columns, a bank of B, a multiplier and an exact sum."""
+"""One lane: a bank of B, a multiplier and an exact sum."""
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import exact_log2
 
 from hw.bram import Bram
 from hw.layouts import item, pair, result
 from hw.logic import delayed, select
 from hw.mac import Mac
+from hw.rowlist import BEHIND
 from spec.chip import Chip
-from spec.engine import RESULTS, Widths
+from spec.engine import Widths, results
 
 
 class Lane(wiring.Component):
     """What words pass through in a lane; :class:`hw.lanes.Lanes` decides for all lanes of a group at once.
 
     All row lists circulate past the lane. It picks the pair of its column's list, reads its own word of
-    B at the pair's offset plus the column's, multiplies and adds. Finished sums wait in ``RESULTS`` places, and so do
+    B at the pair's offset plus the column's, multiplies and adds; the pair's word of A passes when that of B is there. Finished sums wait in ``spec.engine.results`` places, and so do
     the tags that name their elements; a tag begins to wait when its column starts.
 
     Latency: ``LATENCY`` cycles from a pair on ``pairs`` to the cycle in which its product is added.
@@ -26,7 +25,7 @@ class Lane(wiring.Component):
     Members
     -------
     pairs : pairs of every row list
-    push, push_at, item, pop, pop_at : the queue of columns; ``pop`` brings the next one to its head
+    push, item : the next column, to the head
     take : the head becomes the column that is computed; same : it is of the same list as the one before
     halves : bank half of every list
     tuning : the pair on ``pairs`` begins the column
@@ -37,21 +36,17 @@ class Lane(wiring.Component):
     load_enable, load_address, load_word : writes the bank; the top address bit is the half
     """
 
-    LATENCY = 3 + Bram.LATENCY + Mac.LATENCY
+    LATENCY = BEHIND + Mac.LATENCY
 
     def __init__(self, chip: Chip, target: str | None = None):
         self.chip = chip
         self.target = target
         widths = Widths(chip)
-        places = exact_log2(chip.queue_depth)
         super().__init__(
             {
                 "pairs": In(pair(chip)).array(chip.slots),
                 "push": In(1),
                 "item": In(item(chip)),
-                "pop": In(1),
-                "push_at": In(places),
-                "pop_at": In(places),
                 "take": In(1),
                 "same": Out(1),
                 "halves": In(chip.slots),
@@ -60,8 +55,8 @@ class Lane(wiring.Component):
                 "coming": In(1),
                 "add": In(1),
                 "last": In(1),
-                "tag_moves": In(1).array(RESULTS),
-                "sum_moves": In(1).array(RESULTS),
+                "tag_moves": In(1).array(results(chip)),
+                "sum_moves": In(1).array(results(chip)),
                 "o": Out(result(chip)),
                 "load_enable": In(1),
                 "load_address": In(widths.half_address + 1),
@@ -73,54 +68,35 @@ class Lane(wiring.Component):
         m = Module()
         chip, widths = self.chip, Widths(self.chip)
 
-        # Columns wait in a small memory; the next one is in a register.
-        m.submodules.items = items = Memory(shape=item(chip), depth=chip.queue_depth, init=[])
-        write, read = items.write_port(), items.read_port(domain="comb")
         head = Signal(item(chip), reset_less=True)
         current = Signal(item(chip), reset_less=True)
-        # The slot once more, in a form that synthesis does not merge: one register for all multiplexers is slow.
-        inverted = Signal.like(current.slot, reset_less=True)
         half = Signal(reset_less=True)
-        m.d.comb += [
-            write.en.eq(self.push),
-            write.addr.eq(self.push_at),
-            write.data.eq(self.item),
-            read.addr.eq(self.pop_at),
-            self.same.eq(head.slot == current.slot),
-        ]
-        with m.If(self.pop):
-            m.d.sync += head.eq(read.data)
+        m.d.comb += self.same.eq(head.slot == current.slot)
+        with m.If(self.push):
+            m.d.sync += head.eq(self.item)
         with m.If(self.take):
-            m.d.sync += [current.eq(head), inverted.eq(~head.slot), half.eq(select(head.slot, list(self.halves)))]
+            m.d.sync += [current.eq(head), half.eq(select(head.slot, list(self.halves)))]
 
         # Pick a pair, and see whether it is the one that the column began with.
-        coming_k, coming_a = Signal(widths.half_address), Signal(chip.width)
-        passing = Signal(pair(chip), reset_less=True)
+        coming_k, passing_k = Signal(widths.half_address), Signal(widths.half_address, reset_less=True)
         start = Signal(widths.half_address, reset_less=True)  # offsets in a list differ
-        m.d.comb += [
-            coming_k.eq(select(~inverted, [pair.k for pair in self.pairs])),
-            coming_a.eq(select(current.slot, [pair.a for pair in self.pairs])),
-        ]
-        m.d.sync += [
-            passing.k.eq(coming_k),
-            passing.a.eq(coming_a),
-            self.match.eq((coming_k == start) & ~self.tuning),
-        ]
+        m.d.comb += coming_k.eq(select(current.slot, [pair.k for pair in self.pairs]))
+        m.d.sync += [passing_k.eq(coming_k), self.match.eq((coming_k == start) & ~self.tuning)]
         with m.If(self.tuning):
             m.d.sync += start.eq(coming_k)
 
         # Address the bank; multiply.
         k = Signal(widths.half_address, reset_less=True)
         address = Signal(widths.half_address + 1, reset_less=True)
-        m.d.sync += [k.eq(passing.k), address.eq(Cat((k + current.offset)[: widths.half_address], half))]
+        m.d.sync += [k.eq(passing_k), address.eq(Cat((k + current.offset)[: widths.half_address], half))]
         m.submodules.bank = bank = Bram(width=chip.width, depth=chip.bank_depth, target=self.target)
-        m.submodules.mac = mac = Mac(chip.width, widths.lane_sum, target=self.target)
+        m.submodules.mac = mac = Mac(chip.width, widths.lane_sum, target=self.target, compact=chip.compact)
         m.d.comb += [
             bank.w_en.eq(self.load_enable),
             bank.w_addr.eq(self.load_address),
             bank.w_data.eq(self.load_word),
             bank.r_addr.eq(address),
-            mac.a.eq(delayed(m, passing.a, 2 + Bram.LATENCY, "a")),
+            mac.a.eq(select(delayed(m, current.slot, BEHIND, "slot"), [pair.a for pair in self.pairs])),
             mac.b.eq(bank.r_data),
             mac.coming.eq(self.coming),
             mac.add.eq(self.add),
@@ -128,7 +104,7 @@ class Lane(wiring.Component):
         ]
 
         tag, finished = Cat(head.slot, head.column, head.twin), mac.sum
-        for n in range(RESULTS):
+        for n in range(len(self.sum_moves)):
             tag_place = Signal(len(tag), name=f"tag_{n}", reset_less=True)
             sum_place = Signal(widths.lane_sum, name=f"sum_{n}", reset_less=True)
             with m.If(self.tag_moves[n]):

@@ -1,17 +1,14 @@
 """The lanes of a group and what decides for them."""
 
-from functools import reduce
-from operator import and_, or_
-
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.lane import Lane
-from hw.layouts import item, load_bus, pair, result, ring
+from hw.layouts import item, load_bus, pair, result
 from hw.logic import delayed, join
 from spec.chip import BRICK, Chip
-from spec.engine import RESULTS
+from spec.engine import results
 from spec.product import ceil_div
 
 
@@ -23,31 +20,28 @@ class Lanes(wiring.Component):
     columns of one row follow each other without a lost cycle (a change of row costs two), and lanes
     need not keep step with one another.
 
-    Decisions are kept as vectors with one bit for each lane, and small counts as planes of such vectors: that is the
-    same logic, and a simulator decides for all lanes with the instructions of one.
+    Decisions are kept as vectors with one bit for each lane: that is the same logic, and a simulator decides for all lanes with the
+    instructions of one.
 
     Golden twin: one column of :func:`golden.product.exact_product` for each item.
     Pairs are handed on, ``HOP`` lanes a cycle: long wires to all lanes at once would set the clock.
     Latency: ``LATENCY`` cycles from a column's last pair at its lane to ``o[n].valid``.
-    Stalls: ``i[n]`` takes an item every second cycle and waits when the lane's queue is full; a column starts only
-    when at most ``RESULTS - 1`` earlier sums of its lane are still unread, so ``o[n]`` may stall freely.
+    Stalls: ``i[n]`` waits while the lane's next column has not begun; a column starts only
+    when at most ``spec.engine.results - 1`` earlier sums of its lane are still unread, so ``o[n]`` may stall freely.
     Contract: a list passes all lanes from the cycle its first item comes until the last of its sums has left; see
     ``spread``.
 
     Members
     -------
-    pairs : pairs of every row list, at the first lane
+    pairs : pairs of every row list, at the first lane; a pair's word comes ``hw.rowlist.BEHIND`` cycles after its offset
     halves : bank half of every list
     i : one :py:`In(stream.Signature(item))` per lane, columns to compute, in order
     o : one :py:`Out(stream.Signature(result))` per lane
     load : words of B for the banks
     busy : a product was issued; blocked : a column waited for room behind an idle lane; one bit per lane
-    fuller : more columns are queued or under way here than in the ring's next lane; not counted beyond ``2 ** LEVEL / 2`` apart
     """
 
-    LATENCY = Lane.LATENCY + RESULTS
     HOP = 4
-    LEVEL = 4  # bits of a lane's number of columns
 
     def __init__(self, chip: Chip, target: str | None = None):
         self.chip = chip
@@ -61,9 +55,12 @@ class Lanes(wiring.Component):
                 "load": In(load_bus(chip)),
                 "busy": Out(chip.lanes),
                 "blocked": Out(chip.lanes),
-                "fuller": Out(chip.lanes),
             }
         )
+
+    @property
+    def LATENCY(self) -> int:
+        return Lane.LATENCY + results(self.chip)
 
     @staticmethod
     def spread(lanes: int) -> int:
@@ -79,29 +76,10 @@ class Lanes(wiring.Component):
         def vector(name, **options):
             return Signal(count, name=name, **options)
 
-        # Queues: a word is popped to the head when that is free. Pointers have one bit more than addresses.
-        push, pop, take = vector("push"), vector("pop"), vector("take")
-        nonempty, head_valid = vector("nonempty"), vector("head_valid")
-        planes = range(chip.queue_depth.bit_length())
-        write, read = [vector(f"write_{b}") for b in planes], [vector(f"read_{b}") for b in planes]
-        apart = [one ^ other for one, other in zip(write, read, strict=True)]
-        full, pushed = vector("full"), vector("pushed")
-        m.d.comb += [
-            push.eq(Cat(i.valid for i in self.i) & ~(full | pushed)),
-            pop.eq(nonempty & ~head_valid),
-        ]
-        # Fill levels and carries are known a cycle late, and so pushes and pops are two cycles apart.
-        for pointer, steps, name in ((write, push, "write"), (read, pop, "read")):
-            m.d.sync += pointer[0].eq(pointer[0] ^ steps)
-            for b, plane in list(enumerate(pointer))[1:]:
-                carry = vector(f"{name}_carry_{b}")
-                m.d.sync += [carry.eq(reduce(and_, pointer[:b])), plane.eq(plane ^ (steps & carry))]
-        m.d.sync += [
-            pushed.eq(push),
-            full.eq(apart[-1] & ~reduce(or_, apart[:-1])),
-            nonempty.eq(reduce(or_, apart)),
-            head_valid.eq(pop | (head_valid & ~take)),
-        ]
+        # The next column is in a register.
+        push, take, head_valid = vector("push"), vector("take"), vector("head_valid")
+        m.d.comb += push.eq(Cat(i.valid for i in self.i) & ~head_valid)
+        m.d.sync += head_valid.eq(push | (head_valid & ~take))
 
         # Follow one list until the pair passes that the column began with.
         tuning = vector("tuning")  # the pair that comes begins the column
@@ -110,7 +88,7 @@ class Lanes(wiring.Component):
         same = Cat(lane.same for lane in lanes)
         waits, closed = vector("waits"), vector("closed")
         again, fire = vector("again"), vector("fire")
-        tags, sums = Places(count, "tag"), Places(count, "sum")
+        tags, sums = (Places(count, results(chip), name) for name in ("tag", "sum"))
         m.d.comb += [
             waits.eq(head_valid & tags.rooms[0]),
             closed.eq(running & match),
@@ -125,17 +103,6 @@ class Lanes(wiring.Component):
             self.busy.eq(fire),
             self.blocked.eq(head_valid & ~waits & ~running & ~tuning),
         ]
-
-        # Columns that came and are not computed, modulo a power of two; borrows of the difference to the next lane's.
-        level = [vector(f"level_{b}") for b in range(self.LEVEL)]
-        more, fewer, borrow = push & ~closed, closed & ~push, Const(0, count)
-        for plane in level:
-            after = Cat(plane[n] for n in ring(chip))
-            m.d.sync += plane.eq(plane ^ (more | fewer))
-            more, fewer = more & plane, fewer & ~plane
-            sign = after ^ plane ^ borrow
-            borrow = (~after & (plane | borrow)) | (plane & borrow)
-        m.d.sync += self.fuller.eq(sign)
 
         # That a pair was its column's last shows when the next one passes.
         add, last = fire, closed
@@ -158,13 +125,10 @@ class Lanes(wiring.Component):
             here = (self.load.upper == n // BRICK) if count > BRICK else 1
             m.d.comb += [
                 *join(lane.pairs, pairs),
-                self.i[n].ready.eq(~(full[n] | pushed[n])),
+                self.i[n].ready.eq(~head_valid[n]),
                 lane.push.eq(push[n]),
                 lane.item.eq(self.i[n].p),
-                lane.pop.eq(pop[n]),
                 lane.take.eq(take[n]),
-                lane.push_at.eq(Cat(plane[n] for plane in write[:-1])),
-                lane.pop_at.eq(Cat(plane[n] for plane in read[:-1])),
                 lane.halves.eq(self.halves),
                 lane.tuning.eq(tuning[n]),
                 lane.coming.eq(coming[n]),
@@ -187,20 +151,21 @@ class Places:
     ``rooms[n]`` : from place n on, one place at least is free; a word of place n - 1 moves on then.
     """
 
-    def __init__(self, count: int, name: str):
-        self.valids = [Signal(count, name=f"{name}_valid_{n}") for n in range(RESULTS)]
-        self.rooms = [Signal(count, name=f"{name}_room_{n}") for n in range(RESULTS)]
+    def __init__(self, count: int, places: int, name: str):
+        self.valids = [Signal(count, name=f"{name}_valid_{n}") for n in range(places)]
+        self.rooms = [Signal(count, name=f"{name}_room_{n}") for n in range(places)]
 
     def moves(self, m: Module, enter, leave) -> list:
         """For each place the lanes whose place takes over a word; ``enter`` is never high without room."""
         moves = []
         taken = ~leave
-        for n in reversed(range(RESULTS)):
-            after = self.valids[n] if n == RESULTS - 1 else self.valids[n] & ~self.rooms[n + 1]
+        last = len(self.valids) - 1
+        for n in reversed(range(last + 1)):
+            after = self.valids[n] if n == last else self.valids[n] & ~self.rooms[n + 1]
             m.d.comb += self.rooms[n].eq(~after)
         for n, (valid, room) in enumerate(zip(self.valids, self.rooms, strict=True)):
             moves.append(enter & room)
-            stays = ~room & taken if n == RESULTS - 1 else ~room
+            stays = ~room & taken if n == last else ~room
             m.d.sync += valid.eq((enter & room) | (valid & stays))
             enter = valid
         return moves

@@ -5,7 +5,8 @@ from amaranth.lib import data
 from amaranth.utils import ceil_log2
 
 from spec.chip import BRICK, Chip
-from spec.engine import DIMENSION_BITS, POSITION_BITS, Widths
+from spec.engine import DIMENSION_BITS, POSITION_BITS, Widths, bits_for
+from spec.product import ceil_div
 
 
 def brick(chip: Chip):
@@ -95,7 +96,7 @@ def load_bus(chip: Chip):
     return data.StructLayout(
         {
             "enable": 1,
-            "upper": 1,  # sixteen lanes: the words are for lanes 8 to 15
+            "upper": bits_for(ceil_div(chip.lanes, BRICK)),  # which eight of the lanes the words are for
             "address": widths.half_address + 1,
             "words": data.ArrayLayout(chip.width, min(chip.lanes, BRICK)),
         }

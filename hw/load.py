@@ -58,7 +58,7 @@ class Load(wiring.Component):
         m = Module()
         m.submodules.runs = runs = Runs(self.spec)
         m.submodules.places = places = Places(self.chip)
-        m.submodules.reader = reader = AxiReader(self.spec)
+        m.submodules.reader = reader = AxiReader(self.spec, self.chip.compact)
         connect(m, runs.o, reader.i)
         connect(m, reader.ar, flipped(self.ar))
         connect(m, flipped(self.r), reader.r)
@@ -82,11 +82,13 @@ class Load(wiring.Component):
             places.stop.eq(fill & self.stop),
         ]
 
-        # A brick meets the address that waits for it.
+        # A brick meets the address that waits for it. What chooses its words decides nothing else.
+        zeros = Signal()
+        m.d.sync += zeros.eq(fill)
         m.d.comb += [
             self.write.valid.eq(places.o.valid & (fill | reader.o.valid)),
             self.write.p.address.eq(places.o.p),
-            self.write.p.words.eq(Mux(fill, 0, reader.o.p)),
+            self.write.p.words.eq(Mux(zeros, 0, reader.o.p)),
             places.o.ready.eq(self.write.ready & (fill | reader.o.valid)),
             reader.o.ready.eq(self.write.ready & places.o.valid & ~fill),
             self.brick.eq(reader.o.valid & reader.o.ready),

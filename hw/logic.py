@@ -3,6 +3,7 @@
 from itertools import combinations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib.memory import Memory
 
 
 def popcount(bits: Value) -> Value:
@@ -85,4 +86,28 @@ def delayed(m: Module, signal, cycles: int, name: str, *, control: bool = False)
     m.d.sync += line.eq(Cat(bits, line)[: len(line)])
     late = Signal(signal.shape(), name=f"{name}_late")
     m.d.comb += late.eq(line[len(bits) * (cycles - 1) :])
+    return late
+
+
+def recalled(m: Module, word: Value, steps: int, step: Value, number: Signal, name: str) -> Value:
+    """``word`` of some steps ago, out of a small memory; ``number`` counts steps, and so many of them are remembered."""
+    m.submodules[name] = memory = Memory(shape=len(word), depth=1 << len(number), init=[])
+    write, read = memory.write_port(), memory.read_port(domain="comb")
+    m.d.comb += [
+        write.en.eq(step),
+        write.addr.eq(number),
+        write.data.eq(word),
+        read.addr.eq((number - steps)[: len(number)]),
+    ]
+    return read.data
+
+
+def remembered(m: Module, signal, cycles: int, name: str, *, small: bool):
+    """``signal`` some cycles ago, as :func:`delayed` gives it; if ``small``, out of a memory of look-up tables."""
+    if not small:
+        return delayed(m, signal, cycles, name)
+    number = Signal(range(cycles + 1), name=f"{name}_number")
+    m.d.sync += number.eq(number + 1)
+    late = Signal(signal.shape(), name=f"{name}_late")
+    m.d.comb += late.eq(recalled(m, signal, cycles, Const(1), number, f"{name}_line"))
     return late

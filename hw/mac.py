@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.dsp import dsp48
+from hw.dsp import dsp48, mult18x18d
 from hw.multiplier import Multiplier
 from spec.multiplier import Accumulate, check_multiplier_target
 
@@ -21,6 +21,7 @@ class Mac(wiring.Component):
 
     ``target`` None, or a family without such a primitive, gives :class:`hw.multiplier.Multiplier`, a register and an adder;
     ``"xc7"`` gives one DSP48E1 and ``"xcup"`` one DSP48E2, with no logic around it but the inverse of ``last``.
+    ``compact`` saves the register on ``"ecp5"``: one inside the MULT18X18D is in use instead.
     All give equal words whenever ``add`` is high, also across a reset.
 
     Members
@@ -34,10 +35,11 @@ class Mac(wiring.Component):
 
     LATENCY = Multiplier.LATENCY + 1
 
-    def __init__(self, width: int, sum_width: int, target: str | None = None):
+    def __init__(self, width: int, sum_width: int, target: str | None = None, compact: bool = False):
         self.spec = Accumulate(width=width, sum_width=sum_width)
         check_multiplier_target(target)
         self.target = target
+        self.compact = compact
         super().__init__({
             "a": In(signed(width)),
             "b": In(signed(width)),
@@ -54,13 +56,17 @@ class Mac(wiring.Component):
                 m, primitive=PRIMITIVES[self.target], a=self.a, b=self.b, p=self.sum, coming=self.coming, last=self.last
             )
             return m
-        m.submodules.multiplier = multiplier = Multiplier(self.spec.width, self.target)
         # The sum leaves as its last product is added, so its register can be cleared for the next.
         total = Signal(self.spec.sum_width)
-        # Close to the adder, where a DSP block's own register is not.
-        product = Signal.like(multiplier.p, reset_less=True)
-        m.d.sync += product.eq(multiplier.p)
-        m.d.comb += [multiplier.a.eq(self.a), multiplier.b.eq(self.b), self.sum.eq(total + product)]
+        product = Signal(signed(2 * self.spec.width), reset_less=True)
+        if self.compact and self.target == "ecp5":
+            mult18x18d(m, a=self.a, b=self.b, p=product, pipeline=True)
+        else:
+            # Close to the adder, where a DSP block's own register is not.
+            m.submodules.multiplier = multiplier = Multiplier(self.spec.width, self.target)
+            m.d.comb += [multiplier.a.eq(self.a), multiplier.b.eq(self.b)]
+            m.d.sync += product.eq(multiplier.p)
+        m.d.comb += self.sum.eq(total + product)
         with m.If(self.last):
             m.d.sync += total.eq(0)
         with m.Elif(self.add):

@@ -5,10 +5,10 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.axi import axi_address, memory_bus
+from hw.chain import Chain
 from hw.commands import give
 from hw.control import LOAD, PRODUCT, STORE, VECTOR, Control, events
 from hw.descriptors import SLOTS, Descriptors
-from hw.fifo import Skid
 from hw.load import Load
 from hw.product import ProductUnit
 from hw.read_share import ReadShare
@@ -45,18 +45,19 @@ class Machine(wiring.Component):
     irq : high while a bit is set both in IRQ_STATUS and IRQ_ENABLE
     events : for tracing; ``issued`` and ``done`` are pulses, a bit for each :class:`spec.isa.Unit`, and ``tag`` is
         that of the command that is issued in this cycle
-    counters : the product unit's, of its last command
+    counters : with ``traced`` only, the product unit's, of its last command
     """
 
-    def __init__(self, chip: Chip, target: str | None = None):
+    def __init__(self, chip: Chip, target: str | None = None, *, traced: bool = True):
         self.chip = chip
         self.target = target
+        self.traced = traced
         super().__init__({
             "ctl": In(control_bus),
             "mem": Out(memory_bus(axi(chip))),
             "irq": Out(1),
             "events": Out(events),
-            "counters": Out(data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS))),
+            **({"counters": Out(data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS)))} if traced else {}),
         })
 
     def elaborate(self, platform):
@@ -71,7 +72,7 @@ class Machine(wiring.Component):
         m.submodules.scratchpad = scratchpad = Scratchpad(
             chip, readers=len(READERS) + ProductUnit.READERS - 1, writers=len(WRITERS), pairs=PAIRS, target=target
         )
-        m.submodules.tallies = tallies = Tallies(chip)
+        m.submodules.tallies = tallies = Tallies(chip, target)
         # Both touch nothing but the scratchpad, so that they can be dropped at any time.
         product, vector = ProductUnit(chip, target), VectorUnit(chip, target)
         m.submodules.product = ResetInserter(control.unit_reset)(product)
@@ -81,7 +82,7 @@ class Machine(wiring.Component):
         connect(m, descriptors.o, control.i)
         connect(m, descriptors.ar, share.masters_ar[0])
         connect(m, share.masters_r[0], descriptors.r)
-        m.submodules.load_ar = load_ar = Skid(axi_address)
+        m.submodules.load_ar = load_ar = Chain(axi_address, 1)
         connect(m, load.ar, load_ar.i)
         connect(m, load_ar.o, share.masters_ar[1])
         connect(m, share.masters_r[1], load.r)
@@ -110,12 +111,14 @@ class Machine(wiring.Component):
         # Commands; they begin a cycle after their issue. A descriptor's words stay for some cycles more, and an idle unit is ready.
         begins = Signal(len(control.offer))
         m.d.sync += begins.eq(control.offer & control.accept)
+        # A unit that has become ready stays so until it is given something, so what is decided by is a cycle old.
+        ready = Cat(unit.command.ready for unit in (load, store, product, vector))
+        m.d.sync += control.accept.eq(ready & ~begins)
         opcodes = ((LOAD, Opcode.LOAD, load), (STORE, Opcode.STORE, store))
         opcodes += ((PRODUCT, Opcode.PRODUCT, product), (VECTOR, Opcode.VECTOR, vector))
         for n, opcode, unit in opcodes:
             m.d.comb += [
                 unit.command.valid.eq(begins[n]),
-                control.accept[n].eq(unit.command.ready & ~begins[n]),
                 control.done[n].eq(unit.done),
                 *give(unit.command.p, descriptors.words, opcode),
             ]
@@ -148,6 +151,8 @@ class Machine(wiring.Component):
         ]
 
         # What the host and the tracer see.
+        if self.traced:
+            m.d.comb += self.counters.eq(product.counters)
         moves = [getattr(self.mem, name) for name in ("ar", "r", "aw", "w", "b")]
         moves += [*scratchpad.read, *scratchpad.write]
         moved = Signal(len(moves))
@@ -161,18 +166,19 @@ class Machine(wiring.Component):
             registers.error_index.eq(control.error_index),
             registers.advance.eq(control.advance),
             registers.head.eq(control.head),
-            registers.counters.eq(tallies.values),
+            tallies.wanted.eq(registers.wanted),
+            tallies.number.eq(registers.number),
+            registers.answer.eq(tallies.answer),
+            registers.value.eq(tallies.value),
             self.irq.eq(registers.irq),
             self.events.eq(control.events),
-            self.counters.eq(product.counters),
             tallies.running.eq(control.running),
             tallies.busy.eq(control.busy),
             tallies.commands.eq(control.commands),
             tallies.brick_read.eq(load.brick),
             tallies.brick_written.eq(store.moved),
             tallies.vector_saturated.eq(vector.saturated),
-            tallies.product_done.eq(product.done),
-            tallies.engine.eq(Cat(product.counters[name] for name in COUNTERS)),
+            tallies.engine.eq(product.steps),
         ]
         return m
 

@@ -1,13 +1,13 @@
 """The product unit: groups of lanes, one product at a time."""
 
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.arbiter import Arbiter
-from hw.counters import Counters
+from hw.counters import Counters, counter_steps
 from hw.fifo import Skid
-from hw.finish import write_request
+from hw.finish import Finish, write_request
 from hw.group import Group
 from hw.layouts import brick, command
 from hw.logic import delayed, join
@@ -37,7 +37,7 @@ class ProductUnit(wiring.Component):
     running, done : a command is under way; one pulse at its end
     read, valid, bricks : requests of ``READERS`` readers, B, two of A and the mask, and the answers
     write : :py:`Out(stream.Signature(write_request))`, bricks of C; may stall
-    counters : of the last command, see :data:`spec.engine.COUNTERS`
+    counters, steps : of the last command, and by how much they go on, see :data:`spec.engine.COUNTERS`
     """
 
     READERS = 4
@@ -56,6 +56,7 @@ class ProductUnit(wiring.Component):
                 "bricks": In(data.ArrayLayout(brick(chip), self.READERS)),
                 "write": Out(stream.Signature(write_request(chip))),
                 "counters": Out(data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS))),
+                "steps": Out(counter_steps(chip)),
             }
         )
 
@@ -67,8 +68,10 @@ class ProductUnit(wiring.Component):
         m.submodules.queue = queue = RowQueue(chip)
         m.submodules.counters = counters = Counters(chip)
         a_arbiters = [Arbiter(address, ceil_div(chip.groups - n, len(A))) for n in range(min(len(A), chip.groups))]
-        mask_arbiter = Arbiter(address, 2 * chip.groups)  # scans and finishes
-        m.submodules.c_arbiter = c_arbiter = Arbiter(write_request(chip), chip.groups)
+        together = chip.finish_groups  # groups of one finish unit
+        units = ceil_div(chip.groups, together)
+        mask_arbiter = Arbiter(address, chip.groups + units)  # scans, then finishes
+        m.submodules.c_arbiter = c_arbiter = Arbiter(write_request(chip), units)
 
         connect(m, flipped(self.command), sequencer.i)
         connect(m, sequencer.request, flipped(self.read[B]))
@@ -79,6 +82,7 @@ class ProductUnit(wiring.Component):
             self.running.eq(sequencer.running),
             self.done.eq(sequencer.done),
             self.counters.eq(counters.values),
+            self.steps.eq(counters.steps),
             counters.running.eq(sequencer.running),
             counters.final_left.eq(sequencer.final_left),
             queue.command.eq(sequencer.command),
@@ -104,22 +108,45 @@ class ProductUnit(wiring.Component):
             ]
             source = delayed(m, skid.o.p.source, Scratchpad.LATENCY, f"{name}_source")
             answers[reader] = Cat(self.valid[reader] & (source == n) for n in range(arbiter.count))
+        finishes = []
+        for u in range(units):
+            finish = Finish(chip, min(together, chip.groups - u * together), self.target)
+            m.submodules[f"finish_{u}"] = finish
+            finishes.append(finish)
+            connect(m, finish.request, mask_arbiter.i[chip.groups + u])
+            connect(m, finish.o, c_arbiter.i[u])
+            m.d.comb += [
+                finish.command.eq(sequencer.command),
+                finish.restart.eq(sequencer.restart),
+                *join(finish.tiles, sequencer.tiles),
+                finish.brick_valid.eq(answers[MASK][chip.groups + u]),
+                finish.brick.eq(self.bricks[MASK]),
+            ]
+            m.d.sync += counters.saturated[u].eq(finish.saturated)
+        idle = Signal(units)
+        m.d.sync += idle.eq(Cat(finish.idle for finish in finishes))
         for g in range(chip.groups):
             group = Group(chip, self.target)
             m.submodules[f"group_{g}"] = group
             place, port = divmod(g, len(A))
             connect(m, group.a_request, a_arbiters[port].i[place])
-            connect(m, group.scan_request, mask_arbiter.i[2 * g])
-            connect(m, group.finish_request, mask_arbiter.i[2 * g + 1])
-            connect(m, group.c, c_arbiter.i[g])
+            connect(m, group.scan_request, mask_arbiter.i[g])
+            unit, source = divmod(g, together)
+            finish = finishes[unit]
+            connect(m, group.finish, finish.i[source])
             m.d.comb += [
+                group.finished.eq(finish.finished[source]),
+                group.finished_half.eq(finish.finished_half),
+                group.read_address.eq(finish.read_address),
+                finish.read_ready[source].eq(group.read_ready),
+                finish.read_data[source].eq(group.read_data),
                 group.command.eq(sequencer.command),
                 group.span.eq(sequencer.span),
                 group.restart.eq(sequencer.restart),
                 *join(group.tiles, sequencer.tiles),
                 sequencer.tile_done[g].eq(group.tile_done),
                 sequencer.left[g].eq(group.left),
-                sequencer.idle[g].eq(group.idle),
+                sequencer.idle[g].eq(group.idle & idle[unit]),
                 queue.request[g].eq(group.queue_request),
                 queue.half[g].eq(group.queue_half),
                 group.queue_grant.eq(queue.grant[g]),
@@ -128,14 +155,12 @@ class ProductUnit(wiring.Component):
                 group.load.eq(sequencer.load),
                 group.a_valid.eq(answers[A[port]][place]),
                 group.a_brick.eq(self.bricks[A[port]]),
-                group.scan_valid.eq(answers[MASK][2 * g]),
-                group.finish_valid.eq(answers[MASK][2 * g + 1]),
+                group.scan_valid.eq(answers[MASK][g]),
                 group.mask_brick.eq(self.bricks[MASK]),
                 counters.busy[g].eq(group.busy),
                 counters.blocked[g].eq(group.blocked),
                 counters.outputs[g].eq(group.outputs),
                 counters.load_wait[g].eq(group.load_wait),
-                counters.saturated[g].eq(group.saturated),
                 counters.working[g].eq(group.working),
             ]
         return m

@@ -2,10 +2,10 @@
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect
 
 from hw.axi import axi_address, axi_read
-from hw.fifo import Fifo
+from hw.fifo import Fifo, Skid
 from spec.axi import Axi
 
 
@@ -22,7 +22,7 @@ class ReadShare(wiring.Component):
 
     def __init__(self, spec: Axi, depth: int):
         self.spec = spec
-        self.depth = depth  # bursts that both masters may have under way
+        self.depth = depth  # bursts that both masters may have under way, three at least
         super().__init__({
             "masters_ar": In(stream.Signature(axi_address)).array(2),
             "masters_r": Out(stream.Signature(axi_read(spec))).array(2),
@@ -32,7 +32,9 @@ class ReadShare(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.owners = owners = Fifo(1, self.depth)
+        m.submodules.owners = owners = Fifo(1, self.depth - 2)
+        m.submodules.owner = owner = Skid(1)  # two of them; in a register, as each beat's way hangs on it
+        connect(m, owners.o, owner.i)
         first, second = self.masters_ar
         free = Signal()
         m.d.comb += [
@@ -52,10 +54,10 @@ class ReadShare(wiring.Component):
         for n, master in enumerate(self.masters_r):
             m.d.comb += [
                 master.p.eq(self.r.p),
-                master.valid.eq(self.r.valid & owners.o.valid & (owners.o.p == n)),
+                master.valid.eq(self.r.valid & owner.o.valid & (owner.o.p == n)),
             ]
         m.d.comb += [
-            self.r.ready.eq(owners.o.valid & Mux(owners.o.p, self.masters_r[1].ready, self.masters_r[0].ready)),
-            owners.o.ready.eq(self.r.valid & self.r.ready & self.r.p.last),
+            self.r.ready.eq(owner.o.valid & Mux(owner.o.p, self.masters_r[1].ready, self.masters_r[0].ready)),
+            owner.o.ready.eq(self.r.valid & self.r.ready & self.r.p.last),
         ]
         return m

@@ -9,13 +9,12 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.control import outcome
-from hw.tallies import totals
 from spec.chip import Chip
+from spec.engine import COUNTER_BITS
 from spec.isa import DESCRIPTOR_BYTES, ERROR_BITS
 from spec.registers import (
-    COUNTER_HIGH_BITS,
     COUNTER_NAMES,
-    COUNTER_REGISTERS,
+    COUNTERS_AT,
     ID_VALUE,
     REGISTER_ADDRESS_BITS,
     REGISTER_BITS,
@@ -51,7 +50,8 @@ class Registers(wiring.Component):
     """:data:`spec.registers.REGISTERS` and the counters; one write and one read at a time, side by side.
 
     Address and data of a write may come in any order and any number of cycles apart.
-    Latency: a write's answer three cycles after the last of its parts, a read's four after its address.
+    Latency: a write's answer three cycles after the last of its parts, a read's three after its address, a counter's low word
+    ``Tallies.LATENCY`` more at most.
     Errors: SLVERR, and nothing changes, as docs/units/machine.md says.
 
     Members
@@ -62,7 +62,7 @@ class Registers(wiring.Component):
     status : of the machine; settings are taken while none of it is set
     reached, error, error_index : see :class:`hw.control.Control`
     advance, head : the ring's head moves on
-    counters : see :class:`hw.tallies.Tallies`
+    wanted, number, answer, value : a counter, see :class:`hw.tallies.Tallies`
     irq : high while a bit is set both in IRQ_STATUS and IRQ_ENABLE
     """
 
@@ -78,7 +78,10 @@ class Registers(wiring.Component):
             "error_index": In(RING_BITS),
             "advance": In(1),
             "head": In(RING_BITS),
-            "counters": In(totals),
+            "wanted": Out(1),
+            "number": Out(range(len(COUNTER_NAMES))),
+            "answer": In(1),
+            "value": In(COUNTER_BITS),
             "irq": Out(1),
         })
 
@@ -150,46 +153,34 @@ class Registers(wiring.Component):
             "irq_status": pending,
             **{name: self.settings[name] for name in WRITABLE},
         }
-        low = {name: self.counters[name][:REGISTER_BITS] for name in COUNTER_NAMES}
         choices = [(r.offset, values[r.name]) for r in REGISTERS]
-        choices += [(COUNTER_REGISTERS[name], low[name]) for name in COUNTER_NAMES]
         address = Signal(REGISTER_ADDRESS_BITS)
-        stage = Signal(3)  # an address is here, decoded, its word among those of four registers
+        stage = Signal(2)  # an address is here, decoded
         hits = Signal(len(choices))
-        high_hit = Signal()
-        kept = Signal(COUNTER_HIGH_BITS)  # of the counter whose low word was read last
-        known = Signal()
-        m.d.comb += bus.ar.ready.eq(~stage.any() & ~bus.r.valid)
-        m.d.sync += [
-            stage.eq(Cat(bus.ar.valid & bus.ar.ready, stage)),
-            address.eq(bus.ar.p.addr),
-        ]
+        of_counter, of_high = Signal(), Signal()  # a counter's word, its high one
+        place = (address - COUNTERS_AT)[:REGISTER_ADDRESS_BITS]
+        m.d.comb += bus.ar.ready.eq(~stage.any() & ~self.wanted & ~bus.r.valid)
+        m.d.sync += stage.eq(Cat(bus.ar.valid & bus.ar.ready, stage))
+        with m.If(bus.ar.valid & bus.ar.ready):
+            m.d.sync += address.eq(bus.ar.p.addr)
         with m.If(stage[0]):
             m.d.sync += [
                 hits.eq(Cat(address == at for at, _ in choices)),
-                high_hit.eq(Cat(address == at + 4 for at in COUNTER_REGISTERS.values()).any()),
+                of_counter.eq((place[3:] < len(COUNTER_NAMES)) & (place[:2] == 0)),
+                of_high.eq(place[2]),
+                self.number.eq(place[3:]),
             ]
         words = [value & hits[n].replicate(len(value)) for n, (_, value) in enumerate(choices)]
-        words.append(kept & high_hit.replicate(len(kept)))
-        fours = [Signal(REGISTER_BITS, name=f"words_{n}") for n in range(0, len(words), 4)]
-        with m.If(stage[1]):
-            m.d.sync += known.eq(high_hit | hits.any())
-            m.d.sync += [four.eq(reduce(or_, words[4 * n : 4 * n + 4])) for n, four in enumerate(fours)]
-        highs = [
-            self.counters[name][REGISTER_BITS:] & hits[len(REGISTERS) + n].replicate(COUNTER_HIGH_BITS)
-            for n, name in enumerate(COUNTER_NAMES)
-        ]
-        high_fours = [Signal(COUNTER_HIGH_BITS, name=f"highs_{n}") for n in range(0, len(highs), 4)]
-        low_hit = Signal()
-        m.d.sync += low_hit.eq(hits[len(REGISTERS) :].any() & stage[1])
-        m.d.sync += [four.eq(reduce(or_, highs[4 * n : 4 * n + 4])) for n, four in enumerate(high_fours)]
-        with m.If(low_hit):
-            m.d.sync += kept.eq(reduce(or_, high_fours))
+        words.append(self.value[REGISTER_BITS:] & (of_counter & of_high).replicate(COUNTER_BITS - REGISTER_BITS))
         with m.If(bus.r.ready):
             m.d.sync += bus.r.valid.eq(0)
-        with m.If(stage[2]):
+        with m.If(stage[1]):
+            # A counter's low word comes when its turn does; until then its high one stays the old one's.
             m.d.sync += [
-                bus.r.valid.eq(1),
-                bus.r.p.data.eq(reduce(or_, fours)),
-                bus.r.p.resp.eq(Mux(known, 0, SLAVE_ERROR)),
+                self.wanted.eq(of_counter & ~of_high),
+                bus.r.valid.eq(~(of_counter & ~of_high)),
+                bus.r.p.data.eq(reduce(or_, words)),
+                bus.r.p.resp.eq(Mux(of_counter | hits.any(), 0, SLAVE_ERROR)),
             ]
+        with m.If(self.answer):
+            m.d.sync += [self.wanted.eq(0), bus.r.valid.eq(1), bus.r.p.data.eq(self.value)]

@@ -6,21 +6,26 @@ from amaranth.lib.wiring import In, Out
 
 from hw.bram import Bram
 from hw.layouts import pair
+from hw.logic import remembered
 from spec.chip import Chip
 from spec.engine import Widths
+
+# Cycles by which a pair's word passes after its offset: a lane picks the offset, adds its column's, addresses its bank and has the word of B.
+BEHIND = 3 + Bram.LATENCY
 
 
 class RowLists(wiring.Component):
     """One memory per slot; a filled list is read round and round, one pair a cycle.
 
     Contract: ``filled[s]`` rises when list ``s`` is complete; ``ends[s]`` holds; the list then
-    circulates without a gap until ``filled[s]`` falls. Latency: ``LATENCY`` cycles.
+    circulates without a gap until ``filled[s]`` falls. Latency: ``LATENCY`` cycles to a pair's offset; its word follows
+    ``BEHIND`` cycles later, when a lane has found the word of B that it meets.
 
     Members
     -------
     w_enable : one bit per slot; w_address, w_k, w_a : the pair to store
     ends, filled : state of every slot
-    o : the pairs, one of each slot
+    o : the pairs, one of each slot; their words late
     """
 
     LATENCY = 1 + Bram.LATENCY
@@ -74,7 +79,7 @@ class RowLists(wiring.Component):
                 memory.r_addr.eq(position),
                 read.eq(memory.r_data),
                 out.k.eq(read.k),
-                out.a.eq(read.a),
+                out.a.eq(remembered(m, read.a, BEHIND, f"a_{s}", small=chip.compact)),
                 self.o[s].eq(out),
             ]
         return m

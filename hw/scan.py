@@ -1,4 +1,4 @@
-"""Hands the unmasked columns of a row to the lanes that hold them."""
+"""Hands the unmasked columns of a row to the queues of the lanes that hold them."""
 
 from functools import reduce
 from operator import or_
@@ -8,28 +8,28 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.layouts import brick, command, item, ring, tile, visit
+from hw.layouts import brick, command, tile, visit
 from hw.logic import cleared, delayed, popcount, select
+from hw.queues import column_step
 from spec.chip import Chip
 from spec.engine import Widths
 from spec.product import MASK_COLUMNS
 
 
 class Scan(wiring.Component):
-    """Walks a filled slot's columns, one per lane every second cycle, and queues those the mask keeps.
+    """Walks a filled slot's columns, one per lane in each step, and queues those the mask keeps.
 
     Column ``c * lanes + n`` of a segment is column ``c`` of lane ``n``; the partial sums of a segment lie behind those of
-    the segments before, and its words of B as far from those of the first as its offset says. The drain is slower still: it takes
-    a lane's sum every ``lanes`` cycles. A lane whose queue is full holds
-    back the next step only. With a mask, each 64 columns first wait for their brick. With ``twins`` a column whose lane is fuller
-    than the next one in the ring goes to that lane instead, two cycles after the step's others.
+    the segments before, and its words of B as far from those of the first as its offset says. With a mask, each 64 columns first wait for
+    their brick.
+
+    Stalls: a step is offered until it is taken, and the next one at least three cycles after it. A step that the mask leaves no column of is offered too.
 
     Members
     -------
     command, tiles, unscanned, visits, mask_address : what to walk
     request, brick_valid, brick : mask bricks
-    fuller : see :class:`hw.lanes.Lanes`
-    o : one :py:`Out(stream.Signature(item))` per lane
+    o : :py:`Out(stream.Signature(column_step))`, for the queues
     pushed, pushed_slot : columns that are on their way to the lanes, to be counted
     scanned, scanned_slot : this slot has no more
     load_wait : a filled slot waits for its tile of B
@@ -50,8 +50,7 @@ class Scan(wiring.Component):
                 "request": Out(stream.Signature(address)),
                 "brick_valid": In(1),
                 "brick": In(brick(chip)),
-                "fuller": In(chip.lanes),
-                "o": Out(stream.Signature(item(chip))).array(chip.lanes),
+                "o": Out(stream.Signature(column_step(chip))),
                 "pushed": Out(range(chip.lanes + 1)),
                 "pushed_slot": Out(slot),
                 "scanned": Out(1),
@@ -90,21 +89,19 @@ class Scan(wiring.Component):
         last = Signal()
         waiting = Signal()  # for a brick of the mask; a register of its own, as it loads many
 
-        # Whether all lanes have taken their columns is known a cycle later: so there is a step every second cycle.
-        pending = Signal(chip.lanes)
-        pending_item = Signal(item(chip))
+        # A step follows the one before when that has been taken, at the earliest every third cycle.
+        pending = Signal(column_step(chip), reset_less=True)
+        pending_valid = Signal()
         pending_last = Signal()
-        turned = Signal(chip.lanes)  # lanes that get a column of the lane before
-        turning = Signal()  # some do; settled when `taken` is high
-        taken = Signal()
         accept = Signal()
-        turn = Signal()
         step = Signal()
-        ready = Cat(lane.ready for lane in self.o)
-        m.d.comb += [accept.eq(taken & ~turning), turn.eq(taken & turning)]
-        m.d.sync += [taken.eq(~step & ~turn & ~(pending & ~ready).any()), turning.eq(turned.any() & ~turn)]
-        for n, lane in enumerate(self.o):
-            m.d.comb += [lane.valid.eq(pending[n]), lane.p.eq(pending_item)]
+        stepped = Signal()  # `pending` is new: count it
+        m.d.comb += [self.o.valid.eq(pending_valid), self.o.p.eq(pending)]
+        m.d.sync += [
+            stepped.eq(step),
+            accept.eq(~step & ~pending_valid),
+            pending_valid.eq(step | (pending_valid & ~self.o.ready)),
+        ]
 
         # What is wanted has settled when a step comes.
         parts = [
@@ -115,27 +112,19 @@ class Scan(wiring.Component):
         every = (~command.masked).replicate(chip.lanes)
         inside = tails[0] | tails[1] | (~final).replicate(chip.lanes)
         m.d.comb += wanted.eq((reduce(or_, parts) | every) & inside)
-        leaves = wanted & self.fuller & command.twins.replicate(chip.lanes)
-        arrives = Signal(chip.lanes)
-        m.d.comb += [arrives[to].eq(leaves[n]) for n, to in enumerate(ring(chip))]
-        stepped = Signal()  # `pending` is new: count it
-        m.d.sync += [pending.eq(pending & ~ready), stepped.eq(step | turn)]
         with m.If(step):
             m.d.sync += [
-                pending.eq(wanted & ~leaves),
-                turned.eq(arrives),
-                pending_item.slot.eq(slot),
-                pending_item.column.eq(column),
-                pending_item.offset.eq(offset),
-                pending_item.twin.eq(0),
+                pending.lanes.eq(wanted),
+                pending.item.slot.eq(slot),
+                pending.item.column.eq(column),
+                pending.item.offset.eq(offset),
+                pending.item.twin.eq(0),
                 pending_last.eq(last),
             ]
-        with m.If(turn):  # second columns lie in the upper part of the bank's half
-            m.d.sync += [pending.eq(turned), turned.eq(0), pending_item.twin.eq(1), pending_item.offset[-1].eq(1)]
 
         # Count them four by four.
         fours = [
-            cleared(m, ~stepped, popcount(pending[n : n + 4]), f"count_{n}") for n in range(0, chip.lanes, 4)
+            cleared(m, ~stepped, popcount(pending.lanes[n : n + 4]), f"count_{n}") for n in range(0, chip.lanes, 4)
         ]
         halves = [Signal(range(9), name=f"count_{n}_8") for n in range(0, len(fours), 2)]
         m.d.sync += [eight.eq(sum(fours[2 * n + 1 : 2 * n + 2], fours[2 * n])) for n, eight in enumerate(halves)]
@@ -145,7 +134,7 @@ class Scan(wiring.Component):
         through = Signal()
         m.d.comb += count.eq(sum(halves[1:], halves[0]))
         m.d.sync += [
-            Cat(counted_last, counted_slot).eq(delayed(m, Cat(pending_last, pending_item.slot), 1, "counted")),
+            Cat(counted_last, counted_slot).eq(delayed(m, Cat(pending_last, pending.item.slot), 1, "counted")),
             self.pushed.eq(count),
             self.pushed_slot.eq(counted_slot),
             self.outputs.eq(Mux(counted_last, count, 0)),
@@ -222,10 +211,9 @@ class Scan(wiring.Component):
                     with m.Elif(command.masked & ~away[-1]):
                         m.next = "ASK"
             with m.State("DONE"):
-                with m.If(~command.twins | accept):
-                    m.d.comb += through.eq(1)
-                    m.d.sync += slot.eq(Mux(slot == chip.slots - 1, 0, slot + 1))
-                    m.next = "IDLE"
+                m.d.comb += through.eq(1)
+                m.d.sync += slot.eq(Mux(slot == chip.slots - 1, 0, slot + 1))
+                m.next = "IDLE"
         with m.If(waiting):
             m.d.sync += bits.eq(Cat(word[:8] for word in self.brick))
         m.d.comb += self.request.p.eq(address)

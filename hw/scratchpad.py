@@ -1,5 +1,5 @@
 """The scratchpad: banks of bricks with several readers and writers."""
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -18,6 +18,8 @@ class Scratchpad(wiring.Component):
     Readers have a port each, but for the last ``2 * pairs`` of them, of which two and two share one. Two ports that read one such
     half in a cycle, two readers of one port, or two writers of one half: the one with the smaller number goes first; others never
     wait. The top address bits choose the bank. A brick written is readable from the next cycle on.
+    A chip with ``one_writer`` has one port for all writers, which takes a brick of each every two cycles at most; one that is ``compact``
+    has one for all readers too, and banks of one memory.
 
     Latency: ``LATENCY`` cycles from a read's transfer to ``valid``. Answers cannot stall.
 
@@ -25,7 +27,7 @@ class Scratchpad(wiring.Component):
     -------
     read : addresses, one stream per reader
     valid, bricks : the answers
-    write : :py:`In(stream.Signature(write_request))`, one stream per writer; the first is always ready
+    write : :py:`In(stream.Signature(write_request))`, one stream per writer; the first is always ready unless ``one_writer``
     """
 
     LATENCY = 2 + Bram.LATENCY
@@ -49,19 +51,13 @@ class Scratchpad(wiring.Component):
         m = Module()
         chip = self.chip
         bits = ceil_log2(chip.scratch_depth)
-        halves = range(2 * chip.scratch_banks)
+        split = int(not chip.compact)  # address bits that choose a memory of the bank
+        halves = range(chip.scratch_banks << split)
 
         def half_of(address):
-            return Cat(address[0], address[bits:])
+            return Cat(address[:split], address[bits:]) if len(halves) > 1 else Const(0, 1)
 
-        # Writers of one half wait for each other.
-        places = [half_of(port.p.address) for port in self.write]
-        stores = [[port.valid & (place == h) for h in halves] for port, place in zip(self.write, places, strict=True)]
-        for w, port in enumerate(self.write):
-            m.d.comb += port.ready.eq(~Cat(stores[w][h] & Cat(stores[k][h] for k in range(w)).any() for h in halves).any())
-        writes = [Signal(write_request(chip), name=f"write_{w}", reset_less=True) for w in range(self.writers)]
-        m.d.sync += [held.eq(port.p) for held, port in zip(writes, self.write, strict=True)]
-
+        granted, writes = self._writers(m, halves, half_of)
         ports = self._ports(m)
         wants = [[port.valid & (half_of(port.address) == h) for h in halves] for port in ports]
         for n, port in enumerate(ports):
@@ -69,49 +65,89 @@ class Scratchpad(wiring.Component):
             m.d.comb += port.granted.eq(~Cat(beaten).any())
         answers = []
         for h in halves:
-            memory = Bram(width=chip.width * BRICK, depth=chip.scratch_depth // 2, target=self.target)
+            memory = Bram(width=chip.width * BRICK, depth=chip.scratch_depth >> split, target=self.target)
             m.submodules[f"half_{h}"] = memory
             answers.append(memory.r_data)
-            address = Signal(bits - 1, name=f"address_{h}")
+            address = Signal(bits - split, name=f"address_{h}")
+            # Where nothing selects among memories there are no registers behind them, and one more in front.
+            late = delayed(m, address, 1, f"address_{h}") if len(halves) == 1 else address
             for n, port in reversed(list(enumerate(ports))):
                 with m.If(wants[n][h]):
-                    m.d.sync += address.eq(port.address[1:bits])
-            granted = Signal(self.writers, name=f"granted_{h}")
-            m.d.sync += granted.eq(Cat(stores[w][h] & port.ready for w, port in enumerate(self.write)))
+                    m.d.sync += address.eq(port.address[split:bits])
             write = Signal(write_request(chip), name=f"write_to_{h}")
             for w, held in enumerate(writes):
-                with m.If(granted[w]):
+                with m.If(granted[h][w]):
                     m.d.comb += write.eq(held)
             m.d.comb += [
-                memory.r_addr.eq(address),
-                memory.w_en.eq(granted.any()),
-                memory.w_addr.eq(write.address[1:bits]),
+                memory.r_addr.eq(late),
+                memory.w_en.eq(granted[h].any()),
+                memory.w_addr.eq(write.address[split:bits]),
                 memory.w_data.eq(write.words),
             ]
         for n, port in enumerate(ports):
-            half = Signal(range(len(halves)), name=f"half_of_{n}")
             words = Signal(brick(chip), name=f"words_{n}", reset_less=True)
-            m.d.sync += [
-                half.eq(half_of(port.address)),
-                words.as_value().eq(select(delayed(m, half, Bram.LATENCY, f"half_{n}"), answers)),
-            ]
+            if len(answers) == 1:
+                m.d.comb += words.as_value().eq(answers[0])
+            else:
+                half = Signal(range(len(halves)), name=f"half_of_{n}")
+                m.d.sync += [
+                    half.eq(half_of(port.address)),
+                    words.as_value().eq(select(delayed(m, half, Bram.LATENCY, f"half_{n}"), answers)),
+                ]
             for reader in port.readers:
                 read = self.read[reader]
                 moved = delayed(m, read.valid & read.ready, self.LATENCY, f"valid_{reader}", control=True)
                 m.d.comb += [self.bricks[reader].eq(words), self.valid[reader].eq(moved)]
         return m
 
+    def _writers(self, m, halves, half_of):
+        """Bricks to be written, a cycle behind their transfers, and for each memory which of them it takes."""
+        if self.chip.one_writer:
+            return self._one_writer(m, halves, half_of)
+        # Writers of one half wait for each other.
+        places = [half_of(port.p.address) for port in self.write]
+        stores = [[port.valid & (place == h) for h in halves] for port, place in zip(self.write, places, strict=True)]
+        for w, port in enumerate(self.write):
+            m.d.comb += port.ready.eq(~Cat(stores[w][h] & Cat(stores[k][h] for k in range(w)).any() for h in halves).any())
+        writes = [Signal(write_request(self.chip), name=f"write_{w}", reset_less=True) for w in range(self.writers)]
+        m.d.sync += [held.eq(port.p) for held, port in zip(writes, self.write, strict=True)]
+        granted = [Signal(self.writers, name=f"granted_{h}") for h in halves]
+        for h in halves:
+            m.d.sync += granted[h].eq(Cat(stores[w][h] & port.ready for w, port in enumerate(self.write)))
+        return granted, writes
+
+    def _one_writer(self, m, halves, half_of):
+        """The same for one writer at a time: who goes next is decided a cycle before its transfer, so each goes every second cycle at most."""
+        grant = Signal(self.writers)
+        asking = Cat(port.valid for port in self.write) & ~grant
+        chosen, here = Signal(write_request(self.chip), reset_less=True), Signal()
+        half = Signal(range(max(2, len(halves))))
+        m.d.comb += [port.ready.eq(grant[w]) for w, port in enumerate(self.write)]
+        m.d.sync += grant.eq(asking & -asking)
+        for w, port in enumerate(self.write):
+            with m.If(grant[w]):
+                m.d.sync += [chosen.eq(port.p), half.eq(half_of(port.p.address))]
+        m.d.sync += here.eq(grant.any())
+        return [here & (half == h) for h in halves], [chosen]
+
     def _ports(self, m):
         """Ports and what their readers want of them."""
         alone = self.readers - 2 * self.pairs
-        ports = [Port((n,), self.read[n].valid, self.read[n].p, n) for n in range(alone)]
-        for n in range(alone, self.readers, 2):
-            first, second = self.read[n], self.read[n + 1]
-            port = Port((n, n + 1), first.valid | second.valid, Mux(first.valid, first.p, second.p), n)
-            m.d.comb += second.ready.eq(port.granted & ~first.valid)
+        shares = [(n,) for n in range(alone)] + [(n, n + 1) for n in range(alone, self.readers, 2)]
+        if self.chip.compact:
+            shares = [tuple(range(self.readers))]
+        ports = []
+        for readers in shares:
+            streams = [self.read[n] for n in readers]
+            address = streams[-1].p
+            for read in reversed(streams[:-1]):
+                address = Mux(read.valid, read.p, address)
+            port = Port(readers, Cat(read.valid for read in streams).any(), address, readers[0])
+            before = Const(0)
+            for read in streams:
+                m.d.comb += read.ready.eq(port.granted & ~before)
+                before |= read.valid
             ports.append(port)
-        for port in ports:
-            m.d.comb += self.read[port.readers[0]].ready.eq(port.granted)
         return ports
 
 

@@ -1,6 +1,6 @@
 """Cuts a product into bank tiles, loads them and opens them to the groups."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -8,8 +8,8 @@ from amaranth.utils import ceil_log2
 from hw.layouts import brick, command, load_bus, tile
 from hw.logic import select
 from spec.chip import BRICK, Chip
-from spec.engine import DIMENSION_BITS, Widths, load_cycles_per_brick
-from spec.product import MASK_COLUMNS
+from spec.engine import DIMENSION_BITS, Widths, bits_for, load_cycles_per_brick
+from spec.product import MASK_COLUMNS, ceil_div
 
 FLUSH = 8  # cycles until the last brick of C has reached the scratchpad
 
@@ -73,6 +73,14 @@ class Sequencer(wiring.Component):
             k_next.eq(k_base + command.k_tile),
             n_next.eq(n_base + (command.columns << ceil_log2(chip.lanes))),
             row_next.eq(row_base + command.row_tile),
+        ]
+        # What the present tile is the first or the last of settles before it opens.
+        k_first, k_last, row_last, n_last = (Signal(name=name) for name in ("k_first", "k_last", "row_last", "n_last"))
+        m.d.sync += [
+            k_first.eq(k_base == 0),
+            k_last.eq(k_next >= command.k),
+            row_last.eq(row_next >= command.m),
+            n_last.eq(n_next >= command.n),
         ]
         a_skip = Signal(DIMENSION_BITS)
         a_base = Signal(widths.brick_address)
@@ -138,8 +146,8 @@ class Sequencer(wiring.Component):
             fresh.n_length.eq(n_length),
             fresh.n_steps.eq((n_length + chip.lanes - 1) >> ceil_log2(chip.lanes)),
             fresh.n_tail.eq(Mux(n_spare == 0, -1, (1 << n_spare) - 1)),
-            fresh.first.eq(command.start & (k_base == 0)),
-            fresh.last.eq(command.finish & (k_next >= command.k)),
+            fresh.first.eq(command.start & k_first),
+            fresh.last.eq(command.finish & k_last),
             fresh.open.eq(1),
             fresh.loaded.eq(0),
         ]
@@ -154,7 +162,7 @@ class Sequencer(wiring.Component):
         flush = Signal(range(FLUSH + 1))
         loading_done = Signal()
         m.d.comb += [self.i.ready.eq(~self.running), self.queue_half.eq(half)]
-        m.d.sync += [self.done.eq(0), self.restart.eq(0)]
+        m.d.sync += [self.done.eq(0), self.restart.eq(0), self.queue_set.eq(0)]
 
         with m.FSM():
             with m.State("IDLE"):
@@ -191,7 +199,7 @@ class Sequencer(wiring.Component):
                         bricks.eq((n_length + BRICK - 1) >> ceil_log2(BRICK)),
                         bricks_left.eq((n_length + BRICK - 1) >> ceil_log2(BRICK)),
                     ]
-                    m.d.comb += self.queue_set.eq(k_base == 0)
+                    m.d.sync += self.queue_set.eq(k_first)  # groups ask some cycles after the tile opens
                     m.d.sync += [address.eq(first_row), row_address.eq(second_row), asking.eq(1)]
                     m.next = "LOAD"
             with m.State("LOAD"):
@@ -206,11 +214,11 @@ class Sequencer(wiring.Component):
                     with m.Else():
                         m.d.sync += a_skip.eq(a_skip + command.a_tile)
                     m.next = "SETTLE"
-                    with m.If(k_next >= command.k):
+                    with m.If(k_last):
                         m.d.sync += [k_base.eq(0), row_base.eq(row_next), a_skip.eq(0), a_base.eq(command.a_base), b_tile.eq(0)]
-                        with m.If(row_next >= command.m):
+                        with m.If(row_last):
                             m.d.sync += [row_base.eq(0), n_base.eq(n_next)]
-                            with m.If(n_next >= command.n):
+                            with m.If(n_last):
                                 m.d.sync += [final.eq(1), final_half.eq(half)]
                                 m.next = "FLUSH"
             with m.State("FLUSH"):
@@ -221,16 +229,16 @@ class Sequencer(wiring.Component):
                     with m.If(flush == FLUSH):
                         m.d.sync += [self.running.eq(0), self.done.eq(1)]
                         m.next = "IDLE"
-        m.d.comb += [
-            self.queue_next.eq(row_base),
+        m.d.comb += self.queue_next.eq(row_base)
+        m.d.sync += [
             self.queue_over.eq(row_base == 0),
             self.queue_limit.eq(Mux(row_next > command.m, command.m, row_next)),
         ]
 
-        self._spread(m, half, bricks, loading_done)
+        self._spread(m, half, bricks, k_length, loading_done)
         return m
 
-    def _spread(self, m, half, bricks, loading_done):
+    def _spread(self, m, half, bricks, k_length, loading_done):
         """Answers become bank writes: word ``c * lanes + n`` of row ``k`` goes to lane ``n`` at ``k * columns + c``.
 
         With ``twins`` each is written once more, to the ring's next lane, a quarter of the bank further on.
@@ -241,13 +249,15 @@ class Sequencer(wiring.Component):
         held = Signal(brick(chip))
         part = Signal(range(max(2, parts)))
         busy = Signal()
-        upper = Signal()
+        upper = Signal(bits_for(ceil_div(chip.lanes, BRICK)))  # which eight of the lanes
+        last_upper = upper == ceil_div(chip.lanes, BRICK) - 1
         again = Signal()  # the same words a second time
         moves = Signal()  # on to the next words
         column = Signal(widths.column + 1)
         k_offset = Signal(widths.half_address + 1)
-        brick_number = Signal(widths.psum_address)
+        bricks_behind = Signal(signed(widths.psum_address + 1))  # the one that comes and the next; negative at a row's last
         rows_left = Signal(widths.half_address + 1)
+        begun = Signal()
         writing = Signal()
         row_ends = Signal()
         brick_ends = Signal()
@@ -263,26 +273,27 @@ class Sequencer(wiring.Component):
             moves.eq(busy & (again | ~command.twins)),
             writing.eq(busy & (column < command.columns)),
             brick_ends.eq(moves & (part == parts - 1)),
-            row_ends.eq(brick_ends & (brick_number + 1 == bricks)),
+            row_ends.eq(brick_ends & bricks_behind[-1]),
         ]
         now = Signal(tile(chip))
         m.d.comb += now.eq(select(half, self.tiles))
-        with m.If(now.open & ~now.loaded):
+        m.d.sync += begun.eq(now.open & ~now.loaded)  # a cycle late: `bricks` are the tile's
+        with m.If(begun & now.open & ~now.loaded):
             with m.If(moves):
-                m.d.sync += column.eq(column + (upper if chip.lanes > BRICK else 1))
+                m.d.sync += column.eq(column + last_upper)
             with m.If(brick_ends):
-                m.d.sync += [brick_number.eq(brick_number + 1), upper.eq(~upper)]
+                m.d.sync += [bricks_behind.eq(bricks_behind - 1), upper.eq(Mux(last_upper, 0, upper + 1))]
             with m.If(row_ends):
                 m.d.sync += [
-                    brick_number.eq(0),
+                    bricks_behind.eq(bricks - 2),
                     upper.eq(0),
                     column.eq(0),
                     k_offset.eq(k_offset + command.columns),
                     rows_left.eq(rows_left + 1),
                 ]
         with m.Else():
-            m.d.sync += [column.eq(0), k_offset.eq(0), brick_number.eq(0), rows_left.eq(0), upper.eq(0)]
-        m.d.comb += loading_done.eq(now.open & ~now.loaded & (rows_left == now.k_length))
+            m.d.sync += [column.eq(0), k_offset.eq(0), bricks_behind.eq(bricks - 2), rows_left.eq(0), upper.eq(0)]
+        m.d.sync += loading_done.eq(rows_left == k_length)  # counts while a tile is loaded; long reset when the next one is
         words = held.as_value().word_select(part, lanes * chip.width)
         address = (k_offset + column)[: widths.half_address]
         m.d.sync += [

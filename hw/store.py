@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.axi import RESP_BITS, axi_address, axi_answer, axi_write
 from hw.axi_write import AxiWriter
-from hw.fifo import BlockFifo
+from hw.fifo import BlockFifo, Skid
 from hw.layouts import brick
 from hw.load import job_counter_bits
 from hw.logic import balance
@@ -95,13 +95,15 @@ class Store(wiring.Component):
             under_way.eq(under_way + balance(taken, writer.done)),
         ]
 
+        m.submodules.requests = requests = Skid(self.request.p.shape())
+        connect(m, requests.o, flipped(self.request))
         ahead = Signal(range(BRICKS + 1))  # the top bit alone where no more may be asked for
         asked = Signal()
         m.d.comb += [
-            self.request.p.eq(places.o.p),
-            self.request.valid.eq(places.o.valid & ~ahead[-1]),
-            places.o.ready.eq(self.request.ready & ~ahead[-1]),
-            asked.eq(self.request.valid & self.request.ready),
+            requests.i.p.eq(places.o.p),
+            requests.i.valid.eq(places.o.valid & ~ahead[-1]),
+            places.o.ready.eq(requests.i.ready & ~ahead[-1]),
+            asked.eq(requests.i.valid & requests.i.ready),
             bricks.i.p.eq(self.brick),
             bricks.i.valid.eq(self.valid),
             self.moved.eq(bricks.o.valid & bricks.o.ready),

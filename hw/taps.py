@@ -123,7 +123,7 @@ class Taps(wiring.Component):
             ]
         with m.Elif(skid.i.ready):
             m.d.sync += valid.eq(0)
-        with m.If(self.i.valid & self.i.ready):
+        with m.If(self.i.ready):  # whether there is a row shows in `busy` alone
             m.d.sync += [
                 here.eq(self.i.p),
                 line.eq(self.i.p.address),
@@ -134,7 +134,7 @@ class Taps(wiring.Component):
                 last_x.eq(command.taps_x == 1),
                 last_y.eq(command.taps_y == 1),
                 at_bias.eq(0),
-                busy.eq(1),
+                busy.eq(self.i.valid),
             ]
         with m.If(self.stop):
             m.d.sync += [busy.eq(0), valid.eq(0)]

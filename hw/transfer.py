@@ -49,8 +49,9 @@ class Runs(wiring.Component):
         bits = ADDRESS_BITS - below  # of an address in bricks, as all here
         m.submodules.walk = walk = Walk(bits)
         bricks = Signal(COUNT_BITS, reset_less=True)
+        more = Signal(COUNT_BITS, reset_less=True)  # less one
         with m.If(self.start):
-            m.d.sync += bricks.eq(self.command.bricks)
+            m.d.sync += [bricks.eq(self.command.bricks), more.eq(self.command.bricks - 1)]
         m.d.comb += [
             walk.start.eq(self.start),
             walk.base.eq(self.command.address >> below),
@@ -60,23 +61,18 @@ class Runs(wiring.Component):
             walk.count_2.eq(self.command.count_2),
         ]
 
-        # Bricks that lie inside in whole: from `low` to before `high`.
-        low = Signal(bits + 1)
-        high = Signal(bits + 1)
-        m.d.sync += [
-            low.eq(self.window.base[below:] + self.window.base[:below].any()),
-            high.eq((self.window.limit + 1) >> below),
-        ]
-
         at_valid = Signal()
         at = Signal(bits, reset_less=True)
-        end = Signal(bits + 1, reset_less=True)
+        last = Signal(bits + 1, reset_less=True)
         move = Signal()
         outside = Signal()
         stopped = Signal()
         m.d.comb += [
             move.eq(~self.o.valid | self.o.ready),
-            outside.eq(at_valid & ((at < low) | (end > high))),
+            outside.eq(
+                at_valid
+                & ((Cat(Const(0, below), at) < self.window.base) | (Cat(Const(-1, below), last) > self.window.limit))
+            ),
             walk.o.ready.eq(move),
             walk.stop.eq(self.stop | self.refused),
             self.busy.eq(walk.o.valid | at_valid | self.o.valid),
@@ -85,7 +81,7 @@ class Runs(wiring.Component):
             m.d.sync += [
                 at_valid.eq(walk.o.valid),
                 at.eq(walk.o.p),
-                end.eq(walk.o.p + bricks),
+                last.eq(walk.o.p + more),
                 self.o.valid.eq(at_valid & ~outside & ~stopped),
                 self.o.p.address.eq(Cat(Const(0, below), at)),
                 self.o.p.bricks.eq(bricks),

@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.logic import cleared
+from hw.logic import cleared, delayed
 
 FOUR = 4  # words merged in one look-up table
 
@@ -17,6 +17,9 @@ class Turns(wiring.Component):
 
     Nothing is decided, so no path leads from one stream to another: ``ready`` is a register that ignores ``valid``.
     Where a round costs too much, use :class:`hw.arbiter.Arbiter`.
+
+    ``compact`` merges four words on their way into the first register, and saves the registers of single words and their reset signals:
+    an eighth of the flip-flops for about twice the look-up tables.
 
     Latency: ``LATENCY`` cycles from a transfer to ``valid``. Stalls: a stream waits for its turn, one cycle of each
     round of ``max(count, pause)``; the output cannot stall.
@@ -30,9 +33,10 @@ class Turns(wiring.Component):
 
     LATENCY = 3
 
-    def __init__(self, shape, count: int, pause: int = 1):
+    def __init__(self, shape, count: int, pause: int = 1, compact: bool = False):
         self.shape = shape
         self.count = count
+        self.compact = compact
         self.round = max(2, count, pause)
         super().__init__(
             {
@@ -55,8 +59,10 @@ class Turns(wiring.Component):
         for n, i in enumerate(self.i):
             valid = Signal(name=f"valid_{n}")
             m.d.comb += i.ready.eq(turn[n])
-            m.d.sync += valid.eq(i.valid & turn[n])
-            words.append(cleared(m, waits[n], Value.cast(i.p), f"word_{n}"))
+            domain = m.d.comb if self.compact else m.d.sync
+            domain += valid.eq(i.valid & turn[n])
+            word = Value.cast(i.p)
+            words.append(word & turn[n].replicate(len(word)) if self.compact else cleared(m, waits[n], word, f"word_{n}"))
             valids.append(valid)
         near = []
         for n in range(0, self.count, FOUR):
@@ -65,7 +71,10 @@ class Turns(wiring.Component):
             near.append(four)
         merged = Signal.like(near[0])
         m.d.sync += merged.eq(reduce(or_, near))
-        m.d.comb += [self.valid.eq(merged[0]), Cat(self.value).eq(merged[1:])]
+        valid, value = merged[0], merged[1:]
+        if self.compact:  # both forms take equally long
+            valid, value = delayed(m, valid, 1, "valid", control=True), delayed(m, value, 1, "value")
+        m.d.comb += [self.valid.eq(valid), Cat(self.value).eq(value)]
 
         # The round is as old at the output as an item is, so no number travels with it.
         source = Signal(range(self.round), init=self.round - self.LATENCY % self.round)

@@ -10,13 +10,13 @@ from hw.layouts import brick
 from hw.logic import delayed, select
 from hw.vector_brick import VectorMask, VectorMax, VectorTranspose
 from hw.vector_layouts import vector_command, vector_modes, vector_plan, vector_tag
-from hw.vector_port import READ_AHEAD, Ahead, VectorPort
+from hw.vector_port import Ahead, VectorPort, read_ahead
 from hw.vector_scale import VectorScale
 from hw.vector_walk import VectorWalk
 from spec.chip import Chip
 from spec.engine import Widths
 from spec.isa import Kind
-from spec.vector import BRICKS_AHEAD, beats
+from spec.vector import beats, bricks_ahead
 
 SETTLE = 10  # cycles after a reset until no answer to an earlier request can come
 
@@ -91,8 +91,8 @@ class VectorUnit(wiring.Component):
         m.submodules.walk = walk = VectorWalk(chip)
         m.submodules.port_u = port_u = VectorPort(chip, self.target)
         m.submodules.port_v = port_v = VectorPort(chip, self.target)
-        m.submodules.tags = tags = Ahead(vector_tag(chip), self.target)
-        m.submodules.plans = plans = Fifo(vector_plan(), READ_AHEAD)  # it bounds what the ports ask for ahead
+        m.submodules.tags = tags = Ahead(vector_tag(chip), chip, self.target)
+        m.submodules.plans = plans = Fifo(vector_plan(), read_ahead(chip))  # it bounds what the ports ask for ahead
         step, coming = walk.o, walk.o.p.tag
         ready_u, ready_v = port_u.i.ready, port_v.i.ready
         m.d.comb += [
@@ -120,7 +120,7 @@ class VectorUnit(wiring.Component):
             m.d.comb += [port.valid.eq(valid), port.brick.eq(words), port.open.eq(self.running)]
 
         # A step begins when its bricks are there, and places for what it gives.
-        ahead = Signal(range(BRICKS_AHEAD + 1), init=2)  # results under way, and two; the top bit alone when there is no room
+        ahead = Signal(range(bricks_ahead(chip) + 1), init=2)  # results under way, and two; the top bit alone when there is no room
         m.submodules.plan = plan = Skid(vector_plan())
         connect(m, plans.o, plan.i)
         waiting = plan.o.p
@@ -186,22 +186,19 @@ class VectorUnit(wiring.Component):
         ]
 
         # Addresses are known before their results, in the same order; both leave together.
-        m.submodules.addresses = addresses = BlockFifo(address, BRICKS_AHEAD, self.target)
-        m.submodules.results = results = BlockFifo(brick(chip), BRICKS_AHEAD, self.target)
+        addresses, results = (
+            Fifo(shape, bricks_ahead(chip)) if chip.compact else BlockFifo(shape, bricks_ahead(chip), self.target)
+            for shape in (address, brick(chip))
+        )
+        m.submodules.addresses, m.submodules.results = addresses, results
         units = [scale, largest, mask, transpose]
         number = Signal(2)
         m.d.sync += number.eq(Cat(finds | transposes, masks | transposes))
-        result = Signal(brick(chip), reset_less=True)
-        result_valid = Signal()
-        m.d.sync += [
-            result_valid.eq(Cat(unit.valid for unit in units).any()),
-            result.eq(select(number, [unit.o for unit in units])),
-        ]
         m.d.comb += [
-            addresses.i.p.eq(Mux(finds & turn, tag.out_places, tag.out)),
+            addresses.i.p.eq(Mux(finds & turn, tag.index, tag.out)),
             addresses.i.valid.eq(here & (tag.unload | (tag.last & (turn | finds)))),
-            results.i.valid.eq(result_valid),
-            results.i.p.eq(result),
+            results.i.valid.eq(Cat(unit.valid for unit in units).any()),
+            results.i.p.eq(select(number, [unit.o for unit in units])),
             self.o.p.address.eq(addresses.o.p),
             self.o.p.words.eq(results.o.p),
             self.o.valid.eq(results.o.valid & addresses.o.valid),

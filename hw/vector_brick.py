@@ -6,9 +6,11 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.layouts import brick
-from hw.logic import delayed
+from hw.logic import delayed, recalled
 from hw.vector_layouts import vector_tag
 from spec.chip import BRICK, Chip
+
+RECALLED = 3  # steps from which on a delay takes less as a memory in look-up tables
 
 
 class VectorMax(wiring.Component):
@@ -141,6 +143,7 @@ class VectorTranspose(wiring.Component):
         m = Module()
         count, width = BRICK, self.chip.width
         step, valid = Signal(), Signal()
+        number = Signal(range(count))  # of the step in its block
         u = [Signal(width, name=f"u_{n}", reset_less=True) for n in range(count)]
         with m.If(self.absent):
             m.d.sync += [word.eq(0) for word in u]
@@ -151,12 +154,13 @@ class VectorTranspose(wiring.Component):
             """A word of some steps ago."""
             if not steps:
                 return word
+            if self.chip.compact and steps >= RECALLED:
+                return recalled(m, word, steps, step, number, name)
             line = Signal(width * steps, name=name, reset_less=True)
             with m.If(step):
                 m.d.sync += line.eq(Cat(word, line))
             return line[width * (steps - 1) :]
 
-        number = Signal(range(count))  # of the step in its block
         full = Signal()  # a block is on its way out
         m.d.sync += step.eq(self.step)
         with m.If(step):

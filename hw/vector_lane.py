@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.convert import Converter
-from hw.logic import delayed
+from hw.logic import delayed, recalled
 from hw.multiplier import Multiplier
 from hw.vector_layouts import vector_modes
 from spec.chip import Chip
@@ -69,6 +69,14 @@ class VectorLane(wiring.Component):
 
         def ring(name, shape, turn, entering):
             """Places that words move through toward the head, ``places[0]``."""
+            if chip.compact:
+                # The head alone is a register; the others stand still, and a number goes round.
+                number = Signal(range(beats(chip)), name=f"{name}_number")
+                head = Signal(shape, name=f"{name}_head", reset_less=True)
+                following = recalled(m, entering, beats(chip) - 1, turn, number, f"{name}_places")
+                with m.If(turn):
+                    m.d.sync += [number.eq(number + 1), head.eq(following)]
+                return head
             places = [Signal(shape, name=f"{name}_{n}", reset_less=True) for n in range(beats(chip))]
             with m.If(turn):
                 m.d.sync += [place.eq(next_) for place, next_ in zip(places, [*places[1:], entering], strict=True)]
@@ -126,7 +134,7 @@ class VectorLane(wiring.Component):
         with m.Else():
             m.d.sync += result.eq(sum_4)
 
-        m.submodules.converter = converter = Converter(Widths(chip).convert)
+        m.submodules.converter = converter = Converter(Widths(chip).convert, chip.compact)
         m.d.comb += [
             converter.shift.eq(modes.shift),
             converter.rounding.eq(modes.rounding),

@@ -28,9 +28,8 @@ def vector_tag(chip: Chip):
         "last": 1,  # a result is complete with this step
         "part_end": 1,  # of a channel's scalars or sums, the last brick
         "place": chip.width,  # the tap's number; what v must hold in MAX_BACK
-        "index": 32,  # rounding index of the result's first word
+        "index": 32,  # rounding index of the result's first word; MAX, which rounds nothing: where the places go
         "out": address,  # where the result goes
-        "out_places": address,  # MAX: where the places go
     })
 
 

@@ -2,22 +2,28 @@
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.bram import Bram
 from hw.fifo import Skid
 from hw.layouts import brick
-from hw.logic import balance
+from hw.logic import balance, delayed
 from spec.chip import Chip
 from spec.engine import Widths
 
-READ_AHEAD = 16  # bricks asked for and not yet taken: enough for one a cycle
+
+def read_ahead(chip: Chip) -> int:
+    """Bricks asked for and not yet taken: enough for one a cycle, or for one every eight in a compact chip."""
+    return 8 if chip.compact else 16
 
 
 class Ahead(wiring.Component):
     """Words that wait in block RAM in their order; the one that is taken stays at ``o`` until the next one is.
 
-    Contract: at most ``READ_AHEAD`` words wait, so that ``put`` needs no ready; ``take`` only while ``some`` is high.
+    In a compact chip they wait in look-up tables, which are close by.
+
+    Contract: at most ``read_ahead`` words wait, so that ``put`` needs no ready; ``take`` only while ``some`` is high.
     Latency: ``LATENCY`` cycles from ``take`` to ``o``. One word a cycle.
 
     Members
@@ -30,8 +36,9 @@ class Ahead(wiring.Component):
 
     LATENCY = 1 + Bram.LATENCY
 
-    def __init__(self, shape, target: str | None = None):
+    def __init__(self, shape, chip: Chip, target: str | None = None):
         self.shape = shape
+        self.chip = chip
         self.target = target
         super().__init__({
             "put": In(1),
@@ -44,18 +51,31 @@ class Ahead(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         bits = Signal(len(self.word.as_value()))
-        # Twice as many places: the word at `o` has its own.
-        m.submodules.memory = memory = Bram(width=len(bits), depth=2 * READ_AHEAD, target=self.target)
-        write, read = Signal(range(2 * READ_AHEAD)), Signal(range(2 * READ_AHEAD), init=2 * READ_AHEAD - 1)
-        level = Signal(range(READ_AHEAD + 1))
-        m.d.comb += [
-            bits.eq(self.word),
-            memory.w_en.eq(self.put),
-            memory.w_addr.eq(write),
-            memory.w_data.eq(bits),
-            memory.r_addr.eq(read),
-            self.o.as_value().eq(memory.r_data),
-        ]
+        most = read_ahead(self.chip)
+        places = 2 * most  # twice as many: the word at `o` has its own
+        write, read = Signal(range(places)), Signal(range(places), init=places - 1)
+        level = Signal(range(most + 1))
+        m.d.comb += bits.eq(self.word)
+        if self.chip.compact:
+            # The address comes late instead of the word, which spares its registers.
+            m.submodules.memory = small = Memory(shape=len(bits), depth=places, init=[])
+            w_port, r_port = small.write_port(), small.read_port(domain="comb")
+            m.d.comb += [
+                w_port.en.eq(self.put),
+                w_port.addr.eq(write),
+                w_port.data.eq(bits),
+                r_port.addr.eq(delayed(m, read, Bram.LATENCY, "read")),
+                self.o.as_value().eq(r_port.data),
+            ]
+        else:
+            m.submodules.memory = memory = Bram(width=len(bits), depth=places, target=self.target)
+            m.d.comb += [
+                memory.w_en.eq(self.put),
+                memory.w_addr.eq(write),
+                memory.w_data.eq(bits),
+                memory.r_addr.eq(read),
+                self.o.as_value().eq(memory.r_data),
+            ]
         m.d.sync += [
             self.some.eq(self.put | level[1:].any() | (level[0] & ~self.take)),
             write.eq(write + self.put),
@@ -68,7 +88,7 @@ class Ahead(wiring.Component):
 class VectorPort(wiring.Component):
     """Addresses in, bricks out, in order.
 
-    Contract: at most ``READ_AHEAD`` bricks are asked for and not taken, so answers need no ready. Stalls: ``request``
+    Contract: at most ``read_ahead`` bricks are asked for and not taken, so answers need no ready. Stalls: ``request``
     freely. Answers may be late by any number of cycles.
 
     Members
@@ -97,7 +117,7 @@ class VectorPort(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.skid = skid = Skid(Widths(self.chip).brick_address)
-        m.submodules.answers = answers = Ahead(brick(self.chip), self.target)
+        m.submodules.answers = answers = Ahead(brick(self.chip), self.chip, self.target)
         connect(m, skid.o, flipped(self.request))
         connect(m, flipped(self.i), skid.i)
         m.d.comb += [

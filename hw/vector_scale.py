@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.layouts import brick
-from hw.logic import delayed, popcount, select
+from hw.logic import delayed, popcount, remembered, select
 from hw.vector_lane import RESULT, VectorLane
 from hw.vector_layouts import vector_modes, vector_tag
 from spec.chip import BRICK, Chip
@@ -101,6 +101,8 @@ class VectorScale(wiring.Component):
             ),
         ]
         s0, s1 = delayed(m, s0, 1, "s0"), delayed(m, s1, 1, "s1")
+        sum_uv = remembered(m, sum_uv, 3, "sum_uv", small=chip.compact)
+        sum_u = remembered(m, sum_u, 4, "sum_u", small=chip.compact)
         load_3 = delayed(m, load_1, 2, "load_3", control=True)
         load_4 = delayed(m, load_3, 1, "load_4", control=True)
         compute_1 = delayed(m, compute, 1, "compute_1", control=True)
@@ -113,7 +115,7 @@ class VectorScale(wiring.Component):
         # Rounding indices go on by a beat's words.
         index = Signal(32, reset_less=True)
         m.d.sync += index.eq(tag.index + (beat << lane_bits if beats(chip) > 1 else 0))
-        index_4 = delayed(m, index, RESULT - 2, "index_4")
+        index_4 = remembered(m, index, RESULT - 2, "index_4", small=chip.compact)
 
         for n, lane in enumerate(lanes):
             m.submodules[f"lane_{n}"] = lane
@@ -128,7 +130,7 @@ class VectorScale(wiring.Component):
             m.d.sync += lane_index.eq(index_4 + n)
             m.d.comb += [
                 # A copy of its own, each a cycle later than the one before: what is equal would be merged and reach far.
-                lane.modes.eq(delayed(m, modes, n + 1, f"modes_{n}")),
+                lane.modes.eq(delayed(m, modes, n + 1, f"modes_{n}") if count > 1 else modes),
                 lane.place.eq(tag.place),
                 lane.turn_1.eq(compute_1 | load_1[n]),
                 lane.turn_3.eq(compute_3 | load_3[n] | taken_3[n]),
@@ -140,8 +142,8 @@ class VectorScale(wiring.Component):
                 lane.clear_4.eq(taken_4[n]),
                 lane.s0.eq(s0),
                 lane.s1.eq(s1),
-                lane.sum_uv.eq(delayed(m, sum_uv, 3, f"sum_uv_{n}") if n == 0 else lanes[0].sum_uv),
-                lane.sum_u.eq(delayed(m, sum_u, 4, f"sum_u_{n}") if n == 0 else lanes[0].sum_u),
+                lane.sum_uv.eq(sum_uv),
+                lane.sum_u.eq(sum_u),
                 lane.emit_5.eq(delayed(m, last_3, 2, f"emit_{n}", control=True)),
                 lane.index.eq(lane_index),
             ]

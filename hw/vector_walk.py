@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hw.fifo import Skid
+from hw.fifo import Fifo, Skid
 from hw.vector_layouts import vector_command, vector_step
 from hw.vector_loop import CHANNEL, IMAGE_LINE, LINE, ROW, START, TAP, TAP_LINE, VectorLoop, is_window, loop_item
 from hw.vector_window import StrideSums, WindowAxis
@@ -13,6 +13,7 @@ from spec.engine import Widths
 from spec.isa import Kind
 
 STAGES = 7
+STEPS = 16  # that wait for their bricks, where they wait in a small memory
 
 
 class VectorWalk(wiring.Component):
@@ -49,7 +50,7 @@ class VectorWalk(wiring.Component):
         kind = command.kind
         bits = Widths(chip).brick_address
         m.submodules.loop = loop = VectorLoop(chip)
-        m.submodules.skid = skid = Skid(vector_step(chip))
+        m.submodules.skid = skid = Fifo(vector_step(chip), STEPS) if chip.compact else Skid(vector_step(chip))
         connect(m, skid.o, flipped(self.o))
         advance = Signal()
         m.d.comb += [
@@ -72,6 +73,7 @@ class VectorWalk(wiring.Component):
             "transposes": kind == Kind.TRANSPOSE,
             "masks": kind == Kind.MASK,
             "back": kind == Kind.MAX_BACK,
+            "finds": kind == Kind.MAX,
             "rowlike": ~kind.matches(Kind.TRANSPOSE, Kind.MASK),
             "records": (kind == Kind.REDUCE) & ~command.start,
             "loaded": kind.matches(Kind.AFFINE, Kind.MEAN) | ((kind == Kind.REDUCE) & ~command.start),
@@ -253,9 +255,8 @@ class VectorWalk(wiring.Component):
             tag.last.eq(computes & last),
             tag.part_end.eq(now.part_end),
             tag.place.eq(place),
-            tag.index.eq(index),
+            tag.index.eq(Mux(f["finds"], v, index)),
             tag.out.eq(Mux(now.unload, unload_at, out)),
-            tag.out_places.eq(v),
             self.busy.eq(loop.busy | Cat(item.valid for item in items).any() | skid.o.valid),
         ]
         return m

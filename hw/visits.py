@@ -2,10 +2,10 @@
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from hw.bram import Bram
 from hw.bricks import fetch_job
 from hw.chain import Chain
 from hw.lanes import Lanes
@@ -140,24 +140,26 @@ class Visits(wiring.Component):
             free.eq(~busy.bit_select(alloc, 1)),
         ]
 
+        # A row that comes from the queue is written into the table and read from there, like one that comes again: so the table's
+        # output register is the only one that holds it.
         now_row = Signal(row(chip))
         base = Signal(widths.column)
-        m.submodules.rows = rows = Memory(shape=row(chip), depth=ROW_SLOTS, init=[])
-        table_w, table_r = rows.write_port(), rows.read_port(domain="comb")
-        kept_row = Signal(row(chip))
-        m.d.comb += [table_w.addr.eq(head[0]), table_w.data.eq(now_row), table_r.addr.eq(again[0])]
-        m.d.sync += kept_row.eq(table_r.data)
+        at = Signal(range(ROW_SLOTS), reset_less=True)
+        m.submodules.rows = rows = Bram(width=len(Cat(now_row)), depth=ROW_SLOTS, target=self.target)
+        m.d.comb += [rows.w_addr.eq(head[0]), rows.w_data.eq(self.queue_row), rows.r_addr.eq(at), Cat(now_row).eq(rows.r_data)]
 
         m.submodules.multiplier = multiplier = Multiplier(FACTOR_BITS, target=self.target)
         wait = Signal(range(Multiplier.LATENCY + 1))
         start = Signal(widths.brick_address)
         address = Signal(widths.brick_address)
         mask_address = Signal(widths.brick_address)
+        came_address = Signal(widths.brick_address, reset_less=True)  # of a row from the queue, before the table gives it
+        begins = Mux(now.first, came_address, now_row.address)
         m.d.comb += [multiplier.a.eq(now_row.row), multiplier.b.eq(command.mask_stride)]
         m.d.sync += [
             start.eq(now.mask_base),
             mask_address.eq(start + multiplier.p),
-            address.eq(now_row.address + now.a_base),
+            address.eq(begins + now.a_base),
         ]
 
         with m.FSM():
@@ -171,6 +173,7 @@ class Visits(wiring.Component):
                     m.d.sync += [coming.eq(kept), again[0].eq(begin[0]), again[1].eq(begin[1])]
                 m.next = "SETTLE"
             with m.State("SETTLE"):  # of `hold`, of what depends on it and of `free`
+                m.d.sync += at.eq(Mux(now.first, head[0], again[0]))
                 m.next = "SETTLED"
             with m.State("SETTLED"):
                 m.next = "NEXT"
@@ -185,17 +188,18 @@ class Visits(wiring.Component):
                 with m.Elif(free):
                     m.next = "AGAIN"
             with m.State("AGAIN"):
-                m.d.sync += [now_row.eq(kept_row), base.eq(again[1]), coming.eq(coming - 1), *step(again)]
+                m.d.sync += [base.eq(again[1]), coming.eq(coming - 1), *step(again)]
                 m.next = "ADDRESS"
             with m.State("PULL"):
                 m.d.comb += [self.queue_request.eq(~self.queue_grant), self.queue_half.eq(half)]
-                m.d.sync += [now_row.eq(self.queue_row), base.eq(head[1])]
+                m.d.comb += rows.w_en.eq(self.queue_grant)  # without a row, what no kept row lies in is written
+                m.d.sync += [base.eq(head[1]), came_address.eq(self.queue_row.address)]
                 with m.If(self.queue_grant):
                     m.next = "PULLED"
                     with m.If(self.queue_none):
                         m.next = "LEAVE"
             with m.State("PULLED"):
-                m.d.comb += [pulled.eq(1), table_w.en.eq(1)]
+                m.d.comb += pulled.eq(1)
                 m.d.sync += [kept.eq(kept + 1), *step(head)]
                 m.next = "ADDRESS"
             with m.State("ADDRESS"):  # they settle

@@ -56,10 +56,10 @@ def arbiter(count: int = 5) -> Harness:
     return h
 
 
-def turns(count: int = 5, pause: int = 1) -> Harness:
+def turns(count: int = 5, pause: int = 1, compact: bool = False) -> Harness:
     h = Harness()
     m = h.m
-    dut = h.add(Turns(unsigned(2), count, pause))
+    dut = h.add(Turns(unsigned(2), count, pause, compact))
     h.source(*dut.i)
     fire = Cat(fires(i) for i in dut.i)
     h.check(one_hot(Cat(i.ready for i in dut.i)))
@@ -188,6 +188,10 @@ def rowqueue_rows(groups: int = 3) -> Harness:
 
 def paused_turns() -> Harness:
     return turns(count=3, pause=5)
+
+
+def compact_turns() -> Harness:
+    return turns(compact=True)
 
 
 def scratchpad(readers: int = 4, writers: int = 2) -> Harness:

@@ -102,6 +102,14 @@ PROOFS = (
         quick=True,
     ),
     Proof(
+        name="compact turns",
+        units=("hw/turns.py",),
+        claim="the same of the form that merges words on their way into the first register",
+        harness="prove.shares:compact_turns",
+        faults=(Fault("turns: words of all streams merged", "hw/turns.py", "word & turn[n].replicate(len(word))", "word"),),
+        quick=True,
+    ),
+    Proof(
         name="turns with a pause",
         units=("hw/turns.py",),
         claim="the same of three streams in rounds of five cycles; a stream's turns are `pause` cycles apart",
@@ -163,7 +171,7 @@ PROOFS = (
         reach=14,
         faults=(
             Fault("axi_write: WLAST on every brick", "hw/axi_write.py", "self.w.p.last.eq(ends & complete)", "self.w.p.last.eq(complete)"),
-            Fault("axi_write: brick taken though a beat waits", "hw/axi_write.py", "(self.w.ready & complete))", "complete)"),
+            Fault("axi_write: brick taken though a beat waits", "hw/axi_write.py", "unsent.o.valid & self.w.ready & complete", "unsent.o.valid & complete"),
             Fault("axi_write: failure of the last job kept", "hw/axi_write.py", "found.eq(Mux(due.o.p.end, 0, now))", "found.eq(now)"),
         ),
     ),
@@ -175,7 +183,7 @@ PROOFS = (
         harness="prove.bus:reader_bricks",
         reach=14,
         faults=(
-            Fault("axi_read: brick overwritten before it is taken", "hw/axi_read.py", "due.o.valid & (free | ~complete)", "due.o.valid"),
+            Fault("axi_read: brick overwritten before it is taken", "hw/axi_read.py", "due.o.valid & (self.o.ready | ~complete)", "due.o.valid"),
             Fault("axi_read: beats in the wrong order", "hw/axi_read.py", "bits = Cat(earlier, beat.data)", "bits = Cat(beat.data, earlier)"),
         ),
     ),
@@ -186,7 +194,8 @@ PROOFS = (
         harness="prove.bus:reader_jobs",
         reach=14,
         faults=(
-            Fault("axi_read: job ends with every burst", "hw/axi_read.py", "last.eq(beat.last & burst.end)", "last.eq(beat.last)"),
+            Fault("axi_read: job ends with every burst", "hw/axi_read.py", "self.done.eq(take & beat.last & burst.end)",
+                  "self.done.eq(take & beat.last)"),
             Fault("axi_read: last failure kept, not the first", "hw/axi_read.py", "Mux((found == 0) & beat.resp[1]", "Mux(beat.resp[1]"),
         ),
     ),
@@ -225,8 +234,8 @@ PROOFS = (
         depth=2,
         reach=28,
         faults=(
-            Fault("store: asks without room for the answer", "hw/store.py", "self.request.valid.eq(places.o.valid & ~ahead[-1])",
-                  "self.request.valid.eq(places.o.valid)"),
+            Fault("store: asks without room for the answer", "hw/store.py", "requests.i.valid.eq(places.o.valid & ~ahead[-1])",
+                  "requests.i.valid.eq(places.o.valid)"),
         ),
     ),
     Proof(
@@ -237,9 +246,8 @@ PROOFS = (
         method=Method.INDUCTION,
         depth=3,
         faults=(
-            Fault("transfer: end of a run not held against the window", "hw/transfer.py", "(at < low) | (end > high)", "(at < low) | (at > high)"),
-            Fault("transfer: window ends a brick late", "hw/transfer.py", "high.eq((self.window.limit + 1) >> below)",
-                  "high.eq((self.window.limit >> below) + 1)"),
+            Fault("transfer: end of a run not held against the window", "hw/transfer.py", "Cat(Const(-1, below), last) >", "Cat(Const(-1, below), at) >"),
+            Fault("transfer: window ends a brick late", "hw/transfer.py", "Cat(Const(-1, below), last) >", "Cat(Const(0, below), last) >"),
         ),
     ),
     Proof(
@@ -250,8 +258,7 @@ PROOFS = (
         method=Method.INDUCTION,
         depth=3,
         faults=(
-            Fault("transfer: window begins a brick early", "hw/transfer.py", "self.window.base[below:] + self.window.base[:below].any()",
-                  "self.window.base[below:]"),
+            Fault("transfer: window begins a brick early", "hw/transfer.py", "Cat(Const(0, below), at) <", "Cat(Const(-1, below), at) <"),
         ),
     ),
     Proof(
@@ -304,20 +311,19 @@ PROOFS = (
         quick=True,
     ),
     Proof(
-        name="lane queue",
+        name="lane head",
         units=("hw/lanes.py", "hw/lane.py"),
-        claim="every column that enters a lane's queue begins once, in order, with its own slot and column; no more wait than there is room for",
-        harness="prove.lanes:queue",
+        claim="every column that comes to a lane begins once, in order, with its own slot and column",
+        harness="prove.lanes:head",
         reach=16,
         faults=(
-            Fault("lanes: head overwritten before it is taken", "hw/lanes.py", "pop.eq(nonempty & ~head_valid)", "pop.eq(nonempty)"),
-            Fault("lanes: pointer counts on without its carry", "hw/lanes.py", "reduce(and_, pointer[:b])", "pointer[b - 1]"),
+            Fault("lanes: head overwritten before it is taken", "hw/lanes.py", "for i in self.i) & ~head_valid", "for i in self.i)"),
         ),
     ),
     Proof(
         name="lane sums",
         units=("hw/lanes.py", "hw/lane.py"),
-        claim="every column that begins gives one sum under its own slot and column, in order; at most RESULTS wait; a sum waits under the same tag",
+        claim="every column that begins gives one sum under its own slot and column, in order; at most `results` wait; a sum waits under the same tag",
         harness="prove.lanes:sums",
         reach=18,
         faults=(
@@ -342,7 +348,7 @@ PROOFS = (
         units=("hw/taps.py", "hw/fifo.py"),
         claim="a tap waits unchanged until it is taken or the walk is stopped",
         harness="prove.units:taps",
-        faults=(Fault("taps: next tap though this one waits", "hw/taps.py", "step.eq(busy & (~valid | skid.i.ready))", "step.eq(busy)"),),
+        faults=(Fault("skid: next tap though this one waits", "hw/fifo.py", "with m.If(self.o.ready | ~self.o.valid):", "with m.If(1):"),),
     ),
     Proof(
         name="bricks",
@@ -357,9 +363,9 @@ PROOFS = (
     Proof(
         name="scan",
         units=("hw/scan.py",),
-        claim="requests for mask bricks and columns for every lane wait unchanged",
+        claim="requests for mask bricks and steps for the queues wait unchanged",
         harness="prove.units:scan",
-        faults=(Fault("scan: column withdrawn", "hw/scan.py", "pending.eq(pending & ~ready)", "pending.eq(0)"),),
+        faults=(Fault("scan: step withdrawn", "hw/scan.py", "step | (pending_valid & ~self.o.ready)", "step"),),
     ),
     Proof(
         name="finish",

@@ -65,7 +65,8 @@ def store_bricks() -> Harness:
     h.check(h.inside("bricks.i__ready"), unless=~dut.valid)
     level = h.inside("bricks.level")
     h.check(level == h.inside("bricks.unread") + h.inside("bricks.latched") + h.inside("bricks.o__valid"))
-    h.check(h.inside("ahead") == level + asked)
+    waiting = h.inside("requests.o__valid") + ~h.inside("requests.free")
+    h.check(h.inside("ahead") == level + asked + waiting)
     h.check(h.inside("ahead") <= BRICKS)
     h.reach(dut.moved & (asked == 2))
     return h
@@ -84,6 +85,8 @@ def load_bricks() -> Harness:
     place = h.inside("places.o__valid")
     h.check(fires(dut.write) == dut.brick, unless=fill)
     h.check(~dut.brick, unless=~fill)
+    h.check(h.inside("zeros") == fill, unless=~place)
+    h.check(h.inside("reader.due.queue.level") <= SPEC.outstanding)
     h.check(place & (dut.write.p.address == h.inside("places.o__payload")), unless=~dut.write.valid)
     words = Mux(fill, 0, h.inside("reader.o__payload"))
     h.check(Cat(dut.write.p.words) == words, unless=~dut.write.valid)

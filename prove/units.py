@@ -28,8 +28,11 @@ def scan() -> Harness:
 
 
 def finish() -> Harness:
-    return protocol(Finish(CHIP), hold=["command", "tiles", "visits"])
+    return protocol(Finish(CHIP, sources=2), hold=["command", "tiles", "visits"])
 
 
 def registers() -> Harness:
-    return protocol(Registers(CHIP))
+    """A counter's value comes to those who ask, once."""
+    h = protocol(Registers(CHIP))
+    h.assume(~h.unit.answer | h.unit.wanted)
+    return h

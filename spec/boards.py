@@ -110,7 +110,7 @@ BOARDS = {
             led="U16",
             led_low=True,
             chip="colorlight-i5",
-            memory_bytes=64 << 10,
+            memory_bytes=36 << 10,
             sources="github.com/wuxx/Colorlight-FPGA-Projects",
         ),
     )

@@ -32,13 +32,14 @@ class Chip:
     slots: int = 4  # row lists of one group: rows in flight
     psum_depth: int = 1024  # partial sums one group holds
     queue_depth: int = 16  # columns waiting in front of one lane
+    finish_groups: int = 1  # groups that share one Convert and what surrounds it
     scratch_banks: int = 4  # independent scratchpad memories
     scratch_depth: int = 1024  # bricks in one scratchpad bank
     vector_words: int = 4  # words the vector unit multiplies and rounds in a cycle, of a brick's eight
 
     def __post_init__(self) -> None:
         self._within("groups", 1, 64)
-        self._within("lanes", 2, 16, power_of_two=True)
+        self._within("lanes", 2, 32, power_of_two=True)
         self._within("width", MIN_WIDTH, MAX_WIDTH)
         self._within("acc_width", 2 * self.width + 4, 56)
         self._within("bank_depth", 32, 65536, power_of_two=True)
@@ -46,6 +47,7 @@ class Chip:
         self._within("slots", 2, 8)
         self._within("psum_depth", 2 * self.lanes, 65536, power_of_two=True)
         self._within("queue_depth", 4, 256, power_of_two=True)
+        self._within("finish_groups", 1, 4)
         self._within("scratch_banks", 1, 16, power_of_two=True)
         self._within("scratch_depth", 16, 1 << 20, power_of_two=True)
         self._within("vector_words", 1, BRICK, power_of_two=True)
@@ -62,6 +64,16 @@ class Chip:
     @property
     def total_lanes(self) -> int:
         return self.groups * self.lanes
+
+    @property
+    def compact(self) -> bool:
+        """Whether flip-flops are saved where a word a cycle leaves the time: one port of the scratchpad for all, words in small memories."""
+        return self.groups == 1 and self.vector_words == 1
+
+    @property
+    def one_writer(self) -> bool:
+        """Whether all writers of the scratchpad share one port: a vector unit of two words a cycle, a bus and the product leave it time."""
+        return self.vector_words <= 2
 
     @property
     def scratch_bricks(self) -> int:
@@ -93,7 +105,7 @@ CHIPS = {
         Chip(name="sim64", slots=6, bank_depth=4096, psum_depth=4096, queue_depth=64, scratch_depth=32768),
         # Sixty-four lanes with memories that an ECP5-85F has; wide groups share more logic. Two words a cycle keep up with what
         # a bus of 64 bits brings for two operands.
-        Chip(name="ecp5-64", groups=4, lanes=16, slots=3, psum_depth=2048, vector_words=2),
+        Chip(name="ecp5-64", groups=4, lanes=16, slots=3, psum_depth=2048, finish_groups=2, vector_words=2),
         # What fits the boards of spec/boards.py beside memory for a network; see docs/boards.md.
         Chip(name="ulx3s-85f", groups=2, lanes=16, slots=3, scratch_banks=2, vector_words=2),
         Chip(
@@ -105,6 +117,21 @@ CHIPS = {
             list_depth=256,
             slots=2,
             psum_depth=512,
+            queue_depth=4,
+            scratch_banks=1,
+            scratch_depth=512,
+            vector_words=1,
+        ),
+        # A whole machine in an ECP5-25F, memory outside.
+        Chip(
+            name="ecp5-16",
+            groups=1,
+            lanes=16,
+            acc_width=40,
+            bank_depth=1024,
+            list_depth=256,
+            slots=2,
+            psum_depth=1024,
             queue_depth=4,
             scratch_banks=1,
             vector_words=1,

@@ -10,7 +10,6 @@ from spec.isa import PRODUCT, SCRATCH_BITS
 DIMENSION_BITS = 16  # m, k, n, strides: 1 to 65535
 POSITION_BITS = 20  # of a window along one side, signed: 65535 steps of 4 and 65535 taps from any origin
 ROW_SLOTS = 32  # rows of C whose partial sums one group can hold
-RESULTS = 3  # finished sums that wait in a lane for the drain
 SUM_LATENCY = 1 + Storage.LATENCY  # cycles from the address of a partial sum to the sum
 COUNTER_BITS = 40
 
@@ -92,6 +91,15 @@ class Widths:
             (field.name, self.brick_address if field.bits == SCRATCH_BITS else special.get(field.name, field.bits))
             for field in PRODUCT
         )
+
+
+def results(chip: Chip) -> int:
+    """Finished sums that wait in a lane for the drain.
+
+    A lane has its turn every ``lanes`` cycles: with sixteen of them a third place would gain nothing. In half as many a list of
+    five pairs keeps its lane busy with three places, and one of nine pairs with two.
+    """
+    return 2 if chip.compact and chip.lanes > BRICK else 3
 
 
 def load_cycles_per_brick(chip: Chip) -> int:

@@ -178,6 +178,8 @@ def _check_window(p: Product) -> None:
     if p.tap_words > p.tap_k:
         raise ProductError(f"product: tap_k must be at least the {p.tap_words} words of a tap, not {p.tap_k}")
     least, most = (p.taps - 1) * p.tap_k + (p.tap_k if p.bias else p.tap_words) + p.bias, p.taps * p.tap_k + p.bias
+    if p.taps == 1 and not p.bias:
+        most = min(most, BRICK * p.a_bricks)  # a tile may begin at any brick, and behind the last one has nothing to fetch
     if not least <= p.k <= most:
         raise ProductError(f"product: k must be {least} to {most} for {p.taps} taps, not {p.k}")
 

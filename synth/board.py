@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 from spec.boards import Board
-from synth.flow import memories_and_multipliers, seed_list, synthesise
+from synth.families.ecp5 import EFFORT
+from synth.flow import buffered, memories_and_multipliers, seed_list, synthesise
+from synth.netlist import cells_by_instance, tree
 from synth.part import SynthError, Target
 from synth.report import Timing, read_timing
 from synth.targets import load_target
@@ -31,6 +33,7 @@ def bitstream(
     files["v"].write_text("\n".join([verilog.read_text(), pll, top_verilog(board, module)]))
     files["lpf"].write_text(constraints(board))
     netlist = synthesise(files["v"], TOP, part, out, progress)
+    resets = buffered(netlist, TOP, out)
 
     timings: dict[int, Timing] = {}
     for seed in seed_list(seeds):
@@ -61,6 +64,8 @@ def bitstream(
         **_as_lut4(used),
         "share": _as_lut4(part.share(used)),
         **memories_and_multipliers(netlist, TOP, part, out),
+        "by_unit": tree(cells_by_instance(netlist, TOP), part.family),
+        "buffered_resets": resets,
         "critical_path": timing.critical_path,
         "versions": tools,
     }
@@ -84,7 +89,7 @@ module {TOP}({", ".join(pins)});
   always @(posedge clk or negedge locked)
     if (!locked) held <= {{{RESET_CYCLES}{{1'b1}}}};
     else held <= held << 1;
-  DCCA reset_net (.CLKI(held[{RESET_CYCLES - 1}]), .CE(1'b1), .CLKO(rst));
+  assign rst = held[{RESET_CYCLES - 1}];
   {module} logic_0(.clk(clk), .rst(rst), .rx(rx), .tx(tx), .led(lit));
   assign led = {lit};
 {"".join(f"  assign {pin} = 1'b1;{chr(10)}" for pin in board.held_high)}endmodule
@@ -117,6 +122,6 @@ def _place(board: Board, part: Target, seed: int, out: Path, progress: bool) -> 
     arguments = [*part.flags]
     arguments += ["--json", f"{TOP}.json", "--lpf", f"{board.name}.lpf", "--textcfg", f"seed{seed}.config"]
     arguments += ["--report", f"seed{seed}.json", "--seed", str(seed)]
-    arguments += ["--router", "router1", "--freq", f"{board.mhz:g}", "--timing-allow-fail"]
+    arguments += [*EFFORT, "--freq", f"{board.mhz:g}", "--timing-allow-fail"]
     what = f"place and route {board.name} on {part.name}, seed {seed}"
     run(NEXTPNR, arguments, folder=out, log=f"seed{seed}.log", what=what, progress=progress)

@@ -71,8 +71,7 @@ def synth(
     chosen = seed_list(seeds) if until != SYNTHESIS else []
     tools = versions(YOSYS, *([family.placer.package] if chosen else []))
     netlist = synthesise(verilog, top, part, out, progress)
-    resets = buffer_resets(netlist, top)
-    (out / f"{top}.json").write_text(json.dumps(netlist))
+    resets = buffered(netlist, top, out)
     used = unit = summary(count_cells(netlist, top), family)
     timings: dict[int, Timing] = {}
     if chosen:
@@ -182,6 +181,13 @@ def synthesise(verilog: Path, top: str, part: Target, out: Path, progress: bool)
         raise SynthError(f"cannot write to {out}: {error.strerror}") from error
     run(YOSYS, ["synth.ys"], folder=out, log="synth.log", what=f"synthesise {top} for {part.name}", progress=progress)
     return json.loads((out / f"{top}.json").read_text())
+
+
+def buffered(netlist: dict, top: str, out: Path) -> list[str]:
+    """:func:`synth.netlist.buffer_resets` on what :func:`synthesise` left in ``out`` for the placer, too; their names."""
+    resets = buffer_resets(netlist, top)
+    (out / f"{top}.json").write_text(json.dumps(netlist))
+    return resets
 
 
 def _placed(

@@ -2,6 +2,9 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
+from copy import deepcopy
+from itertools import count
 
 from synth.part import Family
 
@@ -101,43 +104,66 @@ def tree(homes: dict[str, Counter], family: Family, deepest: int = 3) -> list[di
     return below("")
 
 
+GLOBAL_BUFFER = "DCCA"
+
+
 def buffer_resets(netlist: dict, top: str, least: int = 1000) -> list[str]:
     """Give resets made of logic that clear ``least`` flip-flops or more a global net of their own; their names.
 
     Such a net takes 16 ns through the fabric of an ECP5, the one family where this changes anything. Like ``rst`` itself it is then not timed: it must be held for some cycles,
-    while nothing moves. Tables that read the net stay where it comes from. Changes ``netlist``.
+    while nothing moves. Tables that read the net stay where it comes from; the buffer gets a copy of the register and of the table
+    behind it, so that the placer can put those beside the buffer: the way there is timed. Changes ``netlist``.
     """
     module = netlist["modules"][top]
     cells = module["cells"]
-    driven = {
-        bit
-        for cell in cells.values()
+    drivers = {
+        bit: name
+        for name, cell in cells.items()
+        if cell["type"] != GLOBAL_BUFFER
         for port, bits in cell["connections"].items()
         if cell["port_directions"].get(port) == "output"
         for bit in bits
     }
     cleared = Counter(bit for cell in cells.values() for bit in _reset_pins(cell))
-    free = 1 + max(
-        (bit for net in module["netnames"].values() for bit in net["bits"] if isinstance(bit, int)), default=1
+    free = count(
+        1 + max((bit for net in module["netnames"].values() for bit in net["bits"] if isinstance(bit, int)), default=1)
     )
     names = {bit: name for name, net in module["netnames"].items() for bit in net["bits"]}
-    found = sorted(bit for bit, count in cleared.items() if bit in driven and count >= least)
+    found = sorted(bit for bit, readers in cleared.items() if bit in drivers and readers >= least)
     for number, bit in enumerate(found):
+        buffered = next(free)
         for cell in cells.values():
             if bit in _reset_pins(cell):
-                cell["connections"]["LSR"] = [free + number]
-        pins = {"CLKI": [bit], "CE": ["1"], "CLKO": [free + number]}
+                cell["connections"]["LSR"] = [buffered]
+        pins = {"CLKI": [_second_source(module, drivers, bit, free)], "CE": ["1"], "CLKO": [buffered]}
         directions = {"CLKI": "input", "CE": "input", "CLKO": "output"}
         cells[f"reset_buffer_{number}"] = {
             "hide_name": 0,
-            "type": "DCCA",
+            "type": GLOBAL_BUFFER,
             "parameters": {},
             "attributes": {},
             "port_directions": directions,
             "connections": pins,
         }
-        module["netnames"][f"reset_net_{number}"] = {"hide_name": 0, "bits": [free + number], "attributes": {}}
+        module["netnames"][f"reset_net_{number}"] = {"hide_name": 0, "bits": [buffered], "attributes": {}}
     return [names[bit] for bit in found]
+
+
+def _second_source(module: dict, drivers: dict, bit: int, free: Iterator[int]) -> int:
+    """The same as ``bit`` from a copy of the flip-flop that drives it, or of the table and of the flip-flops before that."""
+    cells = module["cells"]
+    if bit not in drivers or cells[drivers[bit]]["type"] not in ("LUT4", "TRELLIS_FF"):
+        return bit
+    cell = deepcopy(cells[drivers[bit]])
+    copied = next(free)
+    for port, (before, *_) in cell["connections"].items():
+        if cell["port_directions"][port] == "output":
+            cell["connections"][port] = [copied]
+        elif cell["type"] == "LUT4" and before in drivers and cells[drivers[before]]["type"] == "TRELLIS_FF":
+            cell["connections"][port] = [_second_source(module, drivers, before, free)]
+    cells[f"{drivers[bit]}_{copied}"] = cell
+    module["netnames"][f"reset_source_{copied}"] = {"hide_name": 0, "bits": [copied], "attributes": {}}
+    return copied
 
 
 def _reset_pins(cell: dict) -> list:

@@ -38,6 +38,7 @@ class World:
     which: dict[int, int] = field(default_factory=dict)  # unit to index
     issued: list[int] = field(default_factory=list)
     ready_at: int = 0
+    given: int = 0  # when a unit got a command
     now: int = 0
     worst: int = 0  # cycles from when a command could be issued to its issue
     reached: list[str] = field(default_factory=list)
@@ -109,36 +110,42 @@ class World:
                 self.ready_at = self.now
         taken = int(dut.offer.value) & int(dut.accept.value)
         assert int(dut.offer.value).bit_count() <= 1
+        assert not (taken and i.ready.value)
+        if taken:
+            command = self.program[self.place]
+            assert taken == UNITS[command.opcode]
+            self._may(command)
+            unit = NUMBER[command.opcode]
+            self.left[unit], self.which[unit], self.given = command.lasts, self.place, self.now
         if i.valid.value and i.ready.value:
             command = self.program[self.place]
-            assert not dut.fetch_stop.value
             assert self.place == len(self.issued)
-            waits = {unit for unit in range(4) if command.wait >> unit & 1}
-            if command.opcode == Opcode.END:
-                waits = set(range(4))
-            elif command.opcode in UNITS:
-                assert taken == UNITS[command.opcode]
-                unit = NUMBER[command.opcode]
-                waits.add(unit)
-            else:
-                assert not taken
-            assert not waits & set(self.left), f"{command} is issued while {waits & set(self.left)} work"
             if command.opcode in UNITS:
-                self.left[unit], self.which[unit] = command.lasts, self.place
+                assert self.given == self.now - 1, "a command is taken in the cycle after its unit was given it"
+            else:
+                self._may(command)
             assert dut.advance.value
             assert bool(dut.commands.value) == (command.opcode != Opcode.END)
             self.heads.append(int(dut.head.value))
             self.issued.append(self.place)
-            self.worst = max(self.worst, self.now - self.ready_at)
+            self.worst = max(self.worst, self.now - 1 - self.ready_at)
             self.place += 1
         else:
-            assert not taken
             assert not dut.advance.value
         for name in ("ended", "failed", "aborted"):
             if getattr(dut, f"reached__{name}").value:
                 self.reached.append(name)
         if dut.events__issued.value:
             self.events.append((int(dut.events__issued.value), int(dut.events__tag.value)))
+
+    def _may(self, command):
+        """Nothing that the command waits for is at work."""
+        waits = {unit for unit in range(4) if command.wait >> unit & 1}
+        if command.opcode == Opcode.END:
+            waits = set(range(4))
+        elif command.opcode in UNITS:
+            waits.add(NUMBER[command.opcode])
+        assert not waits & set(self.left), f"{command} is issued while {waits & set(self.left)} work"
 
     async def start(self):
         self.dut.start.value = 1
@@ -321,7 +328,7 @@ async def aborts_at_any_time(dut):
         dut.cancel.value = 1
         await cycles(dut, 1)
         dut.cancel.value = 0
-        await cycles(dut, 1)
+        await cycles(dut, 2)  # what was issued in the very cycle is taken in the next
         stopped = list(world.issued)
         assert dut.stop.value
         if (await world.wait(5))[0] != "aborted":  # it stopped in that very cycle

@@ -10,16 +10,19 @@ from cocotb.utils import get_sim_time
 
 from golden.product import exact_product
 from spec.chip import BRICK, Chip
-from spec.engine import RESULTS, Widths
+from spec.engine import Widths, results
 from spec.product import ceil_div
 from tb.kit import PERIOD_NS, Stream, collect, cycles, generator, guard, load_spec, send, start
-from tb.models import HOP, pack, put, setting, to_signed
+from tb.models import BEHIND, HOP, pack, put, setting, to_signed
 
-# A list of this many pairs keeps a lane busy; columns of a shorter one wait for room among the sums.
-SHORTEST = 5
 COLUMNS = 5
 COUNTED = 2  # cycles from a pair at its lane to the busy bit of its product
-ENTRY = 4  # cycles from an item's transfer to the pair it begins with, in a lane that has nothing to do
+ENTRY = 2  # cycles from an item's transfer to the pair it begins with, in a lane that has nothing to do
+
+
+def shortest(chip):
+    """A list of this many pairs keeps a lane busy; columns of a shorter one wait for room among the sums."""
+    return {3: 5, 2: 9}[results(chip)]
 
 
 def spread(chip):
@@ -40,6 +43,7 @@ class Lists:
         self.half = [0] * chip.slots
         self.shown = [None] * chip.slots  # pairs that pass now
         self.since = None  # pairs carry the number of cycles since then
+        self.words = [deque([0] * BEHIND) for _ in range(chip.slots)]  # words come after their offsets
         cocotb.start_soon(self._circulate())
 
     async def _circulate(self):
@@ -47,7 +51,8 @@ class Lists:
         while True:
             await edge
             for slot in range(self.chip.slots):
-                self._pass(slot)
+                self.words[slot].append(self._pass(slot))
+                getattr(self.dut, f"pairs__{slot}__a").value = self.words[slot].popleft()
 
     def _pass(self, slot):
         if (pairs := self.shown[slot]) is None:
@@ -56,7 +61,8 @@ class Lists:
         else:
             k, a = pairs[clock() % len(pairs)]
             a = a if self.since is None else clock() - self.since
-        put(self.dut, f"pairs__{slot}", k=k, a=a)
+        getattr(self.dut, f"pairs__{slot}__k").value = int(k)
+        return int(a)
 
     async def fill(self, slot, length, gap=None):
         """A new row of ``length`` pairs takes the slot; returns in the cycle in which it has come to every lane."""
@@ -71,7 +77,7 @@ class Lists:
         await cycles(self.dut, int(rng.integers(0, 6)) if gap is None else gap)
         words = [int(a) & (1 << chip.width) - 1 for a in self.a[slot]]
         self.shown[slot] = list(zip(self.k[slot].tolist(), words, strict=True))
-        self._pass(slot)
+        self.words[slot][-1] = self._pass(slot)
         await cycles(self.dut, spread(chip))
 
 
@@ -246,7 +252,7 @@ async def loses_no_cycle_within_a_row(dut, length):
         span = "".join(map(str, of_lane(busy, lane))).strip("0")
         assert span.count("1") == 30 * length
         dut._log.info(f"{length} pairs: {len(span) / 30:.2f} cycles a column")
-        assert len(span) <= 30 * (length if length >= SHORTEST else SHORTEST + 1)
+        assert len(span) <= 30 * (length if length >= shortest(chip) else shortest(chip) + 1)
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
@@ -254,7 +260,7 @@ async def loses_two_cycles_between_rows(dut):
     rng, chip = generator(), load_spec(Chip)
     bank, busy = draw_bank(chip, rng), []
     lists, world = await prepare(dut, rng, chip, bank), World(dut, chip, rng)
-    lengths = [SHORTEST, SHORTEST + 3]
+    lengths = [shortest(chip), shortest(chip) + 3]
     for slot, length in enumerate(lengths):
         await lists.fill(slot, length)
     cocotb.start_soon(watch(dut, "busy", busy))
@@ -270,58 +276,32 @@ async def loses_two_cycles_between_rows(dut):
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def starts_nothing_that_it_could_not_keep(dut):
-    """A lane whose output is stalled computes as many sums as it has places for and says that it is blocked; columns
-    wait in its queue and in front of that. The other lanes go on."""
+    """A lane whose output is stalled computes as many sums as it has places for and says that it is blocked; a column
+    waits at its head and others in front of that. The other lanes go on."""
     rng, chip = generator(), load_spec(Chip)
     bank, busy, blocked = draw_bank(chip, rng), [], []
     lists = await prepare(dut, rng, chip, bank)
     stalled = rng.permutation(chip.lanes)[: chip.lanes // 2].tolist()
     world = World(dut, chip, rng, sink=tuple(1.0 if n in stalled else 0.0 for n in range(chip.lanes)))
-    await lists.fill(0, SHORTEST)
+    length, places = shortest(chip), results(chip)
+    await lists.fill(0, length)
     for signal, seen in (("busy", busy), ("blocked", blocked)):
         cocotb.start_soon(watch(dut, signal, seen))
-    count = RESULTS + 1 + chip.queue_depth + 2
+    count = places + 1 + 4
     for column in range(count):
         for lane in range(chip.lanes):
             world.compute(lists, bank, lane, 0, column % COLUMNS)
-    await cycles(dut, (count + 4) * (SHORTEST + 1))
+    await cycles(dut, (count + 4) * (length + 1))
     for lane in range(chip.lanes):
         held = lane in stalled
-        assert sum(of_lane(busy, lane)) == SHORTEST * (RESULTS if held else count)
+        assert sum(of_lane(busy, lane)) == length * (places if held else count)
         assert of_lane(blocked, lane)[-1] == held
-        assert world.sent[lane] == (RESULTS + 1 + chip.queue_depth if held else count)
+        assert world.sent[lane] == (places + 1 if held else count)
         if not held:
             assert sum(of_lane(blocked, lane)) == 0, "says that it is blocked while it is not"
     world.sinks = [0.0] * chip.lanes
     await world.rest()
-    assert [sum(of_lane(busy, lane)) for lane in range(chip.lanes)] == [count * SHORTEST] * chip.lanes
-
-
-@cocotb.test(timeout_time=1, timeout_unit="ms")
-async def tells_which_lane_is_fuller_than_the_next(dut):
-    """Columns that came less those computed; a lane without a place for its sums computes no more."""
-    rng, chip = generator(), load_spec(Chip)
-    bank = draw_bank(chip, rng)
-    lists, world = await prepare(dut, rng, chip, bank), World(dut, chip, rng, sink=1.0)
-    size = min(chip.lanes, BRICK)
-    await lists.fill(0, SHORTEST)
-    for _ in range(6):
-        counts = rng.integers(0, min(8, chip.queue_depth), chip.lanes).tolist()
-        for lane, count in enumerate(counts):
-            for column in range(count):
-                world.compute(lists, bank, lane, 0, column % COLUMNS)
-        await cycles(dut, 60)
-        waiting = [max(0, count - RESULTS) for count in counts]
-        after = [waiting[lane // size * size + (lane + 1) % size] for lane in range(chip.lanes)]
-        assert of_lanes(dut.fuller, chip) == [int(own > other) for own, other in zip(waiting, after, strict=True)]
-        world.sinks = [0.0] * chip.lanes
-        await world.rest()
-        assert int(dut.fuller.value) == 0
-        world.sinks = [1.0] * chip.lanes
-
-
-def of_lanes(signal, chip):
-    return [int(signal.value) >> lane & 1 for lane in range(chip.lanes)]
+    assert [sum(of_lane(busy, lane)) for lane in range(chip.lanes)] == [count * length] * chip.lanes
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
@@ -334,7 +314,7 @@ async def has_its_latency(dut):
     for lane in rng.permutation(chip.lanes).tolist():
         i, o = Stream(dut, f"i__{lane}"), Stream(dut, f"o__{lane}")
         lists.since = clock()
-        await cycles(dut, 1 + int(rng.integers(0, length)))
+        await cycles(dut, spread(chip) + int(rng.integers(0, length)))  # words of before have passed
         i.valid.value = 1
         i.drive(i.to_rows(an_item(0, 3))[0])
         o.ready.value = 1
@@ -360,7 +340,7 @@ async def has_its_latency(dut):
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def forgets_columns_that_reset_ends(dut):
-    """Wherever in a column, in the queue or among the sums it meets them."""
+    """Wherever in a column, at the head or among the sums it meets them."""
     rng, chip = generator(), load_spec(Chip)
     bank = draw_bank(chip, rng)
     await start(dut)

@@ -6,11 +6,11 @@ from cocotb.triggers import RisingEdge
 from spec.chip import Chip
 from spec.engine import Widths
 from tb.kit import cycles, generator, load_spec, start
-from tb.models import setting
+from tb.models import BEHIND, setting
 
 
-def shown(dut, slot):
-    return tuple(int(getattr(dut, f"o__{slot}__{field}").value) for field in ("k", "a"))
+def shown(dut, slot, field):
+    return int(getattr(dut, f"o__{slot}__{field}").value)
 
 
 async def store(dut, chip, slot, pairs, rng):
@@ -27,8 +27,9 @@ async def store(dut, chip, slot, pairs, rng):
 
 
 async def watch(dut, slot, lists):
-    """Compare what passes with the pairs of ``lists[slot]``, from ``LATENCY`` edges after ``filled`` rises on."""
+    """Compare what passes with the pairs of ``lists[slot]``, from ``LATENCY`` edges after ``filled`` rises on; words come ``BEHIND`` after their offsets."""
     edge, past, position = RisingEdge(dut.clk), [None] * setting("latency"), 0
+    words = [None] * BEHIND
     while True:
         await edge
         if int(dut.filled.value) >> slot & 1:
@@ -37,8 +38,10 @@ async def watch(dut, slot, lists):
         else:
             past.append(None)
             position = 0
-        expected = past.pop(0)
-        assert expected in {None, shown(dut, slot)}
+        k, a = past.pop(0) or (None, None)
+        words.append(a)
+        assert k in {None, shown(dut, slot, "k")}
+        assert words.pop(0) in {None, shown(dut, slot, "a")}
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

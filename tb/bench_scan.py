@@ -5,11 +5,13 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 
 from golden.scan import lane_columns
-from spec.chip import BRICK, Chip
+from spec.chip import Chip
 from spec.engine import Widths
 from spec.product import MASK_COLUMNS, ceil_div
-from tb.kit import Stream, collect, cycles, generator, guard, load_spec, start
+from tb.kit import Stream, cycles, generator, guard, load_spec, start
 from tb.models import pack, put, serve
+
+STEP = 3  # cycles from one step to the next where nobody waits
 
 
 class Rows:
@@ -83,36 +85,11 @@ class Segments:
         return [(slot, first + c, (offset + c) % self.half, 0) for first, offset in self.places for c in map(int, columns)]
 
 
-class Twins:
-    """Every lane's items with the other lane's: ``fuller`` says at random whose a column becomes."""
-
-    def __init__(self, dut, chip, rng, share):
-        self.dut, self.chip, self.rng, self.share = dut, chip, rng, share
-        self.task = cocotb.start_soon(self._change())
-
-    async def _change(self):
-        while True:
-            self.dut.fuller.value = sum(int(self.rng.random() < self.share) << n for n in range(self.chip.lanes))
-            await RisingEdge(self.dut.clk)
-
-    def home(self, got):
-        """By lane that a column belongs to, what both lanes got of it, sorted; how many the second did."""
-        size, half = min(self.chip.lanes, BRICK), 1 << Widths(self.chip).half_address
-        home, moved = [[] for _ in got], 0
-        for lane, items in enumerate(got):
-            for slot, column, offset, twin in items:
-                before = lane // size * size + (lane - 1) % size
-                assert offset >= half // 2 or not twin, "a second column does not lie in the upper part of the half"
-                home[before if twin else lane].append((slot, column, offset - twin * half // 2, 0))
-                moved += twin
-        return [sorted(items) for items in home], moved
-
-
-async def scan(dut, rng, chip, masked, density, stall, lengths, count, segments=None, twins=None):
-    """Scan ``count`` rows; compare every lane's items and the books. Returns how many columns changed lanes."""
+async def scan(dut, rng, chip, masked, density, stall, lengths, count, segments=None):
+    """Scan ``count`` rows; compare every lane's items and the books."""
     segments = segments or Segments(rng, chip)
     memory = {}
-    put(dut, "command", masked=masked, twins=int(twins is not None), **segments.fields)
+    put(dut, "command", masked=masked, **segments.fields)
     for half in range(2):
         put(dut, f"tiles__{half}", **steps(lengths[half], chip.lanes), loaded=1)
     servant = cocotb.start_soon(serve(Stream(dut, "request"), dut.brick_valid, dut.brick, memory, rng, stall))
@@ -132,23 +109,18 @@ async def scan(dut, rng, chip, masked, density, stall, lengths, count, segments=
 
     got = [[] for _ in range(chip.lanes)]
 
-    async def sink(lane):
-        o, edge = Stream(dut, f"o__{lane}"), RisingEdge(dut.clk)
+    async def sink():
+        o, edge = Stream(dut, "o"), RisingEdge(dut.clk)
         while True:
             o.ready.value = int(rng.random() >= stall)
             await edge
             if o.valid.value and o.ready.value:
-                got[lane].append(tuple(int(o.fields[name].value) for name in ("slot", "column", "offset", "twin")))
+                item = tuple(int(o.fields[f"item__{name}"].value) for name in ("slot", "column", "offset", "twin"))
+                for lane in range(chip.lanes):
+                    if int(o.fields["lanes"].value) >> lane & 1:
+                        got[lane].append(item)
 
-    def both():
-        """What came, and what should have come, in the same order."""
-        if twins is None:
-            return got, expected, 0
-        home, moved = twins.home(got)
-        return home, [sorted(items) for items in expected], moved
-
-    for lane in range(chip.lanes):
-        sinks.append(cocotb.start_soon(sink(lane)))
+    sinks.append(cocotb.start_soon(sink()))
     await offer_all()
     for _ in range(20_000):
         if len(rows.scanned) == count and sum(map(len, got)) == sum(map(len, expected)):
@@ -157,11 +129,9 @@ async def scan(dut, rng, chip, masked, density, stall, lengths, count, segments=
     await cycles(dut, 10)
     for task in (servant, *sinks):
         task.cancel()
-    came, due, moved = both()
-    assert came == due
+    assert got == expected
     assert rows.scanned == [(slot, pushed) for slot, _, pushed in plan]
     assert rows.outputs == sum(pushed for _, last, pushed in plan if last)
-    return moved
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
@@ -169,34 +139,13 @@ async def scan(dut, rng, chip, masked, density, stall, lengths, count, segments=
 async def walks_columns_as_golden(dut, stall, masked):
     rng, chip = generator(), load_spec(Chip)
     await start(dut)
-    for lane in range(chip.lanes):
-        cocotb.start_soon(guard(Stream(dut, f"o__{lane}")))
+    cocotb.start_soon(guard(Stream(dut, "o")))
     longest = min(chip.psum_depth, 3 * MASK_COLUMNS)
     for density in (0.0, 0.1, 0.5, 1.0) if masked else (1.0,):
         # A unit keeps its turn among the slots, so every run starts where the last one stopped.
         count = chip.slots * 2
         for lengths in ((1, longest), tuple(map(int, rng.integers(1, longest, 2))), (MASK_COLUMNS, chip.lanes)):
             await scan(dut, rng, chip, masked, density, stall, lengths, count)
-
-
-@cocotb.test(timeout_time=1, timeout_unit="ms")
-@cocotb.parametrize(stall=[0.0, 0.5], share=[0.0, 0.5, 1.0])
-async def hands_columns_of_fuller_lanes_to_the_next(dut, stall, share):
-    rng, chip = generator(), load_spec(Chip)
-    await start(dut)
-    for lane in range(chip.lanes):
-        cocotb.start_soon(guard(Stream(dut, f"o__{lane}")))
-    segments = Segments(rng, chip)
-    # A second column's words lie behind a quarter of the bank: tiles end before that.
-    segments.fields["seg_start"], segments.places = 0, [(0, 0)]
-    twins = Twins(dut, chip, rng, share)
-    longest = min(chip.psum_depth, 3 * MASK_COLUMNS, chip.lanes * segments.half // 2)
-    for density in (0.1, 0.5, 1.0):
-        for lengths in ((1, longest), tuple(map(int, rng.integers(1, longest, 2)))):
-            moved = await scan(dut, rng, chip, True, density, stall, lengths, chip.slots * 2, segments, twins)
-            assert (moved == 0) == (share == 0) or density < 1
-    twins.task.cancel()
-    dut.fuller.value = 0
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
@@ -214,22 +163,6 @@ async def walks_every_segment_of_a_row(dut, stall):
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
-async def a_full_queue_holds_back_one_step_only(dut):
-    """A lane that takes nothing: the others get what is due in that step, and nothing of the next."""
-    rng, chip = generator(), load_spec(Chip)
-    await start(dut)
-    put(dut, "command", **Segments(generator(), chip).fields)
-    put(dut, "tiles__0", **steps(3 * chip.lanes, chip.lanes), loaded=1)
-    dut.unscanned.value = 1
-    for lane in range(1, chip.lanes):
-        getattr(dut, f"o__{lane}__ready").value = 1
-    got = [cocotb.start_soon(collect(Stream(dut, f"o__{n}"), 1, rng, after=50)) for n in range(1, chip.lanes)]
-    for task in got:
-        assert (await task)["column"].tolist() == [0]
-    assert dut.o__0__valid.value
-
-
-@cocotb.test(timeout_time=1, timeout_unit="ms")
 async def waits_for_its_tile(dut):
     chip = load_spec(Chip)
     await start(dut)
@@ -241,26 +174,26 @@ async def waits_for_its_tile(dut):
     for _ in range(20):
         await cycles(dut, 1)
         assert dut.load_wait.value
-        assert not any(getattr(dut, f"o__{n}__valid").value for n in range(chip.lanes))
+        assert not dut.o__valid.value
     dut.tiles__1__loaded.value = 1
     await cycles(dut, 5)
-    assert dut.o__0__valid.value
+    assert dut.o__valid.value
     assert not dut.load_wait.value
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
-async def hands_out_a_column_per_lane_every_second_cycle(dut):
+async def hands_out_a_column_per_lane_every_third_cycle(dut):
     chip = load_spec(Chip)
     await start(dut)
     put(dut, "command", **Segments(generator(), chip).fields)
     most = chip.psum_depth // chip.lanes
     put(dut, "tiles__0", **steps(most * chip.lanes, chip.lanes), loaded=1)
-    for lane in range(chip.lanes):
-        getattr(dut, f"o__{lane}__ready").value = 1
+    dut.o__ready.value = 1
     dut.unscanned.value = 1
-    while not dut.o__0__valid.value:
+    while not dut.o__valid.value:
         await cycles(dut, 1)
     for step in range(min(most, 40)):
-        assert all(getattr(dut, f"o__{n}__valid").value for n in range(chip.lanes))
-        assert int(dut.o__0__payload__column.value) == step
-        await cycles(dut, 2)
+        assert dut.o__valid.value
+        assert int(dut.o__payload__lanes.value) == (1 << chip.lanes) - 1
+        assert int(dut.o__payload__item__column.value) == step
+        await cycles(dut, STEP)

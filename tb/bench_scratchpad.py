@@ -19,6 +19,7 @@ class Model:
         self.memory = {}
         self.answers = [[None] * setting("latency") for _ in range(readers)]
         self.compared = self.waited = self.held_up = 0
+        self.chosen = None  # the writer that is next, where one port is for all
         self.width = chip.width * 8
         cocotb.start_soon(self._watch())
 
@@ -32,7 +33,7 @@ class Model:
                 expected = None
                 if read.valid.value:
                     address = int(read.raw()[0])
-                    half = address // self.chip.scratch_depth, address % 2
+                    half = self._half(address)
                     # The smaller number goes first; readers of different halves and ports never wait.
                     free = half not in busy and self._port(n) not in ports
                     assert bool(read.ready.value) == free, f"reader {n} of half {half}, {busy}, {ports} taken"
@@ -50,11 +51,13 @@ class Model:
 
     def _take(self):
         """What is written in this cycle: of two writers of one half of a bank the smaller number goes first."""
+        if self.chip.one_writer:
+            return self._take_one()
         written, busy = {}, set()
         for n, write in enumerate(self.writes):
             if write.valid.value:
                 address, words = write.raw()
-                half = address // self.chip.scratch_depth, address % 2
+                half = self._half(address)
                 assert bool(write.ready.value) == (half not in busy), f"writer {n} of half {half}, {busy} taken"
                 if half not in busy:
                     written[address] = words
@@ -63,8 +66,24 @@ class Model:
                 busy.add(half)
         return written
 
+    def _take_one(self):
+        """The same where one port is for all: the writer chosen in the cycle before, which was not that cycle's."""
+        chosen, self.chosen = self.chosen, None
+        for n, write in enumerate(self.writes):
+            assert bool(write.ready.value) == (n == chosen), f"writer {n}, not {chosen}, is ready"
+        asking = [n for n, write in enumerate(self.writes) if write.valid.value and n != chosen]
+        self.chosen = asking[0] if asking else None
+        self.held_up += len(asking) > 1
+        return {} if chosen is None else dict([self.writes[chosen].raw()])
+
+    def _half(self, address):
+        """The memory that a brick lies in."""
+        return address // self.chip.scratch_depth, 0 if self.chip.compact else address % 2
+
     def _port(self, reader):
-        """The last ``2 * pairs`` readers share a port, two and two."""
+        """The last ``2 * pairs`` readers share a port, two and two; all readers of a compact chip do."""
+        if self.chip.compact:
+            return 0
         alone = len(self.reads) - 2 * setting("pairs")
         return reader if reader < alone else alone + (reader - alone) // 2
 

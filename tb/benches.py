@@ -14,7 +14,7 @@ class Unit:
 
     Arguments of the constructor are ``chip`` itself, ``chip.<field>``, ``widths.<property>`` of
     :class:`spec.engine.Widths`, a number, or ``module:function``, which is called with the chip. Integer arguments and
-    the class' ``LATENCY`` and ``PAUSE`` reach the bench as environment variables in capitals.
+    the component's ``LATENCY`` and ``PAUSE`` reach the bench as environment variables in capitals.
     """
 
     component: str
@@ -32,9 +32,10 @@ UNITS = {
     "fetch": Unit(component="hw.fetch:Fetch", arguments=CHIP, bench="bench_fetch"),
     "rowlist": Unit(component="hw.rowlist:RowLists", arguments=CHIP, bench="bench_rowlist"),
     "scan": Unit(component="hw.scan:Scan", arguments=CHIP, bench="bench_scan"),
+    "queues": Unit(component="hw.queues:Queues", arguments=CHIP, bench="bench_queues"),
     "lanes": Unit(component="hw.lanes:Lanes", arguments=CHIP, bench="bench_lanes"),
     "drain": Unit(component="hw.drain:Drain", arguments=CHIP, bench="bench_drain"),
-    "finish": Unit(component="hw.finish:Finish", arguments=CHIP, bench="bench_finish"),
+    "finish": Unit(component="hw.finish:Finish", arguments=CHIP | {"sources": 2}, bench="bench_finish"),
     "rowqueue": Unit(component="hw.rowqueue:RowQueue", arguments=CHIP, bench="bench_rowqueue"),
     "scratchpad": Unit(
         component="hw.scratchpad:Scratchpad",
@@ -49,7 +50,7 @@ UNITS = {
     ),
     "turns": Unit(
         component="hw.turns:Turns",
-        arguments={"shape": "hw.layouts:item", "count": "chip.lanes", "pause": 5},
+        arguments={"shape": "hw.layouts:item", "count": "chip.lanes", "pause": 5, "compact": "chip.compact"},
         bench="bench_turns",
     ),
     "chain": Unit(component="hw.chain:Chain", arguments={"shape": "hw.layouts:result", "depth": 3}, bench="bench_chain"),
@@ -63,6 +64,7 @@ UNITS = {
         arguments={"shape": "hw.layouts:result", "depth": "chip.queue_depth"},
         bench="bench_fifo",
     ),
+    "chain_of_one": Unit(component="hw.chain:Chain", arguments={"shape": "hw.layouts:result", "depth": 1}, bench="bench_chain"),
     "convert": Unit(component="hw.convert:Converter", arguments={"spec": "widths.convert"}, bench="bench_convert"),
     "axi_read": Unit(component="hw.axi_read:AxiReader", arguments={"spec": "spec.axi:axi"}, bench="bench_axi_read"),
     "axi_write": Unit(component="hw.axi_write:AxiWriter", arguments={"spec": "spec.axi:axi"}, bench="bench_axi_write"),

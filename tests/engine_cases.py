@@ -21,7 +21,7 @@ CASE_CHIPS = {
         Chip(name="16x2w12", groups=16, lanes=2, width=12, acc_width=32, bank_depth=256, list_depth=32, slots=2,
               psum_depth=32, queue_depth=4, scratch_banks=2, scratch_depth=256),
         Chip(name="2x4w16", groups=2, lanes=4, bank_depth=256, list_depth=32, slots=4,
-              psum_depth=64, queue_depth=8, scratch_banks=4, scratch_depth=128),
+              psum_depth=64, queue_depth=8, finish_groups=2, scratch_banks=4, scratch_depth=128),
         Chip(name="3x8w18", groups=3, lanes=8, width=18, acc_width=44, bank_depth=256, list_depth=64, slots=3,
               psum_depth=128, queue_depth=4, scratch_banks=8, scratch_depth=64),
         Chip(name="1x16w16", groups=1, lanes=16, bank_depth=64, list_depth=32, slots=6,
@@ -32,10 +32,10 @@ CASE_CHIPS = {
               psum_depth=256, queue_depth=4, scratch_banks=2, scratch_depth=512),
         Chip(name="2x8w12", groups=2, lanes=8, width=12, acc_width=40, bank_depth=128, list_depth=16, slots=5,
               psum_depth=64, queue_depth=32, scratch_banks=4, scratch_depth=128),
-        Chip(name="2x16w18", groups=2, lanes=16, width=18, acc_width=56, bank_depth=64, list_depth=16, slots=2,
-              psum_depth=512, queue_depth=4, scratch_banks=8, scratch_depth=64),
+        Chip(name="2x32w18", groups=2, lanes=32, width=18, acc_width=56, bank_depth=64, list_depth=16, slots=2,
+              psum_depth=512, queue_depth=4, finish_groups=2, scratch_banks=8, scratch_depth=64),
         Chip(name="7x4w12", groups=7, lanes=4, width=12, acc_width=48, bank_depth=64, list_depth=16, slots=3,
-              psum_depth=8, queue_depth=4, scratch_banks=1, scratch_depth=512),
+              psum_depth=8, queue_depth=4, finish_groups=3, scratch_banks=1, scratch_depth=512),
     )
 }  # fmt: skip
 

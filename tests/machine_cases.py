@@ -12,7 +12,7 @@ MACHINE_CHIPS = {
     for chip in (
         replace(CHIPS["tiny"], scratch_depth=256),
         replace(CASE_CHIPS["3x8w18"], scratch_depth=128),
-        replace(CASE_CHIPS["1x2w8"], scratch_depth=1024, bank_depth=256, list_depth=64),
+        replace(CASE_CHIPS["1x2w8"], scratch_depth=1024, bank_depth=256, list_depth=64, vector_words=1),  # compact
         replace(CASE_CHIPS["1x16w16"], scratch_depth=256, bank_depth=256),
     )
 }

@@ -12,15 +12,24 @@ from tb.benches import UNITS, benches
 from tb.run import run
 
 TINY = CHIPS["tiny"]
-# Two bricks to a row of lanes and the widest words; two words a cycle into the banks and a group alone.
-WIDE = replace(TINY, name="wide", groups=3, lanes=16, width=18, acc_width=56, slots=3, bank_depth=128)
+# Four bricks to a row of lanes and the widest words; two words a cycle into the banks and a group alone.
+WIDE = replace(TINY, name="wide", groups=3, lanes=32, width=18, acc_width=56, slots=3, bank_depth=128)
 NARROW = replace(TINY, name="narrow", groups=1, lanes=2, width=8, acc_width=32, slots=2, queue_depth=4, scratch_banks=1)
+# One that saves flip-flops; with as few banks as it can have, and with several.
+COMPACT = replace(NARROW, name="compact", width=12, acc_width=40, vector_words=1, scratch_banks=2)
+ONE_BANK = replace(COMPACT, name="one_bank", scratch_banks=1)
+# The same with as many lanes as take long for a round of turns.
+MANY = replace(COMPACT, name="many", lanes=16, psum_depth=512)
 ELSEWHERE = {"convert", "keyed"}  # tests of their own, over more than a chip's parameters
 CASES = [
     *((name, TINY) for name in UNITS if name not in ELSEWHERE),
-    *((name, chip) for name in ("sequencer", "scan", "lanes", "arbiter", "turns", "rowqueue") for chip in (WIDE, NARROW)),
+    *((name, chip) for name in ("sequencer", "scan", "queues", "lanes", "arbiter", "turns", "rowqueue") for chip in (WIDE, NARROW)),
     *((name, WIDE) for name in ("visits", "axi_read", "axi_write", "load", "store", "check", "scratchpad")),
     ("engine", NARROW),
+    *((name, COMPACT) for name in ("scratchpad", "vector")),
+    ("scratchpad", ONE_BANK),
+    ("scratchpad", replace(TINY, name="one_writer", vector_words=2)),
+    *((name, MANY) for name in ("turns", "lanes", "rowlist", "drain", "finish", "engine")),
 ]
 
 

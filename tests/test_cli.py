@@ -66,12 +66,12 @@ def test_unknown_key_is_refused(toml):
     refused(
         run("generate", "--chip", toml("lanez = 8\n")),
         "unknown chip key 'lanez'; known keys: name, groups, lanes, width, acc_width, bank_depth, list_depth, slots, "
-        "psum_depth, queue_depth, scratch_banks, scratch_depth, vector_words",
+        "psum_depth, queue_depth, finish_groups, scratch_banks, scratch_depth, vector_words",
     )
 
 
 def test_chip_value_out_of_range_is_refused(toml):
-    refused(run("generate", "--chip", toml("lanes = 32\n")), "chip 'mine': lanes must be 2 to 16, not 32")
+    refused(run("generate", "--chip", toml("lanes = 64\n")), "chip 'mine': lanes must be 2 to 32, not 64")
 
 
 def test_unknown_data_set_is_refused():

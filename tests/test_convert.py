@@ -145,8 +145,9 @@ def test_spec_refuses_what_cannot_be_built(fields, text):
 
 @pytest.mark.rtl
 @pytest.mark.parametrize("spec", [Convert(), Convert(acc_width=20, width=8), Convert(acc_width=56, width=18)], ids=str)
-def test_hardware_equals_golden(spec, tmp_path, seed):
-    netlist = emit(Converter(spec), "converter", spec=spec, folder=tmp_path)
+@pytest.mark.parametrize("compact", [False, True])
+def test_hardware_equals_golden(spec, compact, tmp_path, seed):
+    netlist = emit(Converter(spec, compact), "converter", spec=spec, folder=tmp_path)
     ran, failed = run("bench_convert", netlist, seed)
     assert ran == 8
     assert failed == 0

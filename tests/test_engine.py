@@ -1,6 +1,7 @@
 """The generated engine against golden, word for word, and one product on every engine."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from window_cases import STYLES, draw_window
 
 from golden.product import product as golden_product
 from spec.number import Rounding
-from spec.product import MASK_COLUMNS, Product, ceil_div
+from spec.product import MASK_COLUMNS, Product, ProductError, ceil_div
 from spec.tiling import planned, row_tile
 
 CASES = 100  # of each of ten chips, every second one with a window
@@ -127,3 +128,11 @@ def test_products_are_counted_one_by_one():
     assert products_issued(a, None, 3, 4, skip=True) == 3 * (2 + 1) + 3 * (1 + 1)
     assert products_issued(a, mask, 3, 4, skip=True) == 2 * (2 + 1) + 1 * (1 + 1)
     assert products_issued(a, mask, 3, 4, skip=False) == 2 * 5 + 1 * 5
+
+
+def test_a_tile_behind_the_last_brick_of_a_is_refused():
+    """It would have nothing to fetch, and the product never ended: seed 1005752167."""
+    p = Product(m=1, k=9, n=10, a_stride=1, b_base=2, b_stride=2, c_base=30, c_stride=2, a_bricks=1, a_tail=8, tap_k=9, k_tile=8)
+    with pytest.raises(ProductError, match=r"^product: k must be 8 to 8 for 1 taps, not 9$"):
+        planned(CASE_CHIPS["2x4w16"], p)
+    planned(CASE_CHIPS["2x4w16"], replace(p, k=8))

@@ -96,9 +96,9 @@ endmodule
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize("target", PRIMITIVES)
-def test_primitive_and_portable_twin_agree_whenever_a_product_is_added(target, tmp_path, seed):
-    make = lambda w, s: lambda t: Mac(w, s, t)
+@pytest.mark.parametrize(("target", "compact"), [*((target, False) for target in PRIMITIVES), ("ecp5", False), ("ecp5", True)])
+def test_primitive_and_portable_twin_agree_whenever_a_product_is_added(target, compact, tmp_path, seed):
+    make = lambda w, s: lambda t: Mac(w, s, t, compact)
     sources = [file for w, s in SIZES for file in write_pair(make(w, s), f"mac{w}", tmp_path, target)]
     results = simulate(bench(SIZES, 60_000), sources, tmp_path, seed, target)
     assert set(results) == {f"mac{w}" for w, _ in SIZES}

@@ -176,7 +176,11 @@ def test_resets_of_many_get_a_global_net():
     nets = {name: {"bits": [bit]} for name, bit in {"many": 2, "few": 3, "rst": 4, "last": 30}.items()}
     module = {"cells": cells, "netnames": nets}
     assert buffer_resets({"modules": {"top": module}}, "top", least=4) == ["many"]
-    assert module["cells"]["reset_buffer_0"]["connections"] == {"CLKI": [2], "CE": ["1"], "CLKO": [31]}
+    assert module["cells"]["reset_buffer_0"]["connections"] == {"CLKI": [32], "CE": ["1"], "CLKO": [31]}
+    # The buffer has a table and a register to itself.
+    assert cells["or_32"]["connections"] == {"A": [33], "Z": [32]}
+    assert cells["ff_0_33"]["connections"] == {"CLK": [0], "LSR": [31], "Q": [33]}
+    assert cells["or"]["connections"] == {"A": [10], "Z": [2]}
     assert [cells[f"ff_{n}"]["connections"]["LSR"][0] for n in range(9)] == [31] * 6 + [3] * 3
     assert cells["few"]["connections"]["A"] == [2]
     assert cells["by_port"]["connections"]["LSR"] == [4]

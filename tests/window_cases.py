@@ -78,6 +78,8 @@ def _window(rng: np.random.Generator, style: str) -> Product:
     a_bricks = ceil_div(words, BRICK)
     tap_k = int(rng.choice([words, BRICK * a_bricks, words + int(rng.integers(3))]))
     bias = bool(rng.random() < 0.4)
+    if taps_y * taps_x == 1 and not bias:
+        tap_k = min(tap_k, BRICK * a_bricks)
     n = int(rng.integers(1, rng.choice((4, 20, 70))))
     m = int(rng.integers(1, out_y * out_x * images + 1))
     seg_x, seg_y = (int(rng.integers(1, 4)) for _ in range(2)) if rng.random() < 0.2 else (1, 1)

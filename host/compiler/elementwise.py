@@ -13,7 +13,7 @@ from spec.number import Rounding
 from spec.product import ceil_div
 
 MAX_POSITIONS = 65535  # so that they are runs of one transfer
-PARTS = 4  # tiles that are enough for loads and stores to overlap with the work
+PARTS = 5  # tiles that are enough for loads and stores to overlap with the work
 LEAST = 256  # positions of a tile that is not parted further
 
 

@@ -34,7 +34,8 @@ class Extent:
 class RowParts:
     """:class:`host.compiler.gradient.Parts` of ``images`` whole images.
 
-    growth : of the first parts, as :func:`host.compiler.geometry.ramp` has it; the first image in ``strips``, of whole slabs. stride : bricks from
+    growth : of the first parts, as :func:`host.compiler.geometry.ramp` has it. strips : of the first image, or more if they grow too, all of whole
+    slabs. stride : bricks from
     row to row of B. columns : of a tile in a lane. slab : lines of B in a tile of the reduction. Rows of C are all channels of x.
     """
 
@@ -128,7 +129,7 @@ class RowParts:
         result, image, line = [], 0, 0
         if self.strips > 1:
             tiles = ceil_div(y.walked, self.slab)
-            for some in ramp(tiles, ceil_div(tiles, self.strips), 0)[::-1]:
+            for some in sorted(ramp(tiles, ceil_div(tiles, self.strips), self.growth)):
                 lines = min(some * self.slab, y.walked - line)
                 first = max(0, y.hop * line - y.first)
                 last = min(y.size, y.hop * (line + lines - 1) + y.row_taps - y.first)

