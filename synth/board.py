@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from spec.boards import Board
-from synth.families.ecp5 import EFFORT
+from synth.families.ecp5 import ROUTER, SPREADING
 from synth.flow import buffered, memories_and_multipliers, seed_list, synthesise
 from synth.netlist import cells_by_instance, tree
 from synth.part import SynthError, Target
@@ -122,6 +122,6 @@ def _place(board: Board, part: Target, seed: int, out: Path, progress: bool) -> 
     arguments = [*part.flags]
     arguments += ["--json", f"{TOP}.json", "--lpf", f"{board.name}.lpf", "--textcfg", f"seed{seed}.config"]
     arguments += ["--report", f"seed{seed}.json", "--seed", str(seed)]
-    arguments += [*EFFORT, "--freq", f"{board.mhz:g}", "--timing-allow-fail"]
+    arguments += [*ROUTER, *SPREADING, "--freq", f"{board.mhz:g}", "--timing-allow-fail"]
     what = f"place and route {board.name} on {part.name}, seed {seed}"
     run(NEXTPNR, arguments, folder=out, log=f"seed{seed}.log", what=what, progress=progress)

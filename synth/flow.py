@@ -75,7 +75,7 @@ def synth(
     used = unit = summary(count_cells(netlist, top), family)
     timings: dict[int, Timing] = {}
     if chosen:
-        timings, used = _placed(netlist, part, chosen, top, out, until, progress)
+        timings, used = _placed(netlist, part, chosen, top, unit["luts"], out, until, progress)
         used = unit | used
     best = max(timings, key=lambda seed: timings[seed].fmax_mhz, default=None)
     paths = Sources(netlist, top, read_sources(verilog))
@@ -191,7 +191,7 @@ def buffered(netlist: dict, top: str, out: Path) -> list[str]:
 
 
 def _placed(
-    netlist: dict, part: Target, seeds: list[int], top: str, out: Path, until: str, progress: bool
+    netlist: dict, part: Target, seeds: list[int], top: str, luts: int, out: Path, until: str, progress: bool
 ) -> tuple[dict[int, Timing], dict[str, int]]:
     """Every seed's timing, and what the fastest one uses, the ring left out."""
     ring, ring_flip_flops = ring_verilog(top, netlist["modules"][top]["ports"], RING, part.family.ring)
@@ -202,7 +202,7 @@ def _placed(
     run(YOSYS, ["ring.ys"], folder=out, log="ring.log", what=f"ring {top}", progress=False)
     timings = {}
     for seed in seeds:
-        _place(part, seed, top, out, until, progress)
+        _place(part, seed, top, luts, out, until, progress)
         log = out / f"seed{seed}.log"
         timings[seed] = read_timing(out / f"seed{seed}.json", log) if until == ROUTE else read_placed(log)
     placed = part.family.placer.count(timings[max(seeds, key=lambda seed: timings[seed].fmax_mhz)].used)
@@ -211,10 +211,10 @@ def _placed(
     return timings, placed
 
 
-def _place(part: Target, seed: int, top: str, out: Path, until: str, progress: bool) -> None:
+def _place(part: Target, seed: int, top: str, luts: int, out: Path, until: str, progress: bool) -> None:
     # Names are relative to `out`: the packaged nextpnr sees another /tmp than the caller.
     placer = part.family.placer
-    arguments = [*part.flags, *placer.flags, "--json", "ring.json", "--report", f"seed{seed}.json"]
+    arguments = [*part.flags, *placer.effort(luts), "--json", "ring.json", "--report", f"seed{seed}.json"]
     arguments += ["--seed", str(seed), "--freq", str(FREQUENCY), "--timing-allow-fail"]
     if until == PLACEMENT:
         arguments.append("--no-route")

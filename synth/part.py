@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+LARGE = 8000
+
 
 class SynthError(ValueError):
     """A synthesis that cannot be run or did not finish; says what and why."""
@@ -27,8 +29,13 @@ class Placer:
 
     package: str  # of the Python index
     flags: tuple[str, ...]
+    large: tuple[str, ...] = ()  # more flags, for a design of LARGE look-up tables as Yosys counts them
     used: Mapping[str, tuple[str, ...]]  # "luts", "ff", "dsp", "bram" to nextpnr's names; all of them are added up
     with_ring: tuple[str, ...] = ("ff",)  # those that hold the ring's flip-flops
+
+    def effort(self, luts: int) -> tuple[str, ...]:
+        """The flags for a design of so many look-up tables."""
+        return self.flags + (self.large if luts >= LARGE else ())
 
     def count(self, cells: Mapping[str, int]) -> dict[str, int]:
         """A unit's resources, from nextpnr's cells."""

@@ -14,6 +14,8 @@ WAIVED = ["-Wno-WIDTHEXPAND"]  # Yosys leaves operand extension to Verilog conte
 # FST waves want two compression libraries: the headers in tb/native/fst stand in for them,
 # and so do empty archives in the build's own folder.
 WAVES = ["--trace-fst", "-CFLAGS", f"-I{Path(__file__).parent / 'native' / 'fst'}", "-LDFLAGS", "-L."]
+# Python takes most of a run, and the compiler most of what comes before it.
+QUICK = " OPT_FAST=-O0 OPT_SLOW=-O0"
 WAVES_ARCHIVES = ("liblz4.a", "libz.a")
 STRICT = {"PYTHONWARNINGS": "error::DeprecationWarning"}
 
@@ -78,7 +80,7 @@ def _simulator(netlist: Netlist, waves: bool) -> Path:
     """Folder of the compiled simulator, named by the digest of all that goes into it."""
     arguments = [*WAIVED, *(WAVES if waves else [])]
     runtime = toolchain.digest("sim", *arguments)
-    digest = toolchain.digest(netlist.verilog.read_text(), netlist.top, *arguments)
+    digest = toolchain.digest(netlist.verilog.read_text(), netlist.top, QUICK, *arguments)
 
     def build(folder: Path) -> None:
         log = folder / "build.log"
@@ -86,7 +88,8 @@ def _simulator(netlist: Netlist, waves: bool) -> Path:
             (folder / archive).write_bytes(b"!<arch>\n")
         toolchain.take_runtime(folder, runtime)
         try:
-            with toolchain.patched_environment(toolchain.environment()):
+            tools = toolchain.environment()
+            with toolchain.patched_environment(tools | {"MAKEFLAGS": tools["MAKEFLAGS"] + QUICK}):
                 get_runner("verilator").build(
                     sources=[netlist.verilog],
                     hdl_toplevel=netlist.top,

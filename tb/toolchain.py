@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import cache
@@ -25,6 +26,8 @@ MAKE_OVERRIDES = (
     "CXX=g++ LINK=g++ AR=ar PYTHON3=python3 CFG_CXXFLAGS_PCH_I=-include "
     "CFG_CXXFLAGS_STD=-std=gnu++20 CFG_LDLIBS_THREADS=-pthread"
 )
+
+MAKEFILE_WITHIN = 3600  # seconds in which Verilator has surely written a makefile
 
 
 class ToolError(ValueError):
@@ -135,7 +138,10 @@ def take_runtime(folder: Path, key: str) -> None:
     """
     if _runtime(key).is_dir():
         for source in _runtime(key).iterdir():
-            shutil.copyfile(source, folder / source.name)  # with a new date, so that make takes it
+            shutil.copyfile(source, folder / source.name)
+            # Make would build them again if they were older than the makefile that Verilator is yet to write.
+            later = time.time() + MAKEFILE_WITHIN
+            os.utime(folder / source.name, (later, later))
 
 
 def keep_runtime(folder: Path, key: str) -> None:

@@ -19,6 +19,12 @@ def pytest_configure(config):
     os.environ["GRADLOOM_SEED"] = str(config.option.seed)
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(0))
+
+
 def pytest_report_header(config):
     return f"seed: {config.option.seed} (replay with --seed {config.option.seed})"
 

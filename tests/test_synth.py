@@ -22,7 +22,7 @@ from synth.estimate import CLOCK_TO_Q, LUT, Estimate
 from synth.flow import SYNTHESIS, area_by_unit, synth
 from synth.memories import read_memories
 from synth.netlist import buffer_resets, cells_by_instance, count_cells, dsp_use, luts, summary, tree
-from synth.part import SynthError
+from synth.part import LARGE, SynthError
 from synth.report import read_placed, read_timing, slack_histogram
 from synth.source import Sources, read_sources
 from synth.targets import TARGETS, load_target
@@ -210,6 +210,13 @@ def test_estimate_follows_the_slowest_way():
     assert CLOCK_TO_Q + 2 * LUT + 1.5 < paths[0].ns < CLOCK_TO_Q + 2 * LUT + 3
     assert paths[1].ns < paths[0].ns
     assert all(path.ends == 1 for path in paths)
+
+
+def test_a_small_design_is_not_spread():
+    """With few cells the static placer never ends; :func:`test_unit_is_placed_routed_and_measured` would wait for it."""
+    placer = load_target("ecp5-25k").family.placer
+    assert "static" not in placer.effort(LARGE - 1)
+    assert placer.effort(LARGE) == (*placer.effort(0), "--placer", "static")
 
 
 def test_placed_log_is_read(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyosys
 from amaranth.back import verilog
 
-from tb.toolchain import environment
+from tb.toolchain import digest, environment, keep_runtime, take_runtime
 
 HERE = Path(__file__).parent
 SHARE = Path(pyosys.__file__).parent / "share"
@@ -22,6 +22,7 @@ CARRIED = {
     "xc7": ("xilinx/cells_sim.v", ("DSP48E1",)),
 }
 HARMLESS = ("-Wno-fatal", "-Wno-lint", "-Wno-STMTDLY")  # the models take more inputs than one mode reads
+BUILD = ("verilator_bin", "--binary", "--timing", "--top-module", "bench", "--Mdir", "obj", *HARMLESS)
 
 
 def write_pair(make, name: str, folder: Path, target: str) -> list[Path]:
@@ -52,10 +53,13 @@ def simulate(bench: str, sources: list[Path], folder: Path, seed: int, target: s
     """Build and run module ``bench``; return its ``<name> compared <n> differing <n>`` lines."""
     path = folder / "bench.v"
     path.write_text(bench)
-    build = ["verilator_bin", "--binary", "--timing", "--top-module", "bench", "--Mdir", "obj", *HARMLESS]
     names = [str(source.resolve()) for source in (*sources, *models(target, folder), path)]
-    built = subprocess.run([*build, *names], cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    runtime = digest(*BUILD)
+    (folder / "obj").mkdir()
+    take_runtime(folder / "obj", runtime)
+    built = subprocess.run([*BUILD, *names], cwd=folder, env=environment(), capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
+    keep_runtime(folder / "obj", runtime)
     command = [folder / "obj" / "Vbench", f"+verilator+seed+{seed % 2147483646 + 1}"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr

