@@ -161,7 +161,9 @@ def test_a_run_ended_in_mid_epoch_goes_on_to_the_same_weights(backend, end, batc
     chip.write_text("".join(f"{name} = {value}\n" for name, value in asdict(CHIP).items() if name != "name"))
     options = ["train", "--net", "cnn", "--batch", str(batch), "--backend", backend, "--chip", str(chip), "--every", "3"]
     command = [sys.executable, "-c", "from gradloom.cli import main; main()", *options, "--test-samples", "8"]
-    running = subprocess.Popen([*command, "--checkpoint", str(file)], stderr=subprocess.DEVNULL)
+    # A shell's background job, such as this run may be in, ignores SIGINT, and so would what it starts.
+    heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    running = subprocess.Popen([*command, "--checkpoint", str(file)], stderr=subprocess.DEVNULL, preexec_fn=heeds)
     while not file.exists():
         assert running.poll() is None
         time.sleep(0.05)
