@@ -31,14 +31,23 @@ class Fifo(wiring.Component):
         m = Module()
         bits = self.i.p.as_value() if hasattr(self.i.p, "as_value") else self.i.p
         m.submodules.queue = queue = SyncFIFO(width=len(bits), depth=self.depth)
+        # What the queue would say of its level, in registers: much hangs on a stream's valid and ready.
+        some, room = Signal(), Signal(init=1)
+        put, get = Signal(), Signal()
         m.d.comb += [
+            put.eq(self.i.valid & room),
+            get.eq(self.o.ready & some),
             queue.w_data.eq(bits),
-            queue.w_en.eq(self.i.valid),
-            self.i.ready.eq(queue.w_rdy),
+            queue.w_en.eq(put),
+            self.i.ready.eq(room),
             self.o.p.eq(queue.r_data),
-            self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
+            self.o.valid.eq(some),
+            queue.r_en.eq(get),
         ]
+        with m.If(put & ~get):
+            m.d.sync += [some.eq(1), room.eq(queue.level != self.depth - 1)]
+        with m.If(get & ~put):
+            m.d.sync += [some.eq(queue.level != 1), room.eq(1)]
         return m
 
 

@@ -111,21 +111,25 @@ class RowQueue(wiring.Component):
             picked.eq(0),
             resting.eq(picked & (self.groups == 1)),
         ]
+        begins, begins_over = Signal(), Signal()  # the group that is picked is the first to ask for the half's rows
+        asked = self.half.bit_select(turn, 1)
         with m.If(~picked & ~resting):
             m.d.sync += [
                 picked.eq(self.request.bit_select(turn, 1)),
-                half.eq(self.half.bit_select(turn, 1)),
+                half.eq(asked),
+                begins.eq(fresh.bit_select(asked, 1)),
+                begins_over.eq((fresh & over).bit_select(asked, 1)),
                 number.eq(turn),
                 turn.eq(Mux(turn == self.groups - 1, 0, turn + 1)),
             ]
         with m.If(picked):
-            with m.If(fresh.bit_select(half, 1)):  # the group is asked again
+            with m.If(begins):  # the group is asked again
                 m.d.sync += [
                     turn.eq(number),
                     fresh.bit_select(half, 1).eq(0),
                     spent.eq(Mux(half, 0b01, 0b10)),
                 ]
-                with m.If(over.bit_select(half, 1)):
+                with m.If(begins_over):
                     m.d.sync += [
                         here.eq(first),
                         line.eq(0),

@@ -108,12 +108,14 @@ class Sequencer(wiring.Component):
         bricks_left = Signal(widths.psum_address)
         bricks = Signal(widths.psum_address)  # of one row of the tile
         pace = Signal(range(2 * load_cycles_per_brick(chip)))
-        m.d.comb += [self.request.valid.eq(asking & (pace == 0)), self.request.p.eq(address)]
-        with m.If(pace != 0):
-            m.d.sync += pace.eq(pace - 1)
+        paced = Signal()  # pace is not 0; all that reads the scratchpad hangs on it
+        m.d.comb += [self.request.valid.eq(asking & ~paced), self.request.p.eq(address)]
+        with m.If(paced):
+            m.d.sync += [pace.eq(pace - 1), paced.eq(pace != 1)]
         with m.If(self.request.valid & self.request.ready):
             m.d.sync += [address.eq(address + 1), bricks_left.eq(bricks_left - 1)]
-            m.d.sync += pace.eq(Mux(command.twins, 2 * load_cycles_per_brick(chip) - 1, load_cycles_per_brick(chip) - 1))
+            once = load_cycles_per_brick(chip)
+            m.d.sync += [pace.eq(Mux(command.twins, 2 * once - 1, once - 1)), paced.eq(command.twins | (once != 1))]
             with m.If(bricks_left == 1):
                 m.d.sync += [
                     address.eq(row_address),
@@ -277,8 +279,9 @@ class Sequencer(wiring.Component):
         ]
         now = Signal(tile(chip))
         m.d.comb += now.eq(select(half, self.tiles))
-        m.d.sync += begun.eq(now.open & ~now.loaded)  # a cycle late: `bricks` are the tile's
-        with m.If(begun & now.open & ~now.loaded):
+        # A cycle late: `bricks` are the tile's when it begins, and all of them have come when it ends.
+        m.d.sync += begun.eq(now.open & ~now.loaded)
+        with m.If(begun):
             with m.If(moves):
                 m.d.sync += column.eq(column + last_upper)
             with m.If(brick_ends):

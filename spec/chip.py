@@ -106,6 +106,18 @@ CHIPS = {
         # Sixty-four lanes with memories that an ECP5-85F has; wide groups share more logic. Two words a cycle keep up with what
         # a bus of 64 bits brings for two operands.
         Chip(name="ecp5-64", groups=4, lanes=16, slots=3, psum_depth=2048, finish_groups=2, vector_words=2),
+        # As many lanes as fit that part with a whole machine around them. A group takes one nonzero a cycle whatever its
+        # lanes, so this chip is for layers of 32 columns and more.
+        Chip(
+            name="ecp5-96",
+            groups=3,
+            lanes=32,
+            slots=2,
+            psum_depth=2048,
+            finish_groups=3,
+            scratch_banks=2,
+            vector_words=1,
+        ),
         # What fits the boards of spec/boards.py beside memory for a network; see docs/boards.md.
         Chip(name="ulx3s-85f", groups=2, lanes=16, slots=3, scratch_banks=2, vector_words=2),
         Chip(
