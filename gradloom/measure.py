@@ -161,7 +161,7 @@ def _cocotb_hz(chip: Chip, shape: tuple[int, int, int]) -> float:
     }
     answer.unlink(missing_ok=True)
     with redirect_stdout(sys.stderr):  # standard output may carry JSON
-        ran, failed = run_bench("speed", unit, 1, env=env, verbose=False)
+        ran, failed = run_bench("speed", unit, 1, env=env, verbose=False, optimised=True)
     if not ran or failed or not answer.exists():
         raise toolchain.ToolError("tb.speed failed")
     return json.loads(answer.read_text())["hz"]

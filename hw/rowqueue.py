@@ -118,7 +118,7 @@ class RowQueue(wiring.Component):
                 picked.eq(self.request.bit_select(turn, 1)),
                 half.eq(asked),
                 begins.eq(fresh.bit_select(asked, 1)),
-                begins_over.eq((fresh & over).bit_select(asked, 1)),
+                begins_over.eq(over.bit_select(asked, 1)),
                 number.eq(turn),
                 turn.eq(Mux(turn == self.groups - 1, 0, turn + 1)),
             ]

@@ -14,7 +14,7 @@ WAIVED = ["-Wno-WIDTHEXPAND"]  # Yosys leaves operand extension to Verilog conte
 # FST waves want two compression libraries: the headers in tb/native/fst stand in for them,
 # and so do empty archives in the build's own folder.
 WAVES = ["--trace-fst", "-CFLAGS", f"-I{Path(__file__).parent / 'native' / 'fst'}", "-LDFLAGS", "-L."]
-# Python takes most of a run, and the compiler most of what comes before it.
+# Python takes most of a test's run, and the compiler most of what comes before it.
 QUICK = " OPT_FAST=-O0 OPT_SLOW=-O0"
 WAVES_ARCHIVES = ("liblz4.a", "libz.a")
 STRICT = {"PYTHONWARNINGS": "error::DeprecationWarning"}
@@ -29,18 +29,20 @@ def run(
     testcase: str | Sequence[str] | None = None,
     waves: bool = False,
     verbose: bool = True,
+    optimised: bool = False,
 ) -> tuple[int, int]:
     """Simulate ``netlist`` under the tests of module ``tb.<bench>``; return (tests run, tests failed).
 
     ``env`` reaches the bench as environment variables. Equal Verilog is compiled once, whoever asks.
     Memories and registers without reset start random, by the seed. ``waves`` records
     every signal to ``dump.fst`` in the run's folder, whose path is printed.
+    ``optimised`` compiles as Verilator would by itself: slower to build, faster to run.
     The caller asserts that tests ran as well as that none failed.
 
     Raises :class:`tb.toolchain.ToolError` when the netlist does not compile (warnings
     are errors), and when the simulation ends without results.
     """
-    simulator = _simulator(netlist, waves)
+    simulator = _simulator(netlist, waves, optimised)
     module = f"tb.{bench}"
     out = netlist.folder / "sim" / f"{module}-{seed}"
     out.mkdir(parents=True, exist_ok=True)
@@ -76,11 +78,12 @@ def run(
     return ran, failed
 
 
-def _simulator(netlist: Netlist, waves: bool) -> Path:
+def _simulator(netlist: Netlist, waves: bool, optimised: bool) -> Path:
     """Folder of the compiled simulator, named by the digest of all that goes into it."""
     arguments = [*WAIVED, *(WAVES if waves else [])]
+    flags = "" if optimised else QUICK
     runtime = toolchain.digest("sim", *arguments)
-    digest = toolchain.digest(netlist.verilog.read_text(), netlist.top, QUICK, *arguments)
+    digest = toolchain.digest(netlist.verilog.read_text(), netlist.top, flags, *arguments)
 
     def build(folder: Path) -> None:
         log = folder / "build.log"
@@ -89,7 +92,7 @@ def _simulator(netlist: Netlist, waves: bool) -> Path:
         toolchain.take_runtime(folder, runtime)
         try:
             tools = toolchain.environment()
-            with toolchain.patched_environment(tools | {"MAKEFLAGS": tools["MAKEFLAGS"] + QUICK}):
+            with toolchain.patched_environment(tools | {"MAKEFLAGS": tools["MAKEFLAGS"] + flags}):
                 get_runner("verilator").build(
                     sources=[netlist.verilog],
                     hdl_toplevel=netlist.top,

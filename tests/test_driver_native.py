@@ -112,9 +112,9 @@ def test_a_trace_tells_what_skipping_and_masks_save(native, blobs, monkeypatch):
     ladder = conv["ladder"]
     print(ladder)
     assert ladder["both"] == conv["cycles"]
-    # Few words of this gradient are zero: skipping can do little. Masks save, but a compact chip takes long to make them.
-    assert ladder["both"] < ladder["input"]
-    assert ladder["output"] < ladder["dense"]
+    # Few words of this gradient are zero: skipping can do little. Masks save a tenth (0.897 to 0.909 over six seeds).
+    assert ladder["both"] < 0.93 * ladder["input"]
+    assert ladder["output"] < 0.93 * ladder["dense"]
     assert ladder["both"] < 1.01 * ladder["output"]
     (conv,) = (row for row in rows if (row["layer"], row["phase"]) == (3, "FP"))
     assert conv["ladder"]["both"] < 0.8 * conv["ladder"]["dense"]

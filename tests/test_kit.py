@@ -8,6 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.emit import emit
+from tb import toolchain
 from tb.run import run
 
 WORD = data.StructLayout({"acc": signed(12), "index": 32})
@@ -85,3 +86,19 @@ def test_a_wrong_latency_fails(tmp_path, seed):
 def test_waves_are_recorded_on_request(tmp_path, seed):
     assert simulate(tmp_path, seed, waves=True) == (4, 0)
     assert (tmp_path / "sim" / f"tb.bench_kit-{seed}" / "dump.fst").stat().st_size > 0
+
+
+@pytest.mark.rtl
+def test_verilators_own_library_is_compiled_once_for_all_designs(tmp_path, seed, monkeypatch):
+    root, shared = tmp_path / "build", toolchain.build_root() / "runtime"
+    shared.mkdir(parents=True, exist_ok=True)
+    root.mkdir()
+    (root / "runtime").symlink_to(shared.resolve())
+    monkeypatch.setattr(toolchain, "build_root", lambda: root)
+    first, second = tmp_path / "first", tmp_path / "second"
+    simulate(first, seed)  # builds the library, unless an earlier run has
+    earlier = set((root / "sim").glob("stage-*/build.log"))
+    simulate(second, seed, "changes", verbose=False)
+    (log,) = set((root / "sim").glob("stage-*/build.log")) - earlier
+    assert "stage" in log.read_text()
+    assert "-o verilated" not in log.read_text()
