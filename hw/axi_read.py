@@ -72,8 +72,13 @@ class AxiReader(wiring.Component):
             self.o.valid.eq(beats.o.valid & due.o.valid & complete),
             beats.o.ready.eq(due.o.valid & (self.o.ready | ~complete)),
             take.eq(beats.o.valid & beats.o.ready),
-            due.o.ready.eq(take & beat.last),
         ]
+        ends = take & beat.last
+        if spec.brick_beats > 1:  # no burst's last beat follows another's: the burst may go a cycle behind it
+            late = Signal()
+            m.d.sync += late.eq(ends)
+            ends = late
+        m.d.comb += due.o.ready.eq(ends)
 
         found = Signal(RESP_BITS)  # in the job under way
         now = Signal(RESP_BITS)

@@ -72,10 +72,12 @@ class Load(wiring.Component):
         m.d.comb += [
             self.command.ready.eq(~busy),
             start.eq(self.command.valid & ~busy),
+            runs.resting.eq(~busy),
             runs.start.eq(start & ~self.command.p.fill),
             runs.command.eq(self.command.p),
             runs.window.eq(self.window),
             runs.stop.eq(self.stop | (failed != 0)),
+            places.resting.eq(~busy),
             places.start.eq(start),
             places.command.eq(self.command.p),
             places.grant.eq(1),

@@ -89,11 +89,16 @@ class Sequencer(wiring.Component):
         opens = Cat(self.tiles[h].open for h in range(2))
         all_done = Signal(2)
         any_done = Signal(2)
+        engaged = Signal(2)  # what `opens | any_done` is in the next cycle, but for a tile that opens in this one
         for h in range(2):
             done = Cat(self.tile_done[g][h] for g in range(chip.groups))
+            closes = self.tiles[h].loaded & all_done[h]
             m.d.sync += [all_done[h].eq(done.all()), any_done[h].eq(done.any())]
-            with m.If(self.tiles[h].open & self.tiles[h].loaded & all_done[h]):
+            m.d.comb += engaged[h].eq((opens[h] & ~closes) | done.any())
+            with m.If(opens[h] & closes):
                 m.d.sync += self.tiles[h].open.eq(0)
+        free = Signal()  # no tile is at work in this half; settled when the next may open
+        m.d.sync += free.eq(~engaged.bit_select(half, 1))
         final = Signal()
         final_half = Signal()
         m.d.sync += self.final_left.eq(
@@ -108,14 +113,16 @@ class Sequencer(wiring.Component):
         bricks_left = Signal(widths.psum_address)
         bricks = Signal(widths.psum_address)  # of one row of the tile
         pace = Signal(range(2 * load_cycles_per_brick(chip)))
-        paced = Signal()  # pace is not 0; all that reads the scratchpad hangs on it
-        m.d.comb += [self.request.valid.eq(asking & ~paced), self.request.p.eq(address)]
-        with m.If(paced):
-            m.d.sync += [pace.eq(pace - 1), paced.eq(pace != 1)]
+        offered = Signal()  # asking, and pace is 0: all that reads the scratchpad hangs on it
+        m.d.comb += [self.request.valid.eq(offered), self.request.p.eq(address)]
+        with m.If(pace != 0):
+            m.d.sync += [pace.eq(pace - 1), offered.eq(asking & (pace == 1))]
         with m.If(self.request.valid & self.request.ready):
             m.d.sync += [address.eq(address + 1), bricks_left.eq(bricks_left - 1)]
             once = load_cycles_per_brick(chip)
-            m.d.sync += [pace.eq(Mux(command.twins, 2 * once - 1, once - 1)), paced.eq(command.twins | (once != 1))]
+            m.d.sync += pace.eq(Mux(command.twins, 2 * once - 1, once - 1))
+            with m.If(command.twins | (once != 1)):
+                m.d.sync += offered.eq(0)
             with m.If(bricks_left == 1):
                 m.d.sync += [
                     address.eq(row_address),
@@ -124,7 +131,7 @@ class Sequencer(wiring.Component):
                     rows_left.eq(rows_left - 1),
                 ]
                 with m.If(rows_left == 1):
-                    m.d.sync += asking.eq(0)
+                    m.d.sync += [asking.eq(0), offered.eq(0)]
 
         n_length = Signal(widths.psum_address + 1)
         n_rest = Signal(DIMENSION_BITS + 1)
@@ -192,7 +199,7 @@ class Sequencer(wiring.Component):
                 with m.If(settle == 3):
                     m.next = "OPEN"
             with m.State("OPEN"):
-                with m.If(~(opens | any_done).bit_select(half, 1)):
+                with m.If(free):
                     for h in range(2):
                         with m.If(half == h):
                             m.d.sync += self.tiles[h].eq(fresh)
@@ -202,7 +209,7 @@ class Sequencer(wiring.Component):
                         bricks_left.eq((n_length + BRICK - 1) >> ceil_log2(BRICK)),
                     ]
                     m.d.sync += self.queue_set.eq(k_first)  # groups ask some cycles after the tile opens
-                    m.d.sync += [address.eq(first_row), row_address.eq(second_row), asking.eq(1)]
+                    m.d.sync += [address.eq(first_row), row_address.eq(second_row), asking.eq(1), offered.eq(pace <= 1)]
                     m.next = "LOAD"
             with m.State("LOAD"):
                 with m.If(loading_done):
@@ -254,6 +261,7 @@ class Sequencer(wiring.Component):
         upper = Signal(bits_for(ceil_div(chip.lanes, BRICK)))  # which eight of the lanes
         last_upper = upper == ceil_div(chip.lanes, BRICK) - 1
         again = Signal()  # the same words a second time
+        plain = Signal(init=1)  # not so; a register of its own for all the words' bits
         moves = Signal()  # on to the next words
         column = Signal(widths.column + 1)
         k_offset = Signal(widths.half_address + 1)
@@ -270,7 +278,7 @@ class Sequencer(wiring.Component):
             m.d.sync += busy.eq(0)
         with m.Elif(moves):
             m.d.sync += part.eq(part + 1)
-        m.d.sync += again.eq(busy & ~moves)
+        m.d.sync += [again.eq(busy & ~moves), plain.eq(~busy | moves)]
         m.d.comb += [
             moves.eq(busy & (again | ~command.twins)),
             writing.eq(busy & (column < command.columns)),
@@ -303,5 +311,5 @@ class Sequencer(wiring.Component):
             self.load.enable.eq(writing),
             self.load.upper.eq(upper),
             self.load.address.eq(Cat(address[:-1], address[-1] | again, half)),
-            self.load.words.eq(Mux(again, words.rotate_left(chip.width), words)),
+            self.load.words.eq(Mux(plain, words, words.rotate_left(chip.width))),
         ]

@@ -78,6 +78,7 @@ class Store(wiring.Component):
         m.d.comb += [
             self.command.ready.eq(~busy),
             start.eq(self.command.valid & ~busy),
+            runs.resting.eq(~busy),
             runs.start.eq(start),
             runs.command.eq(self.command.p),
             runs.window.eq(self.window),
@@ -86,6 +87,7 @@ class Store(wiring.Component):
             writer.i.valid.eq(runs.o.valid),
             runs.o.ready.eq(writer.i.ready),
             taken.eq(runs.o.valid & writer.i.ready),
+            places.resting.eq(~busy),
             places.start.eq(start),
             places.command.eq(self.command.p),
             places.grant.eq(granted != 0),

@@ -23,7 +23,7 @@ class Runs(wiring.Component):
 
     Members
     -------
-    start, command : take a transfer; its address is a multiple of a brick's
+    resting, start, command : take a transfer in the last cycle of rest; its address is a multiple of a brick's
     stop : no more jobs but the one that is offered
     window : held while jobs are under way
     o : :py:`Out(stream.Signature(axi_job))`
@@ -34,6 +34,7 @@ class Runs(wiring.Component):
     def __init__(self, spec: Axi):
         self.spec = spec
         super().__init__({
+            "resting": In(1),
             "start": In(1),
             "stop": In(1),
             "command": In(transfer_command),
@@ -50,9 +51,10 @@ class Runs(wiring.Component):
         m.submodules.walk = walk = Walk(bits)
         bricks = Signal(COUNT_BITS, reset_less=True)
         more = Signal(COUNT_BITS, reset_less=True)  # less one
-        with m.If(self.start):
+        with m.If(self.resting):
             m.d.sync += [bricks.eq(self.command.bricks), more.eq(self.command.bricks - 1)]
         m.d.comb += [
+            walk.resting.eq(self.resting),
             walk.start.eq(self.start),
             walk.base.eq(self.command.address >> below),
             walk.step_1.eq(self.command.memory_1),
@@ -99,7 +101,7 @@ class Places(wiring.Component):
 
     Members
     -------
-    start, command : take a transfer and drop what is left of an earlier one
+    resting, start, command : take a transfer in the last cycle of rest and drop what is left of an earlier one
     stop : drop what is left
     grant : a run may begin; begun : one does
     o : the addresses; from three cycles after ``start`` on; a run of one brick takes two
@@ -109,6 +111,7 @@ class Places(wiring.Component):
     def __init__(self, chip: Chip):
         self.chip = chip
         super().__init__({
+            "resting": In(1),
             "start": In(1),
             "stop": In(1),
             "command": In(transfer_command),
@@ -128,6 +131,7 @@ class Places(wiring.Component):
         run = Signal.like(self.o.p, reset_less=True)  # the next one begins there
         run_valid = Signal()
         m.d.comb += [
+            walk.resting.eq(self.resting),
             walk.start.eq(self.start),
             walk.stop.eq(self.stop),
             walk.base.eq(self.command.scratch),
@@ -150,6 +154,6 @@ class Places(wiring.Component):
             m.d.sync += [self.o.valid.eq(1), self.o.p.eq(run), left.eq(bricks), last.eq(single)]
         with m.If(self.stop | self.start):
             m.d.sync += [self.o.valid.eq(0), run_valid.eq(0)]
-        with m.If(self.start):
+        with m.If(self.resting):
             m.d.sync += [bricks.eq(self.command.bricks), single.eq(self.command.bricks == 1)]
         return m

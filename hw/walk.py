@@ -12,7 +12,8 @@ class Walk(wiring.Component):
 
     Members
     -------
-    start : takes base, steps and counts, both at least 1, and drops what is left of an earlier walk
+    resting : no walk is wanted; base, steps and counts, both at least 1, are taken in every such cycle, so that little waits for ``start``
+    start : in the last of them; drops what is left of an earlier walk
     stop : drops what is left
     o : the addresses, from the cycle after ``start`` on; stalls freely
     """
@@ -20,6 +21,7 @@ class Walk(wiring.Component):
     def __init__(self, bits: int):
         self.bits = bits
         super().__init__({
+            "resting": In(1),
             "start": In(1),
             "stop": In(1),
             "base": In(bits),
@@ -59,8 +61,9 @@ class Walk(wiring.Component):
         with m.If(self.stop):
             m.d.sync += valid.eq(0)
         with m.If(self.start):
+            m.d.sync += valid.eq(1)
+        with m.If(self.resting):
             m.d.sync += [
-                valid.eq(1),
                 at.eq(self.base),
                 first.eq(self.base),
                 step_1.eq(self.step_1),

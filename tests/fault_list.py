@@ -105,7 +105,7 @@ FAULTS = (
           "Mux(here, self.pushed, -1)"),
     # Sequencer
     Fault("sequencer: tile loaded over one in use", "hw/sequencer.py",
-          "with m.If(~(opens | any_done).bit_select(half, 1)):", "with m.If(1):"),
+          "with m.If(free):", "with m.If(1):"),
     Fault("sequencer: words of B twice in one lane", "hw/sequencer.py", "words.rotate_left(chip.width)", "words", "2x4w16"),
     Fault("sequencer: every tile of A begins with the first brick", "hw/sequencer.py", "a_skip.eq(a_skip + command.a_tile)",
           "a_skip.eq(0)"),
@@ -121,7 +121,7 @@ FAULTS = (
           "Mux(row_next > command.m, command.m, row_next)", "row_next"),
     Fault("sequencer: C of a column tile", "hw/sequencer.py",
           "command.c_base + (n_base >> ceil_log2(BRICK))", "command.c_base"),
-    Fault("sequencer: bricks of B come too fast", "hw/sequencer.py", "asking & ~paced", "asking"),
+    Fault("sequencer: bricks of B come too fast", "hw/sequencer.py", "with m.If(command.twins | (once != 1)):", "with m.If(0):"),
     Fault("sequencer: a chain's sums cleared on the way", "hw/sequencer.py",
           "command.start & k_first", "k_first"),
     Fault("sequencer: bank rows too close", "hw/sequencer.py",

@@ -1,5 +1,6 @@
 """Lattice ECP5, package CABGA381 at speed grade 6, the slowest and cheapest."""
 
+from synth.lattice import FEW_SETS
 from synth.part import Dsp, Family, Placer, Ring, Target
 
 # Adders up to this wide go to LUTs: every carry chain costs up to four LUTs more for its
@@ -7,12 +8,6 @@ from synth.part import Dsp, Family, Placer, Ring, Target
 # Both were chosen by measurement: docs/synth.md.
 NARROW = 6
 DELAY_PS = 2500
-
-# A tile of eight flip-flops has two reset signals and each slice one enable, so small sets of flip-flops with signals of
-# their own leave the placer without a legal place on a full part. These get logic in front of the flip-flop instead.
-FEWEST_RESET, FEWEST_ENABLED = 17, 5
-FLIP_FLOPS = "$_DFF_?_ 01|$_DFF_?P?_ r|$_SDFF_?P?_ r|$_DFFE_??_ 01|$_DFFE_?P??_ r|$_SDFFE_?P??_ r"
-LEGALIZE = " ".join(f"-cell {kind}" for kind in FLIP_FLOPS.split("|"))
 
 # Nets are split before the mapper because it fails on some wide ones (Yosys issue 4451).
 SCRIPT = f"""\
@@ -23,10 +18,7 @@ synth_ecp5 -cmp2softlogic -top {{top}} -run map_ram:map_gates
 select -set narrow t:$alu r:Y_WIDTH<={NARROW} %i
 techmap -map +/techmap.v @narrow
 synth_ecp5 -cmp2softlogic -top {{top}} -run map_gates:map_ffs
-opt_clean
-dfflegalize {LEGALIZE} -minsrst {FEWEST_RESET} -mince {FEWEST_ENABLED}
-opt_expr
-opt_clean
+{FEW_SETS}
 synth_ecp5 -cmp2softlogic -top {{top}} -run map_ffs:map_luts
 splitnets
 synth_ecp5 -cmp2softlogic -top {{top}} -run map_luts:

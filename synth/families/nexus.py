@@ -1,13 +1,16 @@
 """Lattice Nexus, speed grade 7, the slowest."""
 
+from synth.lattice import FEW_SETS
 from synth.part import Dsp, Family, Placer, Ring, Target
 
 # Not with its DSP pass: products are instantiated, and the pass may take their registers for its own to set.
 # The mapper ties the unused carry input of every chain's first cell to 0, which nextpnr refuses (Yosys issue 4081).
-SCRIPT = """\
-synth_lattice -family lifcl -noiopad -nodsp -top {top} -run begin:map_ram
-{memories}
-synth_lattice -family lifcl -noiopad -nodsp -top {top} -run map_ram:map_cells
+SCRIPT = f"""\
+synth_lattice -family lifcl -noiopad -nodsp -top {{top}} -run begin:map_ram
+{{memories}}
+synth_lattice -family lifcl -noiopad -nodsp -top {{top}} -run map_ram:map_ffs
+{FEW_SETS}
+synth_lattice -family lifcl -noiopad -nodsp -top {{top}} -run map_ffs:map_cells
 design -push
 read_verilog <<EOF
 (* techmap_celltype = "CCU2" *) module first_of_chain (
@@ -22,7 +25,7 @@ EOF
 design -save first_of_chain
 design -pop
 techmap -map %first_of_chain
-synth_lattice -family lifcl -noiopad -nodsp -top {top} -run map_cells:
+synth_lattice -family lifcl -noiopad -nodsp -top {{top}} -run map_cells:
 """
 
 # Pins of CABGA400; the clock's leads to a global net.
