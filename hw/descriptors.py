@@ -82,7 +82,6 @@ class Descriptors(wiring.Component):
         room = Signal(range(SLOTS + 1), init=SLOTS)
         slot = Signal(slot_bits)
         asked = Signal()
-        silent = Signal()  # no burst for this one
         beyond = Signal()
         below = exact_log2(DESCRIPTOR_BYTES)
         m.d.comb += [
@@ -95,10 +94,10 @@ class Descriptors(wiring.Component):
         m.d.comb += ended.eq(self.r.valid & self.r.ready & self.r.p.last)
         m.d.sync += [
             due.eq(due + asked - ended),
-            room.eq(room + taken - (asked | silent)),
+            room.eq(room + taken - asked),
         ]
         m.d.comb += self.idle.eq((due == 0) & ~self.ar.valid)
-        with m.If(asked | silent):
+        with m.If(asked):
             m.d.sync += slot.eq(slot + 1)
         with m.FSM():
             with m.State("STOPPED"):
@@ -126,9 +125,7 @@ class Descriptors(wiring.Component):
             with m.State("ROOM"):
                 with m.If(~self.stop & (room != 0)):
                     with m.If(beyond):
-                        m.d.comb += silent.eq(1)
-                        m.d.sync += [complete.bit_select(slot, 1).eq(1), failed.bit_select(slot, 1).eq(1)]
-                        m.next = "DONE"
+                        m.next = "REFUSED"
                     with m.Else():
                         m.d.sync += [self.ar.valid.eq(1), self.ar.p.addr.eq(first)]
                         m.next = "ASK"
@@ -137,6 +134,10 @@ class Descriptors(wiring.Component):
                 with m.If(self.ar.ready):
                     m.d.sync += [self.ar.valid.eq(0), index.eq(following)]
                     m.next = "PLACE"
+            with m.State("REFUSED"):  # no burst for this one, and none behind it
+                m.d.sync += [complete.bit_select(slot, 1).eq(1), failed.bit_select(slot, 1).eq(1)]
+                m.next = "DONE"
+                self._leave(m)
             with m.State("DONE"):
                 self._leave(m)
 

@@ -13,9 +13,14 @@ def popcount(bits: Value) -> Value:
         a, b, c, d = [*bits[n : n + 4], *[Const(0)] * 4][:4]
         ab, cd = a & b, c & d
         counts.append(Cat(a ^ b ^ c ^ d, ab ^ cd ^ ((a ^ b) & (c ^ d)), ab & cd))
-    while len(counts) > 1:
-        counts = [sum(counts[n + 1 : n + 2], counts[n]) for n in range(0, len(counts), 2)]
-    return counts[0]
+    return total(counts)
+
+
+def total(terms: list) -> Value:
+    """Their sum, as a tree of adders."""
+    while len(terms) > 1:
+        terms = [sum(terms[n + 1 : n + 2], terms[n]) for n in range(0, len(terms), 2)]
+    return terms[0]
 
 
 def counted(m: Module, bits: Value, name: str) -> Signal:

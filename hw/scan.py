@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.layouts import brick, command, tile, visit
-from hw.logic import cleared, delayed, popcount, select
+from hw.logic import cleared, delayed, popcount, select, total
 from hw.queues import column_step
 from spec.chip import Chip
 from spec.engine import Widths
@@ -132,7 +132,7 @@ class Scan(wiring.Component):
         counted_last = Signal()
         counted_slot = Signal.like(slot)
         through = Signal()
-        m.d.comb += count.eq(sum(halves[1:], halves[0]))
+        m.d.comb += count.eq(total(halves))
         m.d.sync += [
             Cat(counted_last, counted_slot).eq(delayed(m, Cat(pending_last, pending.item.slot), 1, "counted")),
             self.pushed.eq(count),

@@ -60,8 +60,8 @@ class Scratchpad(wiring.Component):
         granted, writes = self._writers(m, halves, half_of)
         ports = self._ports(m)
         wants = [[port.valid & (half_of(port.address) == h) for h in halves] for port in ports]
-        for n, port in enumerate(ports):
-            beaten = [wants[n][h] & Cat(wants[k][h] for k in range(n)).any() for h in halves]
+        for n, port in enumerate(ports):  # by pairs, which are fewer levels of logic than the memories that they want
+            beaten = [other.valid & (half_of(other.address) == half_of(port.address)) for other in ports[:n]]
             m.d.comb += port.granted.eq(~Cat(beaten).any())
         answers = []
         for h in halves:

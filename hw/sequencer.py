@@ -209,7 +209,7 @@ class Sequencer(wiring.Component):
                         bricks_left.eq((n_length + BRICK - 1) >> ceil_log2(BRICK)),
                     ]
                     m.d.sync += self.queue_set.eq(k_first)  # groups ask some cycles after the tile opens
-                    m.d.sync += [address.eq(first_row), row_address.eq(second_row), asking.eq(1), offered.eq(pace <= 1)]
+                    m.d.sync += [address.eq(first_row), row_address.eq(second_row), asking.eq(1), offered.eq(pace >> 1 == 0)]
                     m.next = "LOAD"
             with m.State("LOAD"):
                 with m.If(loading_done):

@@ -39,7 +39,7 @@ class Chip:
 
     def __post_init__(self) -> None:
         self._within("groups", 1, 64)
-        self._within("lanes", 2, 32, power_of_two=True)
+        self._within("lanes", 2, 64, power_of_two=True)
         self._within("width", MIN_WIDTH, MAX_WIDTH)
         self._within("acc_width", 2 * self.width + 4, 56)
         self._within("bank_depth", 32, 65536, power_of_two=True)
@@ -106,8 +106,8 @@ CHIPS = {
         # Sixty-four lanes with memories that an ECP5-85F has; wide groups share more logic. Two words a cycle keep up with what
         # a bus of 64 bits brings for two operands.
         Chip(name="ecp5-64", groups=4, lanes=16, slots=3, psum_depth=2048, finish_groups=2, vector_words=2),
-        # As many lanes as fit that part with a whole machine around them. A group takes one nonzero a cycle whatever its
-        # lanes, so this chip is for layers of 32 columns and more.
+        # More lanes for that part, at a lower price. A group takes one nonzero a cycle whatever its lanes, so this chip is
+        # for layers of 32 columns and more.
         Chip(
             name="ecp5-96",
             groups=3,
@@ -115,6 +115,17 @@ CHIPS = {
             slots=2,
             psum_depth=2048,
             finish_groups=3,
+            scratch_banks=2,
+            vector_words=1,
+        ),
+        # The most that fit, at the lowest price a lane, for layers of 64 columns and more.
+        Chip(
+            name="ecp5-128",
+            groups=2,
+            lanes=64,
+            slots=2,
+            psum_depth=2048,
+            finish_groups=2,
             scratch_banks=2,
             vector_words=1,
         ),
@@ -153,7 +164,7 @@ CHIPS = {
         Chip(
             name="lifcl-40",
             groups=1,
-            lanes=32,
+            lanes=16,
             acc_width=40,
             bank_depth=1024,
             list_depth=256,

@@ -36,6 +36,8 @@ CASE_CHIPS = {
               psum_depth=512, queue_depth=4, finish_groups=2, scratch_banks=8, scratch_depth=64),
         Chip(name="7x4w12", groups=7, lanes=4, width=12, acc_width=48, bank_depth=64, list_depth=16, slots=3,
               psum_depth=8, queue_depth=4, finish_groups=3, scratch_banks=1, scratch_depth=512),
+        Chip(name="2x64w16", groups=2, lanes=64, bank_depth=64, list_depth=16, slots=2,
+              psum_depth=512, queue_depth=4, finish_groups=2, scratch_banks=4, scratch_depth=128),
     )
 }  # fmt: skip
 
