@@ -28,7 +28,11 @@ def queue(unit, depth: int, latency: int) -> Harness:
 
 
 def fifo(depth: int = 5) -> Harness:
-    return queue(Fifo(WORD, depth), depth, 1)
+    h = queue(Fifo(WORD, depth), depth, 1)
+    level = h.inside("queue.level")
+    h.check(h.inside("o__valid") == (level != 0))
+    h.check(h.inside("i__ready") == (level != depth))
+    return h
 
 
 def chain(depth: int = 3) -> Harness:

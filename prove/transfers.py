@@ -2,6 +2,7 @@
 
 from amaranth.hdl import Cat, Mux, Signal
 
+from hw.axi import axi_read
 from hw.load import Load
 from hw.store import BRICKS, Store
 from hw.walk import RUN_COUNT_BITS, Walk
@@ -17,13 +18,14 @@ def walk() -> Harness:
     m = h.m
     dut = h.add(Walk(BITS))
     inputs = dut.base, dut.step_1, dut.step_2, dut.count_1, dut.count_2
-    h.free(dut.start, dut.stop, *inputs)
+    h.free(dut.resting, dut.start, dut.stop, *inputs)
     h.sink(dut.o)
     h.assume((dut.count_1 != 0) & (dut.count_2 != 0))
-    h.stable(dut.o, unless=dut.start | dut.stop)
+    h.assume(dut.resting | ~dut.start)
+    h.stable(dut.o, unless=dut.resting | dut.stop)
 
-    # Run i of round j is next, of a walk that was begun with these numbers.
-    going = Signal()
+    # Run i of round j is next, of a walk that was begun with these numbers. In rest what is left of one means nothing.
+    going, wanted = Signal(), Signal()
     base, step_1, step_2, count_1, count_2 = (Signal.like(value, name=f"given_{n}") for n, value in enumerate(inputs))
     i, j = Signal(RUN_COUNT_BITS), Signal(RUN_COUNT_BITS)
     with m.If(fires(dut.o)):
@@ -32,22 +34,24 @@ def walk() -> Harness:
             m.d.sync += [i.eq(0), j.eq(j + 1), going.eq(j != count_2 - 1)]
     with m.If(dut.stop):
         m.d.sync += going.eq(0)
+    with m.If(dut.resting):
+        m.d.sync += wanted.eq(dut.start)
     with m.If(dut.start):
         m.d.sync += [going.eq(1), i.eq(0), j.eq(0)]
         m.d.sync += [to.eq(value) for to, value in zip((base, step_1, step_2, count_1, count_2), inputs, strict=True)]
-    h.check(dut.o.valid == going)
+    h.check(dut.o.valid == going, unless=~wanted)
     first, here = Signal(BITS), Signal(BITS)
     m.d.comb += [first.eq(base + j * step_2), here.eq(first + i * step_1)]
-    h.check(dut.o.p == here, unless=~going)
+    h.check(dut.o.p == here, unless=~(going & wanted))
 
-    h.check((i < count_1) & (j < count_2), unless=~going)
+    h.check((i < count_1) & (j < count_2), unless=~(going & wanted))
     for name, value in {
         "first": first, "by_1": step_1, "by_2": step_2, "runs": count_1, "single": count_1 == 1,
         "left_1": (count_1 - i)[:RUN_COUNT_BITS], "last_1": i == count_1 - 1,
         "left_2": (count_2 - j)[:RUN_COUNT_BITS], "last_2": j == count_2 - 1,
     }.items():  # fmt: skip
-        h.check(h.inside(name) == value, unless=~going)
-    h.reach(fires(dut.o) & (j == 1) & (i == 1))
+        h.check(h.inside(name) == value, unless=~(going & wanted))
+    h.reach(fires(dut.o) & wanted & (j == 1) & (i == 1))
     return h
 
 
@@ -86,6 +90,17 @@ def load_bricks() -> Harness:
     h.check(fires(dut.write) == dut.brick, unless=fill)
     h.check(~dut.brick, unless=~fill)
     h.check(h.inside("zeros") == fill, unless=~place)
+    # Memory marks a brick's last beat only, so no beat of a brick is complete while a burst that has ended is still at the head.
+    number, waiting = h.inside("reader.number"), h.inside("reader.beats.o__valid")
+    came, ahead, spare = Signal(), axi_read(SPEC)(h.inside("reader.beats.o__payload")), ~h.inside("reader.beats.free")
+    with h.m.If(fires(dut.r)):
+        h.m.d.sync += came.eq(~came)
+    h.assume(~(dut.r.valid & dut.r.p.last) | came)
+    h.check(came == number ^ waiting ^ spare)
+    h.check(number, unless=~(waiting & ahead.last))
+    h.check(waiting & ~(number & axi_read(SPEC)(h.inside("reader.beats.spare")).last), unless=~spare)
+    h.check(~number, unless=~h.inside("reader.late"))
+    h.check(h.inside("reader.due.o__valid") == (h.inside("reader.due.queue.level") != 0))
     h.check(h.inside("reader.due.queue.level") <= SPEC.outstanding)
     h.check(place & (dut.write.p.address == h.inside("places.o__payload")), unless=~dut.write.valid)
     words = Mux(fill, 0, h.inside("reader.o__payload"))

@@ -71,7 +71,7 @@ def test_unknown_key_is_refused(toml):
 
 
 def test_chip_value_out_of_range_is_refused(toml):
-    refused(run("generate", "--chip", toml("lanes = 64\n")), "chip 'mine': lanes must be 2 to 32, not 64")
+    refused(run("generate", "--chip", toml("lanes = 128\n")), "chip 'mine': lanes must be 2 to 64, not 128")
 
 
 def test_unknown_data_set_is_refused():
