@@ -12,8 +12,9 @@ SHOWN = 14  # units of a picture; the others are one bar
 
 # Unit, chip, target, placements: a row each. Presets of parts are in spec/chip.py.
 RUNS = (
+    ("machine", "ecp5-128", "ecp5-85k", 1),
+    ("engine", "ecp5-128", "ecp5-85k", 1),
     ("machine", "ecp5-96", "ecp5-85k", 1),
-    ("engine", "ecp5-96", "ecp5-85k", 1),
     ("group", "ecp5-64", "ecp5-85k", 3),
     ("machine", "ecp5-16", "ecp5-25k", 1),
     ("machine", "lifcl-40", "lifcl-40", 1),

@@ -31,9 +31,16 @@ pytestmark = pytest.mark.rtl
 
 
 @pytest.fixture(scope="module")
-def native():
+def machine():
     with NativeMachine(CHIP, build_case_machine(CHIP), MEMORY, Memory()) as machine:
         yield machine
+
+
+@pytest.fixture
+def native(machine):
+    """The machine, with a memory as quick as at first, whatever the test before made of it."""
+    machine.behave(Memory())
+    return machine
 
 
 @pytest.fixture
