@@ -151,7 +151,7 @@ def synth(
     Targets are listed in docs/synth.md. Those of Xilinx are synthesised only: utilisation, no Fmax. The result is kept in
     build/synth/UNIT-CHIP-TARGET.json too.
     """
-    from gradloom.synthesis import path_table, synthesise, unit_table
+    from gradloom.synthesis import end_table, path_table, synthesise, unit_table
     from report.synthesis import synthesis_picture
     from report.tables import value_table
 
@@ -159,6 +159,8 @@ def synth(
     tables = [unit_table(result), value_table(f"{unit} of chip {chip.name} on {target}", result)]
     if result["estimated_paths"]:
         tables.insert(1, path_table(result))
+    if result["slowest_ends"]:
+        tables.insert(-1, end_table(result))
     for table in tables:
         talk(json_to).print(table)
     for place in result["critical_path_source"]:

@@ -59,6 +59,17 @@ def unit_table(result: dict) -> Table:
     return table
 
 
+def end_table(result: dict) -> Table:
+    """Registers in which the slowest paths of the routed design end."""
+    table = Table(title=f"slowest ends, routed; late: slower than {result['frequency_mhz']} MHz")
+    for name in ("ns", "late", "ends"):
+        table.add_column(name, justify="right")
+    table.add_column("register")
+    for row in result["slowest_ends"]:
+        table.add_row(f"{row['ns']:.1f}", str(row["late"]), str(row["ends"]), row["end"])
+    return table
+
+
 def path_table(result: dict) -> Table:
     """Ends of the longest paths as :mod:`synth.estimate` sees them."""
     table = Table(title="longest paths, estimated before placement")

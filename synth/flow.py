@@ -85,6 +85,7 @@ def synth(
         "buffered_resets": resets,
         "estimated_paths": [asdict(path) for path in Estimate(netlist, top).paths()] if family.estimated else [],
         "critical_path_source": paths.path(timings[best].nets) if best is not None else [],
+        "slowest_ends": paths.slowest(timings[best].arrivals, 1e3 / FREQUENCY) if best is not None else [],
         "target": target,
         "until": until,
         "top": top,
@@ -215,6 +216,7 @@ def _place(part: Target, seed: int, top: str, luts: int, out: Path, until: str, 
     # Names are relative to `out`: the packaged nextpnr sees another /tmp than the caller.
     placer = part.family.placer
     arguments = [*part.flags, *placer.effort(luts), "--json", "ring.json", "--report", f"seed{seed}.json"]
+    arguments += ["--detailed-timing-report"] if until == ROUTE else []
     arguments += ["--seed", str(seed), "--freq", str(FREQUENCY), "--timing-allow-fail"]
     if until == PLACEMENT:
         arguments.append("--no-route")

@@ -21,6 +21,7 @@ class Timing:
     critical_path: list[str]  # one line per step, delays in nanoseconds
     nets: list[str]  # of the critical path, and the cell that it ends in
     slacks: list[list[int]] = field(default_factory=list)  # from and to in picoseconds, endpoints; nextpnr rounds these
+    arrivals: dict[str, float] = field(default_factory=dict)  # nanoseconds of the slowest path from register to register, by the cell it ends in
 
 
 def read_timing(report: Path, log: Path | None = None) -> Timing:
@@ -37,7 +38,17 @@ def read_timing(report: Path, log: Path | None = None) -> Timing:
         critical_path=_path(steps),
         nets=[step["net"] for step in steps if step["type"] == "routing"] + [steps[-1]["to"]["cell"]],
         slacks=slack_histogram(log.read_text(errors="replace")) if log else [],
+        arrivals=_arrivals(content.get("detailed_net_timings", []), f"posedge {clock}"),
     )
+
+
+def _arrivals(nets: list[dict], edge: str) -> dict[str, float]:
+    arrivals: dict[str, float] = {}
+    for net in nets:
+        for end in net["endpoints"] if net["event"] == edge else ():
+            if end["event"] == edge:
+                arrivals[end["cell"]] = max(arrivals.get(end["cell"], 0.0), end["delay"][1])
+    return arrivals
 
 
 def read_placed(log: Path) -> Timing:

@@ -2,9 +2,12 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 INSTANCE = re.compile(r"^unit\.")
+SLOWEST = 40  # registers listed
 
 
 def read_sources(verilog: Path) -> dict[str, dict[str, str]]:
@@ -35,6 +38,17 @@ class Sources:
             if rest:
                 return f"{instance}.{rest}".removeprefix(".") + f" {signals[rest]}"
         return None
+
+    def slowest(self, arrivals: Mapping[str, float], period: float) -> list[dict[str, Any]]:
+        """The registers in which the slowest paths end: nanoseconds of the slowest, and ends later than ``period``."""
+        found: dict[str, list[float]] = {}
+        for cell, arrival in arrivals.items():
+            found.setdefault(self.locate(cell) or INSTANCE.sub("", cell), []).append(arrival)
+        rows = [
+            {"end": end, "ns": round(max(all_ns), 2), "late": sum(ns > period for ns in all_ns), "ends": len(all_ns)}
+            for end, all_ns in found.items()
+        ]
+        return sorted(rows, key=lambda row: -row["ns"])[:SLOWEST]
 
     def path(self, nets: list[str]) -> list[str]:
         """The signals that a path passes, in order, each run of one signal's nets once."""

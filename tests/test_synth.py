@@ -234,6 +234,10 @@ def test_placed_log_is_read(tmp_path):
     assert str(error.value) == f"{log}: no clock rate"
 
 
+def ending(cell, event, late):
+    return {"cell": cell, "event": event, "delay": [late / 2, late], "port": "DI"}
+
+
 def report(tmp_path, clock):
     edge = f"posedge {clock}"
     steps = [("clk-to-q", 0.5, "unit.a", "Q"), ("routing", 1.25, "unit.b", "A"), ("logic", 0.25, "unit.b", "F")]
@@ -246,6 +250,13 @@ def report(tmp_path, clock):
         "fmax": {clock: {"achieved": 400.0, "constraint": 160.0}},
         "utilization": {"TRELLIS_COMB": {"used": 7, "available": 9}, "DP16KD": {"used": 0, "available": 9}},
         "critical_paths": [{"from": "<async>", "to": edge, "path": []}, {"from": edge, "to": edge, "path": path}],
+        "detailed_net_timings": [
+            {"event": edge, "endpoints": [ending("lane_3.mac.total_FF_Q", edge, 2.5), ending("pin", "<async>", 9)]},
+            {"event": edge, "endpoints": [ending("lane_3.mac.total_FF_Q", edge, 1.5)]},
+            {"event": edge, "endpoints": [ending("lane_3.mac.total_FF_Q_1", edge, 2)]},
+            {"event": edge, "endpoints": [ending("unit.ring", edge, 3.25)]},
+            {"event": "<async>", "endpoints": [ending("unit.reset", edge, 8)]},
+        ],
     }
     file = tmp_path / "report.json"
     file.write_text(json.dumps(content))
@@ -262,6 +273,7 @@ def test_report_is_read(tmp_path):
         " 0.75   2.50 logic",
         " 0.00   2.50 setup c.DI",
     ]
+    assert timing.arrivals == {"lane_3.mac.total_FF_Q": 2.5, "lane_3.mac.total_FF_Q_1": 2, "unit.ring": 3.25}
 
 
 def test_path_is_told_in_the_terms_of_the_source():
@@ -284,6 +296,11 @@ def test_path_is_told_in_the_terms_of_the_source():
         "unit.o_TRELLIS_FF",
     ]
     assert located.path(nets) == ["lane_3.mac.total hw/mac.py:62", "lane_3.sum_0 hw/lane.py:97", "o hw/x.py:1"]
+    arrivals = {"unit.lane_3.mac.total_FF_Q": 2.5, "unit.lane_3.mac.total_FF_Q_1": 7.004, "port9_ring1": 6.5}
+    assert located.slowest(arrivals, 6.25) == [
+        {"end": "lane_3.mac.total hw/mac.py:62", "ns": 7.0, "late": 1, "ends": 2},
+        {"end": "port9_ring1", "ns": 6.5, "late": 1, "ends": 1},
+    ]
 
 
 def test_sources_are_written_beside_the_verilog(tmp_path):
@@ -430,6 +447,8 @@ def test_unit_is_placed_routed_and_measured(tmp_path, capfd):
     assert result["critical_path"][0].split()[2] == "clk-to-q"
     assert all(" hw/" in place for place in result["critical_path_source"])
     assert result["critical_path_source"]
+    assert result["slowest_ends"][0]["ns"] == pytest.approx(1e3 / result["fmax_mhz"], abs=0.02)
+    assert result["critical_path_source"][-1] in {row["end"] for row in result["slowest_ends"]}
     assert result["by_unit"][0]["luts"] == result["lut4"] - result["luts_by"]["packing"]
     # The ring is not counted: what was routed has exactly the flip-flops that were synthesised.
     whole = json.loads((tmp_path / "out" / "converter.json").read_text())
