@@ -43,7 +43,8 @@ class Sources:
         """The registers in which the slowest paths end: nanoseconds of the slowest, and ends later than ``period``."""
         found: dict[str, list[float]] = {}
         for cell, arrival in arrivals.items():
-            found.setdefault(self.locate(cell) or INSTANCE.sub("", cell), []).append(arrival)
+            name = re.split(r"[\[$]", INSTANCE.sub("", cell))[0]
+            found.setdefault(self.locate(cell) or name, []).append(arrival)
         rows = [
             {"end": end, "ns": round(max(all_ns), 2), "late": sum(ns > period for ns in all_ns), "ends": len(all_ns)}
             for end, all_ns in found.items()

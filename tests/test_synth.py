@@ -296,10 +296,11 @@ def test_path_is_told_in_the_terms_of_the_source():
         "unit.o_TRELLIS_FF",
     ]
     assert located.path(nets) == ["lane_3.mac.total hw/mac.py:62", "lane_3.sum_0 hw/lane.py:97", "o hw/x.py:1"]
-    arrivals = {"unit.lane_3.mac.total_FF_Q": 2.5, "unit.lane_3.mac.total_FF_Q_1": 7.004, "port9_ring1": 6.5}
+    arrivals = {"unit.lane_3.mac.total_FF_Q": 2.5, "unit.lane_3.mac.total_FF_Q_1": 7.004}
+    arrivals |= {"unit.sums.0.9$COMB0": 6.5, "unit.sums.0.9$COMB1": 6}
     assert located.slowest(arrivals, 6.25) == [
         {"end": "lane_3.mac.total hw/mac.py:62", "ns": 7.0, "late": 1, "ends": 2},
-        {"end": "port9_ring1", "ns": 6.5, "late": 1, "ends": 1},
+        {"end": "sums.0.9", "ns": 6.5, "late": 1, "ends": 2},
     ]
 
 
