@@ -338,7 +338,7 @@ PROOFS = (
         "each read is answered once, LATENCY cycles later",
         harness="prove.shares:scratchpad",
         faults=(
-            Fault("scratchpad: first reader not waited for", "hw/scratchpad.py", "Cat(wants[k][h] for k in range(n))", "Cat(wants[k][h] for k in range(1, n))"),
+            Fault("scratchpad: first reader not waited for", "hw/scratchpad.py", "for other in ports[:n]", "for other in ports[1:n]"),
             Fault("scratchpad: answer though the read waits", "hw/scratchpad.py", "delayed(m, read.valid & read.ready,", "delayed(m, read.valid,"),
         ),
         quick=True,
