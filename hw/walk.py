@@ -12,8 +12,8 @@ class Walk(wiring.Component):
 
     Members
     -------
-    resting : no walk is wanted; base, steps and counts, both at least 1, are taken in every such cycle, so that little waits for ``start``
-    start : in the last of them; drops what is left of an earlier walk
+    resting : drops what is left of a walk; base, steps and counts, both at least 1, are taken in every such cycle, so that little waits for ``start``
+    start : in the last cycle of rest: a walk begins
     stop : drops what is left
     o : the addresses, from the cycle after ``start`` on; stalls freely
     """
@@ -60,10 +60,9 @@ class Walk(wiring.Component):
                     m.d.sync += valid.eq(0)
         with m.If(self.stop):
             m.d.sync += valid.eq(0)
-        with m.If(self.start):
-            m.d.sync += valid.eq(1)
         with m.If(self.resting):
             m.d.sync += [
+                valid.eq(self.start),
                 at.eq(self.base),
                 first.eq(self.base),
                 step_1.eq(self.step_1),

@@ -24,34 +24,32 @@ def walk() -> Harness:
     h.assume(dut.resting | ~dut.start)
     h.stable(dut.o, unless=dut.resting | dut.stop)
 
-    # Run i of round j is next, of a walk that was begun with these numbers. In rest what is left of one means nothing.
-    going, wanted = Signal(), Signal()
+    # Run i of round j is next, of a walk that was begun with these numbers.
+    going = Signal()
     base, step_1, step_2, count_1, count_2 = (Signal.like(value, name=f"given_{n}") for n, value in enumerate(inputs))
     i, j = Signal(RUN_COUNT_BITS), Signal(RUN_COUNT_BITS)
     with m.If(fires(dut.o)):
         m.d.sync += i.eq(i + 1)
         with m.If(i == count_1 - 1):
             m.d.sync += [i.eq(0), j.eq(j + 1), going.eq(j != count_2 - 1)]
-    with m.If(dut.stop):
+    with m.If(dut.stop | dut.resting):
         m.d.sync += going.eq(0)
-    with m.If(dut.resting):
-        m.d.sync += wanted.eq(dut.start)
     with m.If(dut.start):
         m.d.sync += [going.eq(1), i.eq(0), j.eq(0)]
         m.d.sync += [to.eq(value) for to, value in zip((base, step_1, step_2, count_1, count_2), inputs, strict=True)]
-    h.check(dut.o.valid == going, unless=~wanted)
+    h.check(dut.o.valid == going)
     first, here = Signal(BITS), Signal(BITS)
     m.d.comb += [first.eq(base + j * step_2), here.eq(first + i * step_1)]
-    h.check(dut.o.p == here, unless=~(going & wanted))
+    h.check(dut.o.p == here, unless=~going)
 
-    h.check((i < count_1) & (j < count_2), unless=~(going & wanted))
+    h.check((i < count_1) & (j < count_2), unless=~going)
     for name, value in {
         "first": first, "by_1": step_1, "by_2": step_2, "runs": count_1, "single": count_1 == 1,
         "left_1": (count_1 - i)[:RUN_COUNT_BITS], "last_1": i == count_1 - 1,
         "left_2": (count_2 - j)[:RUN_COUNT_BITS], "last_2": j == count_2 - 1,
     }.items():  # fmt: skip
-        h.check(h.inside(name) == value, unless=~(going & wanted))
-    h.reach(fires(dut.o) & wanted & (j == 1) & (i == 1))
+        h.check(h.inside(name) == value, unless=~going)
+    h.reach(fires(dut.o) & (j == 1) & (i == 1))
     return h
 
 

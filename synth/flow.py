@@ -216,9 +216,7 @@ def _place(part: Target, seed: int, top: str, luts: int, out: Path, until: str, 
     # Names are relative to `out`: the packaged nextpnr sees another /tmp than the caller.
     placer = part.family.placer
     arguments = [*part.flags, *placer.effort(luts), "--json", "ring.json", "--report", f"seed{seed}.json"]
-    arguments += ["--detailed-timing-report"] if until == ROUTE else []
     arguments += ["--seed", str(seed), "--freq", str(FREQUENCY), "--timing-allow-fail"]
-    if until == PLACEMENT:
-        arguments.append("--no-route")
+    arguments.append("--no-route" if until == PLACEMENT else "--detailed-timing-report")
     what = f"{'place' if until == PLACEMENT else 'place and route'} {top} on {part.name}, seed {seed}"
     run(placer.package, arguments, folder=out, log=f"seed{seed}.log", what=what, progress=progress)
