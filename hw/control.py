@@ -93,6 +93,7 @@ class Control(wiring.Component):
         m.d.comb += waits.eq((self.busy & (head.wait | own | everything)).any())
         m.d.sync += [
             taken.eq(0),
+            self.fetch_start.eq(0),
             target.eq(own),
             unitless.eq(~own.any()),
             ends.eq(head.opcode == Opcode.END),
@@ -114,7 +115,7 @@ class Control(wiring.Component):
                 with m.If(self._stopped(m, late, concluding, dropping)):
                     m.next = "IDLE"
                 with m.Elif((resetting == 0) & ~self.busy.any() & self.fetch_idle):
-                    m.d.comb += self.fetch_start.eq(1)
+                    m.d.sync += self.fetch_start.eq(1)
                     m.next = "RUN"
             with m.State("RUN"):
                 with m.If(self._stopped(m, late, concluding, dropping)):

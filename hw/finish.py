@@ -83,7 +83,7 @@ class Finish(wiring.Component):
         for n, chain in enumerate(jobs):
             m.submodules[f"jobs_{n}"] = chain
             connect(m, flipped(self.i[n]), chain.i)
-        source = Signal(range(max(2, self.sources)))  # whose turn it is, and whose row it is
+        source = Signal(range(max(2, self.sources)), reset_less=True)  # whose turn it is, and whose row it is
         following = Signal.like(source)
         offered = Signal()
         m.d.comb += [

@@ -36,7 +36,7 @@ class Queues(wiring.Component):
     Members
     -------
     twins : see above; holds while columns wait
-    restart : the round begins anew, so that what follows takes the same time whenever it comes; no column waits
+    restart : the round begins anew, so that what follows takes the same time whenever it comes; no column waits. It comes in the cycle after a reset too
     i : :py:`In(stream.Signature(column_step))`
     o : one :py:`Out(stream.Signature(item))` per lane; ``valid`` comes only to a lane that is ready, for one cycle
     """
@@ -64,12 +64,12 @@ class Queues(wiring.Component):
         pointer = data.StructLayout({"write": places + 1, "read": places + 1})
 
         # Whose turn it is, as a number and as one bit; pointers count from zero in the first round.
-        at = Signal(exact_log2(turns))
-        turn = Signal(turns, init=1)
+        at = Signal(exact_log2(turns), reset_less=True)
+        turn = Signal(turns, init=1, reset_less=True)
         fresh = Signal(init=1)
-        final = Signal()  # the round's last turn
+        final = Signal(reset_less=True)  # the round's last turn
         m.d.sync += [at.eq(at + 1), turn.eq(turn.rotate_left(1)), final.eq(at == turns - 2)]
-        with m.If(final):
+        with m.If(final & ~self.restart):
             m.d.sync += fresh.eq(0)
         with m.If(self.restart):
             m.d.sync += [at.eq(0), turn.eq(1), final.eq(0)]

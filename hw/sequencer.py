@@ -26,7 +26,7 @@ class Sequencer(wiring.Component):
     Members
     -------
     i : :py:`In(stream.Signature(command))`, accepted when the machine is idle
-    command, tiles : what is computed; span : columns of all segments of a row, in one lane; restart : a pulse before the first tile of a new reduction
+    command, tiles : what is computed; span : columns of all segments of a row, in one lane; restart : a pulse before the first tile of a new reduction, and while the unit is reset: what it clears needs no reset of its own, so no table joins the two
     tile_done : two bits per group; left : two bits per group, nothing more to start in this half
     idle : one bit per group
     queue_* : rows of a new tile
@@ -43,7 +43,7 @@ class Sequencer(wiring.Component):
                 "i": In(stream.Signature(command(chip))),
                 "command": Out(command(chip)),
                 "span": Out(Widths(chip).column + 1),
-                "restart": Out(1),
+                "restart": Out(1, init=1),
                 "tiles": Out(tile(chip)).array(2),
                 "tile_done": In(data.ArrayLayout(2, chip.groups)),
                 "left": In(data.ArrayLayout(2, chip.groups)),

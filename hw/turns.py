@@ -27,7 +27,7 @@ class Turns(wiring.Component):
     Members
     -------
     i : ``count`` streams of ``shape``
-    restart : the round begins anew, so that what follows takes the same time whenever it comes; nothing is on its way
+    restart : the round begins anew, so that what follows takes the same time whenever it comes; nothing is on its way. A reset alone does not begin it
     valid, value, source : an item and the number of the stream it came from
     """
 
@@ -50,8 +50,8 @@ class Turns(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        turn = Signal(self.round, init=1)
-        waits = Signal(self.round, init=(1 << self.round) - 2)  # the opposite, in registers too: it clears many bits
+        turn = Signal(self.round, init=1, reset_less=True)
+        waits = Signal(self.round, init=(1 << self.round) - 2, reset_less=True)  # the opposite, in registers too: it clears many bits
         m.d.sync += [turn.eq(turn.rotate_left(1)), waits.eq(waits.rotate_left(1))]
 
         # Words of streams whose turn it is not are zero; the rest is an or.
@@ -77,7 +77,7 @@ class Turns(wiring.Component):
         m.d.comb += [self.valid.eq(valid), Cat(self.value).eq(value)]
 
         # The round is as old at the output as an item is, so no number travels with it.
-        source = Signal(range(self.round), init=self.round - self.LATENCY % self.round)
+        source = Signal(range(self.round), init=self.round - self.LATENCY % self.round, reset_less=True)
         m.d.sync += source.eq(Mux(source == self.round - 1, 0, source + 1))
         m.d.comb += self.source.eq(source)
         with m.If(self.restart):

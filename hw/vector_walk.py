@@ -237,7 +237,8 @@ class VectorWalk(wiring.Component):
         first = Signal()
         m.d.comb += [
             first.eq(now.anew[TAP_LINE] | pending),
-            passes.eq(now.valid & (~computes | seen | last | ~f["window"])),
+            # `seen | last`, as windows have them: much hangs on it.
+            passes.eq(now.valid & (~computes | inside | now.taps_end | ~f["window"])),
         ]
         with m.If(advance & now.valid & computes):
             m.d.sync += pending.eq(first & ~passes)

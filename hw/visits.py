@@ -107,8 +107,8 @@ class Visits(wiring.Component):
         # Partial-sum rows form a ring. A place is its number and its first address; the place behind it
         # is worked out ahead, for steps are several cycles apart.
         def place(name):
-            number = Signal(range(ROW_SLOTS), name=f"{name}_number")
-            base = Signal(widths.column, name=f"{name}_base")
+            number = Signal(range(ROW_SLOTS), name=f"{name}_number", reset_less=True)
+            base = Signal(widths.column, name=f"{name}_base", reset_less=True)
             wraps = Signal(name=f"{name}_wraps")
             m.d.sync += wraps.eq(number + 1 == command.rows)
             after = cleared(m, wraps, Cat((number + 1)[: len(number)], (base + self.span)[: len(base)]), f"{name}_after")
@@ -122,7 +122,7 @@ class Visits(wiring.Component):
         begin = Signal.like(head[0], name="begin_number"), Signal.like(head[1], name="begin_base")
         kept = Signal(range(ROW_SLOTS + 1))
         coming = Signal(range(ROW_SLOTS + 1))
-        used = Signal(range(ROW_SLOTS + 1))  # ring places whose sums are not written out
+        used = Signal(range(ROW_SLOTS + 1), reset_less=True)  # ring places whose sums are not written out
         pulled = Signal()
         came = Signal()  # a row was pulled a cycle ago
         full, room, none = Signal(), Signal(), Signal()

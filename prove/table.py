@@ -114,7 +114,7 @@ PROOFS = (
         units=("hw/turns.py",),
         claim="the same of three streams in rounds of five cycles; a stream's turns are `pause` cycles apart",
         harness="prove.shares:paused_turns",
-        faults=(Fault("turns: two turns in a round", "hw/turns.py", "turn = Signal(self.round, init=1)", "turn = Signal(self.round, init=5)"),),
+        faults=(Fault("turns: two turns in a round", "hw/turns.py", "turn = Signal(self.round, init=1, reset_less=True)", "turn = Signal(self.round, init=5, reset_less=True)"),),
     ),
     Proof(
         name="read share",

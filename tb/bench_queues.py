@@ -7,7 +7,7 @@ from cocotb.triggers import RisingEdge
 
 from spec.chip import BRICK, Chip
 from spec.engine import Widths
-from tb.kit import Stream, cycles, generator, guard, load_spec, send, start
+from tb.kit import Stream, cycles, generator, guard, load_spec, reset, send, start
 from tb.models import setting
 
 ROUND = 8  # turns of a round at least
@@ -215,11 +215,8 @@ async def forgets_columns_that_reset_ends(dut):
         heads.busy = [1.0] * chip.lanes
         await send(i, draw_steps(rng, i, min(2, chip.queue_depth - 2), 1.0), rng)
         await cycles(dut, spent)
-        dut.rst.value = 1
-        await cycles(dut, 1)
-        dut.rst.value = 0
+        await reset(dut, 1)
         heads.busy = [0.0] * chip.lanes
-        await cycles(dut, 1)
         for got in heads.got:
             got.clear()
         steps = draw_steps(rng, i, 2, 1.0)

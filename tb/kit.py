@@ -97,10 +97,20 @@ async def start(dut: Any) -> None:
         if port["direction"] == "input":
             getattr(dut, name).value = 0
     Clock(dut.clk, PERIOD_NS, unit="ns").start()
+    await reset(dut, RESET_CYCLES)
+
+
+async def reset(dut: Any, count: int) -> None:
+    """Reset for ``count`` cycles and wait for one more, in which a unit that has ``restart`` gets it, as :class:`hw.sequencer.Sequencer` sends it."""
     dut.rst.value = 1
-    await cycles(dut, RESET_CYCLES)
+    await cycles(dut, count)
     dut.rst.value = 0
+    restarts = load_ports().get("restart", {}).get("direction") == "input"
+    if restarts:
+        dut.restart.value = 1
     await cycles(dut, 1)
+    if restarts:
+        dut.restart.value = 0
 
 
 async def cycles(dut: Any, count: int) -> None:
