@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from golden.layers import Execute, Formats, Role
-from golden.loss import cross_entropy
+from golden.loss import LOSS_FRAC, cross_entropy
 from golden.network import StepResult, check_state
 from golden.nodes import SAMPLES, Architecture, BatchNormNode, MaxPoolNode
-from golden.operators import LOSS_SLOT, OPERATORS, SLOTS, Kept, Operator, Pass
+from golden.operators import LOSS_SLOT, OPERATORS, Kept, Operator, Pass, ProductOperator
 from golden.optimizer import SgdPlan
+from golden.policy import EXACT, Policy
 from golden.residual import accumulate
 from spec.number import Fixed, Rounding
 
@@ -59,6 +60,13 @@ class Graph:
             if isinstance(op.node, BatchNormNode)
         }
 
+        self.policy: Policy = EXACT
+
+    def follow(self, policy: Policy, epoch_steps: int) -> None:
+        """Train by ``policy`` from the next step on; ValueError with the reason where it cannot work on this network."""
+        policy.bind(self, epoch_steps)
+        self.policy = policy
+
     def predict(self, execute: Execute, x: np.ndarray) -> np.ndarray:
         """Logits (batch, classes) for x (batch, features), all rounded to nearest, running statistics in batch norm."""
         p = Pass(execute, Rounding.NEAREST, self.seed, 0, training=False)
@@ -78,7 +86,9 @@ class Graph:
         plans : one for each node that learns, in order, as :attr:`formats`. ``step`` makes the keys of
         its tensors. An interrupted step leaves the state of the step before.
         """
-        p = Pass(execute, rounding, self.seed, step, training=True)
+        p = Pass(execute, rounding, self.seed, step, training=True, policy=self.policy)
+        self.policy.begins(p)
+        p.lowest = self.policy.lowest(p)
         tensors, kept = self._forward(p, x)
         last = self.operators[-1]
         p.node = last.number
@@ -89,15 +99,13 @@ class Graph:
 
         weights, velocity = {}, {}
         for plan, number in zip(plans, self.weights, strict=True):
-            weights[number], velocity[number], count = plan.update(
-                self.weights[number],
-                self.velocity[number],
-                gradients[number],
-                rounding=rounding,
-                seed=self.seed,
-                step=step,
-                layer=SLOTS * number,
-            )
+            old = self.weights[number], self.velocity[number]
+            if number not in gradients:  # a policy leaves it as it is
+                weights[number], velocity[number] = old
+                continue
+            op = self.operators[number]
+            p.node = number
+            weights[number], velocity[number], count = self.policy.update(p, op, plan, *old, gradients[number])
             p.saturations += count
             self._show(f"velocity.{number}", velocity[number])
             self._show(f"weights.{number}", weights[number])
@@ -107,6 +115,7 @@ class Graph:
             running[number] = unit.run(old, *kept[number].saved)
         # At once, so that an interrupted step leaves the state of the step before.
         self.weights, self.velocity, self.running = weights, velocity, running
+        self.policy.ends(p, loss.loss / len(labels) / (1 << LOSS_FRAC))
         return StepResult(loss.loss, loss.correct, len(labels), p.saturations)
 
     def _show(self, name: str, words: np.ndarray) -> None:
@@ -130,15 +139,17 @@ class Graph:
                 self._show(f"places.{op.number}", saved)
             tensors.append(out)
             kept.append(Kept(reads, out, saved))
+            if p.training and isinstance(op, ProductOperator):
+                kept[-1].gradient = p.policy.early(p, op, saved, out)
         return tensors, kept
 
     def _backward(self, p: Pass, kept: list[Kept], delta: np.ndarray) -> dict[int, np.ndarray]:
         """Gradients of all parameters, by node."""
         deltas: dict[int, np.ndarray] = {len(kept) - 1: delta}
-        gradients: dict[int, np.ndarray] = {}
+        gradients = {n: early for n, one in enumerate(kept) if (early := one.gradient) is not None}
         for op in reversed(self.operators):
-            if op.number not in deltas:
-                continue  # nothing learns below it
+            if op.number not in deltas or op.number < p.lowest:
+                continue  # nothing learns below it, or not from a gradient of its output
             p.node = op.number
             below, gradient = op.backward(p, deltas.pop(op.number), kept[op.number], self.weights.get(op.number))
             if gradient is not None:
@@ -163,13 +174,15 @@ class Graph:
             f"{kind}{number}": words
             for kind, tensors in (("weights", self.weights), ("velocity", self.velocity), ("running", self.running))
             for number, words in tensors.items()
-        }
+        } | {f"policy.{name}": words for name, words in self.policy.state().items()}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Take over what :meth:`state` gave; ValueError when names or shapes are not this network's."""
         check_state(self.architecture.name, self.state(), state)
         for kind in ("weights", "velocity", "running"):
             setattr(self, kind, {n: np.array(state[f"{kind}{n}"], np.int64) for n in getattr(self, kind)})
+        own = "policy."
+        self.policy.restore({name[len(own) :]: words for name, words in state.items() if name.startswith(own)})
 
     def digest(self) -> str:
         """SHA-256 over weights and velocity, node by node, then running statistics, little-endian 64-bit words."""

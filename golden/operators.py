@@ -22,6 +22,8 @@ from golden.nodes import (
     ReluNode,
     Shape,
 )
+from golden.optimizer import SgdPlan
+from golden.policy import EXACT, Policy
 from golden.pool import AvgPool, MaxPool
 from golden.residual import add, rescale
 from golden.vector import gate
@@ -40,7 +42,9 @@ class Pass:
     seed: int
     step: int
     training: bool
+    policy: Policy = EXACT
     node: int = 0
+    lowest: int = 0  # no gradient of the output of a node below this one is computed
     saturations: int = 0
 
     def key(self, role: Role, slot: int = 0) -> int:
@@ -50,6 +54,13 @@ class Pass:
     def count(self, words: np.ndarray, saturations: int) -> np.ndarray:
         self.saturations += saturations
         return words
+
+    def sgd(
+        self, op: "Operator", plan: SgdPlan, weights: np.ndarray, velocity: np.ndarray, gradient: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """The update of a node's parameters: new weights, new velocity, saturations."""
+        how = {"rounding": self.rounding, "seed": self.seed, "step": self.step, "layer": SLOTS * op.number}
+        return plan.update(weights, velocity, gradient, **how)  # type: ignore[arg-type]
 
 
 Words = Sequence[np.ndarray]
@@ -63,6 +74,7 @@ class Kept:
     reads: Words
     out: np.ndarray
     saved: Any
+    gradient: np.ndarray | None = None  # of its parameters, where a policy knows it already
 
 
 @dataclass
@@ -97,6 +109,10 @@ class Operator:
         """The format of the output's gradient."""
         return self.belows[0]
 
+    def asked(self, p: Pass, side: int = 0) -> Fixed | None:
+        """The format of the gradient of what it reads, if anybody asks for it in this step."""
+        return self.belows[side] if self.node.reads[side] >= p.lowest else None
+
     def first(self, seed: int) -> np.ndarray | None:
         """First parameters, (rows, columns) words; None for nodes without."""
         return None
@@ -123,28 +139,45 @@ class _Computing(Operator):
         return self.formats.deltas
 
 
-class _ProductOperator(_Computing):
+class ProductOperator(_Computing):
     """Operators whose ``unit`` has the three products of a layer."""
 
     learns = True
     unit: Conv | Dense
 
     def forward(self, p: Pass, reads: Words, weights: Any, running: Any) -> tuple[np.ndarray, Any]:
-        return self.unit.forward(p.execute, reads[0], weights, p.rounding, p.key(Role.ACTIVATION)), None
+        x = reads[0]
+        if not p.training:
+            return self.unit.forward(p.execute, x, weights, p.rounding, p.key(Role.ACTIVATION)), None
+        seen = p.policy.reads(p, self, x, weights)
+        out = self.unit.forward(p.execute, seen, weights, p.rounding, p.key(Role.ACTIVATION))
+        return p.policy.gives(p, self, seen, out), seen
 
     def backward(self, p: Pass, delta: np.ndarray, kept: Kept, weights: Any) -> Gradients:
-        (x,), (below,) = kept.reads, self.belows
-        gradient = self.unit.weight_gradient(p.execute, x, delta, p.rounding, p.key(Role.GRADIENT))
+        (x,), below = kept.reads, self.asked(p)
+        gradient = self._gradient(p, kept, delta, weights) if kept.gradient is None else kept.gradient
         if below is None:
             return [None], gradient
-        mask = x > 0 if self.positive else None
+        mask = p.policy.mask(p, self, x.shape, x > 0 if self.positive else None)
         how = (mask, below, p.rounding, p.key(Role.DELTA))
+        delta = p.policy.input_delta(p, self, delta)
         if isinstance(self.unit, Conv):  # a stride leaves the input's size open
-            return [self.unit.input_gradient(p.execute, delta, weights, x.shape, *how)], gradient
-        return [self.unit.input_gradient(p.execute, delta, weights, *how)], gradient
+            dx = self.unit.input_gradient(p.execute, delta, weights, x.shape, *how)
+        else:
+            dx = self.unit.input_gradient(p.execute, delta, weights, *how)
+        return [p.policy.passes_on(p, self, dx)], gradient
+
+    def _gradient(self, p: Pass, kept: Kept, delta: np.ndarray, weights: Any) -> np.ndarray:
+        seen = kept.saved
+        chosen = p.policy.weight_delta(p, self, seen, delta)
+        if chosen is None:
+            gradient = np.zeros_like(weights)
+        else:
+            gradient = self.unit.weight_gradient(p.execute, seen, chosen, p.rounding, p.key(Role.GRADIENT))
+        return p.policy.gradient(p, self, gradient)
 
 
-class ConvOperator(_ProductOperator):
+class ConvOperator(ProductOperator):
     def __post_init__(self) -> None:
         n = self.node
         assert isinstance(n, ConvNode)
@@ -157,7 +190,7 @@ class ConvOperator(_ProductOperator):
         return weights if self.unit.bias else weights[:-1]
 
 
-class DenseOperator(_ProductOperator):
+class DenseOperator(ProductOperator):
     def __post_init__(self) -> None:
         self.unit = Dense(self.number, self.reads[0], self.formats, sparser=False)
 
@@ -184,12 +217,12 @@ class BatchNormOperator(_Computing):
         return p.count(done.words, done.saturations), (statistics, spread)
 
     def backward(self, p: Pass, delta: np.ndarray, kept: Kept, weights: Any) -> Gradients:
-        below = self.belows[0] or self.formats.deltas
+        below = self.asked(p) or self.formats.deltas
         dx, gradient, saturations = self.unit.backward(
             delta, kept.reads[0], weights, kept.saved[0], below, p.rounding, p.key(Role.DELTA), p.key(Role.GRADIENT)
         )
         p.count(gradient, saturations)
-        if self.belows[0] is None:
+        if self.asked(p) is None:
             return [None], gradient
         return [p.count(dx.words, dx.saturations)], gradient
 
@@ -227,9 +260,10 @@ class AvgPoolOperator(_Computing):
         return p.count(*done), None
 
     def backward(self, p: Pass, delta: np.ndarray, kept: Kept, weights: Any) -> Gradients:
-        if self.belows[0] is None:
+        below = self.asked(p)
+        if below is None:
             return [None], None
-        up = self.belows[0].frac - self.above.frac
+        up = below.frac - self.above.frac
         done = self.unit.backward(delta, kept.reads[0].shape, up, p.rounding, p.key(Role.DELTA), self.out.width)
         return [p.count(*done)], None
 
@@ -241,7 +275,8 @@ class AddOperator(_Computing):
 
     def backward(self, p: Pass, delta: np.ndarray, kept: Kept, weights: Any) -> Gradients:
         gradients: list[np.ndarray | None] = []
-        for side, below in enumerate(self.belows):
+        for side in range(len(self.belows)):
+            below = self.asked(p, side)
             if below is None:
                 gradients.append(None)
                 continue

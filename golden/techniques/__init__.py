@@ -1,0 +1,1 @@
+"""Training shortcuts of the literature, one policy each, and their null controls."""
