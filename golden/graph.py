@@ -70,7 +70,7 @@ class Graph:
     def predict(self, execute: Execute, x: np.ndarray) -> np.ndarray:
         """Logits (batch, classes) for x (batch, features), all rounded to nearest, running statistics in batch norm."""
         p = Pass(execute, Rounding.NEAREST, self.seed, 0, training=False)
-        return self._forward(p, x)[0][-1]
+        return self.forward(p, x)[0][-1]
 
     def step(
         self,
@@ -89,14 +89,19 @@ class Graph:
         p = Pass(execute, rounding, self.seed, step, training=True, policy=self.policy)
         self.policy.begins(p)
         p.lowest = self.policy.lowest(p)
-        tensors, kept = self._forward(p, x)
+        tensors, kept = self.forward(p, x)
         last = self.operators[-1]
         p.node = last.number
         loss = cross_entropy(tensors[-1], labels, last.out, last.formats.deltas, rounding, p.key(Role.DELTA, LOSS_SLOT))
         p.saturations += loss.saturations
         self._show(f"delta.{last.number}", loss.delta)
-        gradients = self._backward(p, kept, loss.delta)
+        self.descend(p, kept, loss.delta, plans)
+        self.policy.ends(p, loss.loss / len(labels) / (1 << LOSS_FRAC))
+        return StepResult(loss.loss, loss.correct, len(labels), p.saturations)
 
+    def descend(self, p: Pass, kept: list[Kept], delta: np.ndarray, plans: Sequence[SgdPlan]) -> None:
+        """Backward pass from the last output's gradient, and update."""
+        gradients = self._backward(p, kept, delta)
         weights, velocity = {}, {}
         for plan, number in zip(plans, self.weights, strict=True):
             old = self.weights[number], self.velocity[number]
@@ -115,8 +120,6 @@ class Graph:
             running[number] = unit.run(old, *kept[number].saved)
         # At once, so that an interrupted step leaves the state of the step before.
         self.weights, self.velocity, self.running = weights, velocity, running
-        self.policy.ends(p, loss.loss / len(labels) / (1 << LOSS_FRAC))
-        return StepResult(loss.loss, loss.correct, len(labels), p.saturations)
 
     def _show(self, name: str, words: np.ndarray) -> None:
         if self.observe is not None:
@@ -125,7 +128,7 @@ class Graph:
     def _samples(self, x: np.ndarray) -> np.ndarray:
         return x.reshape(-1, *self.architecture.input)
 
-    def _forward(self, p: Pass, x: np.ndarray) -> tuple[list[np.ndarray], list[Kept]]:
+    def forward(self, p: Pass, x: np.ndarray) -> tuple[list[np.ndarray], list[Kept]]:
         """Every node's output, and what its backward pass needs."""
         samples = self._samples(x)
         tensors: list[np.ndarray] = []

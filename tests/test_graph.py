@@ -100,7 +100,7 @@ def test_fine_formats_give_the_float_gradients(seed):
     real = FloatGraph.like(graph)
     x, labels = batch(rng, architecture, size=12, frac=12)
     p = Pass(GoldenExecute(width=18), Rounding.NEAREST, 4, 0, training=True)
-    tensors, kept = graph._forward(p, x)
+    tensors, kept = graph.forward(p, x)
     loss = cross_entropy(tensors[-1], labels, FINE.activations, FINE.deltas, Rounding.NEAREST, 0)
     gradients = graph._backward(p, kept, loss.delta)
     real_loss, wanted = real.loss_and_gradients(x / 4096, labels)
@@ -119,7 +119,7 @@ def test_inference_uses_the_running_statistics(rng):
     real = FloatGraph.like(graph)
     x, _ = batch(rng, architecture, size=12, frac=12)
     for _ in range(3):
-        kept = graph._forward(Pass(GoldenExecute(width=18), Rounding.NEAREST, 0, 0, training=True), x)[1]
+        kept = graph.forward(Pass(GoldenExecute(width=18), Rounding.NEAREST, 0, 0, training=True), x)[1]
         for number, old in graph.running.items():
             graph.running[number] = graph.operators[number].unit.run(old, *kept[number].saved)
         real.forward(x / 4096, training=True)

@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 
 from golden.conv import Conv
+from golden.float_graph import FloatGraph
 from golden.graph import Graph
 from golden.layers import Formats, GoldenExecute, Role, tensor_key
 from golden.networks import mlp
 from golden.nodes import Builder
-from golden.operators import SLOTS, ProductOperator
+from golden.operators import SLOTS, Pass, ProductOperator
 from golden.optimizer import Sgd
 from golden.policy import CHOICE_SLOT, EXACT, Composed, Policy
 from golden.presets import preset
 from golden.tally import Tally
 from golden.techniques.approximation import Batches, Gradient, GradientApproximation, normal, spikes
 from golden.techniques.local import Dynamic, LocalizedLearning, Static, Table, direction
+from golden.techniques.prediction import GradientPrediction, Groups, Guess, bound, reorganised, scaled
+from golden.techniques.predictor import FRAC, Predictor, Shape
 from golden.techniques.pruning import (
     Keep,
     StructuredPruning,
@@ -90,6 +93,9 @@ POLICIES = {
     "frozen": lambda: LocalizedLearning(Table((0, 2)), learns=False),
     "weight tracking": lambda: WeightTracking(0.3),
     "input similarity": lambda: InputSimilarity(4, rest=1),
+    "predicted gradient": lambda: GradientPrediction(Groups(1, ((1, 1, 1), (2, 1, 1)))),
+    "last gradient": lambda: GradientPrediction(Groups(1, ((2, 1, 1),)), Guess.LAST),
+    "no gradient": lambda: GradientPrediction(Groups(1, ((1, 1, 1),)), Guess.ZERO),
     "pruned and sampled": lambda: Composed([ColumnRowSampling(0.5), StructuredPruning(2, 4), WeightTracking(0.5)]),
 }
 
@@ -562,6 +568,123 @@ def test_layers_rest_where_signatures_do_not_pay():
     policy = InputSimilarity(20, rest=3)
     trained(policy, 2)
     assert any(policy.resting.values())
+
+
+# Gradient prediction.
+
+
+@pytest.mark.parametrize(("shape", "side"), [((6, 8, 8, 3), 4), ((5, 7, 5, 2), 4), ((3, 2, 3, 4), 3), ((8, 6), 3)])
+def test_samples_of_the_predictor_are_means_over_batch_and_window(rng, shape, side):
+    out = rng.integers(-900, 900, shape)
+    maps = reorganised(out, side).reshape(shape[-1], side, side)
+    images = out.reshape(shape[0], *(shape[1:3] if len(shape) == 4 else (1, 1)), shape[-1])
+    height, width = images.shape[1:3]
+    for c in range(shape[-1]):
+        for i in range(side):
+            for j in range(side):
+                ys = [y for y in range(height) if y * side < (i + 1) * height and (y + 1) * side > i * height]
+                xs = [x for x in range(width) if x * side < (j + 1) * width and (x + 1) * side > j * width]
+                words = [int(images[b, y, x, c]) for b in range(shape[0]) for y in ys for x in xs]
+                assert abs(Fraction(sum(words), len(words)) - int(maps[c, i, j])) <= Fraction(1, 2)
+
+
+def test_schedule_and_bound():
+    groups = Groups()
+    share = np.mean([groups.predicts(epoch, batch) for epoch in range(100) for batch in range(60)])
+    assert abs(bound(share) - 1.469) < 0.001  # from FW 1 and BW 2 alone
+    assert [groups.predicts(10, batch) for batch in range(6)] == [True, True, True, True, False, True]
+    assert not any(groups.predicts(9, batch) for batch in range(6))
+    assert [groups.predicts(500, batch) for batch in range(4)] == [True, False, True, False]
+    with pytest.raises(ValueError, match="warm_up must be at least 1, not 0"):
+        Groups(0)
+
+
+def test_predicted_batches_have_no_backward_pass():
+    for guess in (Guess.ZERO, Guess.LAST):
+        tally = Tally(GoldenExecute())
+        graph, _ = trained(GradientPrediction(Groups(1, ((1, 1, 9),)), guess), 2, execute=tally)
+        before = dict(vars(tally.phases["WG"])), dict(vars(tally.phases["BP"]))
+        norms = graph.weights[3].copy(), graph.running[3].copy()
+        trained(None, 1, execute=tally, graph=graph, first=2)
+        assert (vars(tally.phases["WG"]), vars(tally.phases["BP"])) == before
+        assert (graph.weights[3] == norms[0]).all()
+        assert (graph.running[3] != norms[1]).any()
+
+
+def test_the_last_gradient_is_used_again():
+    policy = GradientPrediction(Groups(1, ((1, 1, 9),)), Guess.LAST)
+    graph = Graph(small(), Fixed(16, 8), seed=3)
+    graph.follow(policy, 2)
+    rng = np.random.default_rng(1)
+    plans = [SGD.plan(formats, 6) for formats in graph.formats]
+    updates = []
+    graph.observe = lambda name, words: updates.append((name, np.array(words))) if name.endswith(".2") else None
+    for step in range(3):
+        graph.step(GoldenExecute(), rng.integers(0, 256, (6, 144)), rng.integers(0, 3, 6), plans, Rounding.NEAREST, step)
+    gradients = [words for name, words in updates if name == "gradient.2"]
+    velocities = [words for name, words in updates if name == "velocity.2"]
+    assert len(gradients) == 2
+    moved = velocities[2] - 0.8 * velocities[1]
+    assert np.abs(moved - gradients[1]).max() < 3  # weight decay and rounding
+
+
+def test_a_prediction_is_the_float_predictors(rng):
+    """The gradient of a predicted batch: what a float twin says of the same maps, scaled back."""
+    policy = GradientPrediction(Groups(1, ((1, 1, 9),)), rate=0.02)
+    graph, _ = trained(policy, 2)
+    number = 2
+    twin = FloatGraph.like(policy.predictor.graph)
+    given = {}
+    plain = policy.early
+
+    def early(p, op, x, out):
+        given[op.number] = reorganised(out, 4), plain(p, op, x, out)
+        return given[op.number][1]
+
+    policy.early = early
+    exponent = policy.exponents[number]
+    trained(None, 1, graph=graph, first=2)
+    maps, gradient = given[number]
+    top = int(np.abs(maps).max())
+    said = twin.forward(maps * 2.0 ** -top.bit_length(), training=False)[0][:, : 9 * 8]
+    wanted = said.T * 2.0 ** (FRAC - exponent)
+    assert np.abs(gradient - wanted).max() <= 0.5 + 4 * 2.0**-exponent
+    assert np.abs(wanted).max() > 0
+
+
+def test_the_predictor_descends_its_square_error(rng):
+    """The first step's velocity of the dense layer is the mean square error's gradient, in float64; many steps learn a constant target."""
+    predictor = Predictor(Shape(3, 2), 10, 16, 7, 0.02, 0.9)
+    maps = rng.integers(-800, 800, (6, 9))
+    target = rng.integers(-1000, 1000, (6, 7))
+    twin = FloatGraph.like(predictor.graph)
+    said, _ = twin.forward(maps * 2.0**-FRAC, training=True)
+    hidden = FloatGraph.like(predictor.graph)
+    conv = hidden.weights[0]
+    padded = np.pad((maps * 2.0**-FRAC).reshape(6, 3, 3), ((0, 0), (1, 1), (1, 1)))
+    taps = np.stack([padded[:, i : i + 3, j : j + 3] for i in range(3) for j in range(3)], axis=-1)
+    features = np.maximum(taps @ conv[:-1] + conv[-1], 0).reshape(6, -1)
+    error = np.zeros((6, 10))
+    error[:, :7] = said[:, :7] - target * 2.0**-FRAC
+    wanted = np.concatenate([features.T @ error, error.sum(axis=0, keepdims=True)])
+    p = Pass(GoldenExecute(), Rounding.NEAREST, 0, 0, training=True)
+    first = predictor.learn(p, maps, target, 0)
+    assert abs(first - (error**2).sum() / ((target * 2.0**-FRAC) ** 2).sum()) < 0.01
+    form = predictor.graph.formats[-1].velocity
+    assert np.abs(predictor.graph.velocity[3] * form.step - wanted).max() < 2 * form.step
+    assert not predictor.graph.velocity[3][:, 7:].any()
+    for step in range(1, 300):
+        last = predictor.learn(p, maps, target, step)
+    assert last < 0.5 * first
+
+
+def test_targets_are_scaled_to_half_of_the_range():
+    for most in (1, 7, 900, 32_767):
+        words = np.array([[most, -most // 2]])
+        target, saturations = scaled(words, Predictor.exponent(words), 16)
+        assert saturations == 0
+        assert 512 <= abs(target).max() <= 1024
+    assert Predictor.exponent(np.zeros((2, 2), np.int64)) == 0
 
 
 def test_learns_digits():
