@@ -113,7 +113,10 @@ class Lanes(wiring.Component):
         for n in range(Lane.LATENCY - 2):
             late = vector(f"last_{n}")
             m.d.sync += late.eq(last)
-            last = late
+            before, last = last, late
+        # The same as `last`, but set under reset: sums begin with nothing and need no reset of their own.
+        ends = vector("ends", init=-1)
+        m.d.sync += ends.eq(before)
         leave = Cat(o.ready for o in self.o)
         tag_moves, sum_moves = tags.moves(m, take, leave & sums.valids[-1]), sums.moves(m, last, leave)
 
@@ -133,7 +136,7 @@ class Lanes(wiring.Component):
                 lane.tuning.eq(tuning[n]),
                 lane.coming.eq(coming[n]),
                 lane.add.eq(add[n]),
-                lane.last.eq(last[n]),
+                lane.last.eq(ends[n]),
                 *join(lane.tag_moves, [move[n] for move in tag_moves]),
                 *join(lane.sum_moves, [move[n] for move in sum_moves]),
                 self.o[n].valid.eq(sums.valids[-1][n]),

@@ -26,13 +26,15 @@ def total(terms: list) -> Value:
 def counted(m: Module, bits: Value, name: str) -> Signal:
     """How many bits are set, in registers: four at a time, then sums of two, a cycle each.
 
-    Nothing is counted while no bit is set, which spares a simulator the work.
+    Nothing is counted while no bit of sixteen is set, which spares a simulator the work.
     """
     counts = [Signal(range(5), name=f"{name}_{n}") for n in range(0, len(bits), 4)]
-    with m.If(bits.any()):
-        m.d.sync += [count.eq(popcount(bits[4 * n : 4 * n + 4])) for n, count in enumerate(counts)]
-    with m.Else():
-        m.d.sync += [count.eq(0) for count in counts]
+    for first in range(0, len(bits), 16):
+        some = range(first // 4, min(first // 4 + 4, len(counts)))
+        with m.If(bits[first : first + 16].any()):
+            m.d.sync += [counts[n].eq(popcount(bits[4 * n : 4 * n + 4])) for n in some]
+        with m.Else():
+            m.d.sync += [counts[n].eq(0) for n in some]
     width = 4
     while len(counts) > 1:
         width *= 2
@@ -94,14 +96,22 @@ def delayed(m: Module, signal, cycles: int, name: str, *, control: bool = False)
     return late
 
 
-def recalled(m: Module, word: Value, steps: int, step: Value, number: Signal, name: str) -> Value:
-    """``word`` of some steps ago, out of a small memory; ``number`` counts steps, and so many of them are remembered."""
+def recalled(
+    m: Module, word: Value, steps: int, step: Value, number: Signal, name: str, *, settled: bool = True
+) -> Value:
+    """``word`` of some steps ago, out of a small memory; ``number`` counts steps, and so many of them are remembered.
+
+    Unless ``settled``, ``word`` comes out of logic and is written a cycle later, from a register; ``steps`` is then at least 2.
+    """
     m.submodules[name] = memory = Memory(shape=len(word), depth=1 << len(number), init=[])
     write, read = memory.write_port(), memory.read_port(domain="comb")
+    domain = m.d.comb if settled else m.d.sync
+    enable, address, data = Signal(name=f"{name}_en"), Signal.like(number, name=f"{name}_at"), Signal(len(word), name=f"{name}_in", reset_less=True)
+    domain += [enable.eq(step), address.eq(number), data.eq(word)]
     m.d.comb += [
-        write.en.eq(step),
-        write.addr.eq(number),
-        write.data.eq(word),
+        write.en.eq(enable),
+        write.addr.eq(address),
+        write.data.eq(data),
         read.addr.eq((number - steps)[: len(number)]),
     ]
     return read.data

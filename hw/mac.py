@@ -57,7 +57,7 @@ class Mac(wiring.Component):
             )
             return m
         # The sum leaves as its last product is added, so its register can be cleared for the next.
-        total = Signal(self.spec.sum_width)
+        total = Signal(self.spec.sum_width, reset_less=True)
         product = Signal(signed(2 * self.spec.width), reset_less=True)
         if self.compact and self.target == "ecp5":
             mult18x18d(m, a=self.a, b=self.b, p=product, pipeline=True)

@@ -10,6 +10,7 @@ from hw.bram import Bram
 from hw.layouts import item, ring
 from hw.logic import delayed
 from spec.chip import BRICK, Chip
+from spec.product import ceil_div
 
 ROUND = 8  # cycles at least from one turn of a lane to the next: a column that was popped has then come to its head
 
@@ -112,7 +113,12 @@ class Queues(wiring.Component):
             m.d.sync += here.eq(0)
         with m.Else():
             m.d.sync += here.eq(r_pointers.data)
-        m.d.sync += wanted.eq((Cat(o.ready for o in self.o) & turn[:count]).any())
+        # Lanes are asked a cycle before their turn, sixteen at a time: a head that is free stays so until then, and all are at a restart.
+        asked = Signal(ceil_div(count, 16), init=-1, reset_less=True)
+        free = Cat(o.ready for o in self.o) & turn.rotate_left(1)[:count]
+        m.d.sync += [asked.eq(Cat(free[n : n + 16].any() for n in range(0, count, 16))), wanted.eq(asked.any())]
+        with m.If(self.restart):
+            m.d.sync += asked.eq(asked.init)
 
         # Second: push and pop.
         push, pop = Signal(), Signal()

@@ -121,11 +121,12 @@ class Registers(wiring.Component):
         allowed = Signal()
         act = Signal()
         m.d.sync += [hits[r.name].eq(address == r.offset) for r in REGISTERS if r.name in hits]
-        m.d.comb += allowed.eq(act & whole & Cat(hits.values()).any() & ~(setting & locked))
+        decided = Signal()
+        m.d.sync += [decided.eq(act), allowed.eq(act & whole & Cat(hits.values()).any() & ~(setting & locked))]
         with m.If(bus.b.ready & bus.b.valid):
             m.d.sync += [bus.b.valid.eq(0), address_here.eq(0), data_here.eq(0)]
-        m.d.sync += act.eq(address_here & data_here & ~act & ~bus.b.valid)
-        with m.If(act):
+        m.d.sync += act.eq(address_here & data_here & ~act & ~decided & ~bus.b.valid)
+        with m.If(decided):
             m.d.sync += [bus.b.valid.eq(1), bus.b.p.resp.eq(Mux(allowed, 0, SLAVE_ERROR))]
 
         m.d.sync += self.control.eq(0)

@@ -128,19 +128,25 @@ class Scan(wiring.Component):
         ]
         halves = [Signal(range(9), name=f"count_{n}_8") for n in range(0, len(fours), 2)]
         m.d.sync += [eight.eq(sum(fours[2 * n + 1 : 2 * n + 2], fours[2 * n])) for n, eight in enumerate(halves)]
+        # With many lanes there are more halves than one cycle adds.
+        late = 1 if len(halves) > 2 else 0
+        if late:
+            pairs = [halves[n : n + 2] for n in range(0, len(halves), 2)]
+            halves = [Signal(range(17), name=f"count_{n}_16") for n in range(len(pairs))]
+            m.d.sync += [sixteen.eq(sum(pair[1:], pair[0])) for sixteen, pair in zip(halves, pairs, strict=True)]
         count = Signal(range(chip.lanes + 1))
         counted_last = Signal()
         counted_slot = Signal.like(slot)
         through = Signal()
         m.d.comb += count.eq(total(halves))
         m.d.sync += [
-            Cat(counted_last, counted_slot).eq(delayed(m, Cat(pending_last, pending.item.slot), 1, "counted")),
+            Cat(counted_last, counted_slot).eq(delayed(m, Cat(pending_last, pending.item.slot), 1 + late, "counted")),
             self.pushed.eq(count),
             self.pushed_slot.eq(counted_slot),
             self.outputs.eq(Mux(counted_last, count, 0)),
         ]
         m.d.comb += [
-            self.scanned.eq(delayed(m, through, 4, "scanned", control=True)),
+            self.scanned.eq(delayed(m, through, 4 + late, "scanned", control=True)),
             self.scanned_slot.eq(self.pushed_slot),
         ]
 

