@@ -28,8 +28,8 @@ techmap -map %first_of_chain
 synth_lattice -family lifcl -noiopad -nodsp -top {{top}} -run map_cells:
 """
 
-# Pins of CABGA400; the clock's leads to a global net. From that of the right side, L13, router2 finds no way there.
-PINS = {"clk_pin": "E12", "rst_pin": "G19", "pin_pin": "E17"}
+# Pins of CABGA400. The clock's leads to a global net; from others, L13 and E12 among them, router2 finds no way there.
+PINS = {"clk_pin": "D9", "rst_pin": "G19", "pin_pin": "E17"}
 
 FAMILY = Family(
     name="nexus",
