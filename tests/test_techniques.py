@@ -11,7 +11,7 @@ from golden.conv import Conv
 from golden.float_graph import FloatGraph
 from golden.graph import Graph
 from golden.layers import Formats, GoldenExecute, Role, tensor_key
-from golden.networks import mlp
+from golden.networks import build, mlp
 from golden.nodes import Builder
 from golden.operators import SLOTS, Pass, ProductOperator
 from golden.optimizer import Sgd
@@ -31,6 +31,7 @@ from golden.techniques.pruning import (
     rescaled,
     threshold,
 )
+from golden.techniques.rescaling import grow, images, resized, smaller
 from golden.techniques.sampling import FACTOR_BITS, Choice, ColumnRowSampling, choose, drawn, weights_of
 from golden.techniques.similarity import InputSimilarity, leaders, signatures
 from golden.techniques.tracking import GUESS_BITS, WeightTracking, stream
@@ -696,3 +697,77 @@ def test_learns_digits():
         graph.follow(POLICIES[name](), steps_per_epoch(config, small_set))
         result = train(config, small_set, network=graph)
         assert result.accuracy > 0.6, name
+
+
+# Kernel rescaling.
+
+
+@pytest.mark.parametrize(("source", "target"), [(2, 3), (3, 5), (5, 7), (7, 11), (4, 4), (8, 5)])
+def test_resizing_is_bilinear(rng, source, target):
+    maps = rng.integers(-4000, 4000, (source, source, 2, 3))
+    at = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
+    rows = np.array([np.interp(at, np.arange(source), line) for line in np.eye(source)])  # (source, target)
+    exact = np.einsum("yi,xj,yx...->ij...", rows, rows, maps)
+    assert np.abs(resized(maps, (target, target)) - exact).max() <= 0.5 + 1e-9
+    kept = resized(maps, (target, target), keeps_sum=True)
+    assert np.abs(kept - exact * source**2 / target**2).max() <= 0.5 + 1e-9
+
+
+def test_a_grown_kernel_keeps_its_sum():
+    for source, target in ((2, 3), (3, 5), (5, 7), (7, 11)):
+        kernel = np.full((source, source), 4000)
+        assert abs(int(resized(kernel, (target, target)).sum()) / kernel.sum() - target**2 / source**2) < 1e-6
+        assert abs(int(resized(kernel, (target, target), keeps_sum=True).sum()) / kernel.sum() - 1) < 0.01
+
+
+def plain_cnn(size=9):
+    b = Builder((size, size, 2))
+    b.conv(4, 3, padding=1)
+    b.relu()
+    b.conv(6, 3, padding=1)
+    b.norm()
+    b.relu()
+    b.maxpool(2, 2)
+    b.flatten()
+    b.dense(8)
+    b.relu()
+    b.dense(3)
+    return b.build("plain")
+
+
+def test_growing_a_network_keeps_what_constant_images_give():
+    """Kernels keep their sums, so away from the border a constant image gives the same words, but for rounding."""
+    small = Graph(smaller(plain_cnn(), 6), Fixed(16, 8), seed=1)
+    large = Graph(plain_cnn(), Fixed(16, 8), seed=2)
+    grow(small, large)
+    assert [w.shape for w in large.weights.values()] == [w.shape for w in Graph(plain_cnn(), Fixed(16, 8)).weights.values()]
+    assert not any(v.any() for v in large.velocity.values())
+
+    def centre(graph, size):
+        p = Pass(GoldenExecute(), Rounding.NEAREST, 0, 0, training=False)
+        tensors, _ = graph.forward(p, np.full((1, size * size * 2), 200))
+        return tensors[2][0][size // 2, size // 2]
+
+    assert np.abs(centre(small, 6) - centre(large, 9)).max() < 20
+    for number in (7, 9):
+        assert (large.weights[number][-1] == small.weights[number][-1]).all()
+    assert (large.weights[9] == small.weights[9]).all()
+    assert (large.weights[3] == small.weights[3]).all()
+
+
+def test_images_are_made_smaller():
+    pixels = np.arange(2 * 8 * 8 * 3).reshape(2, -1)
+    less = images(pixels, (8, 8, 3), 5).reshape(2, 5, 5, 3)
+    assert (less[1] - less[0] == 192).all()
+    assert less[0, 2, 2].tolist() == [95, 96, 97]  # the middle: between 3 and 4 of each axis, half up
+
+
+def test_refuses_networks_that_cannot_be_smaller():
+    with pytest.raises(ValueError, match="kernel rescaling cannot make cnn smaller: cnn-6: node 5: add"):
+        smaller(build("cnn", (8, 8, 1), 10), 6)
+    b = Builder((8, 8, 1))
+    b.conv(2, 4)
+    b.flatten()
+    b.dense(2)
+    with pytest.raises(ValueError, match="kernel rescaling knows kernels of 1, 3, 5, 7, 11, not 4, of node 0"):
+        smaller(b.build("even"), 6)
