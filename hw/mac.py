@@ -17,7 +17,7 @@ class Mac(wiring.Component):
 
     Free running, a product a cycle. ``add`` says that this cycle's product counts, and ``coming`` said so a cycle
     before: both are given because a group keeps them for all of its lanes at once. ``last`` comes with ``add`` and makes the next sum begin
-    at zero, in the next cycle if need be. ``sum`` means something only in a cycle with ``add``.
+    at zero, in the next cycle if need be; it comes in the cycle after a reset too, which need not clear the sum. ``sum`` means something only in a cycle with ``add``.
 
     ``target`` None, or a family without such a primitive, gives :class:`hw.multiplier.Multiplier`, a register and an adder;
     ``"xc7"`` gives one DSP48E1 and ``"xcup"`` one DSP48E2, with no logic around it but the inverse of ``last``.

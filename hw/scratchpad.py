@@ -51,7 +51,7 @@ class Scratchpad(wiring.Component):
         m = Module()
         chip = self.chip
         bits = ceil_log2(chip.scratch_depth)
-        split = int(not chip.compact)  # address bits that choose a memory of the bank
+        split = int(not chip.one_port)  # address bits that choose a memory of the bank
         halves = range(chip.scratch_banks << split)
 
         def half_of(address):
@@ -134,7 +134,7 @@ class Scratchpad(wiring.Component):
         """Ports and what their readers want of them."""
         alone = self.readers - 2 * self.pairs
         shares = [(n,) for n in range(alone)] + [(n, n + 1) for n in range(alone, self.readers, 2)]
-        if self.chip.compact:
+        if self.chip.one_port:
             shares = [tuple(range(self.readers))]
         ports = []
         for readers in shares:

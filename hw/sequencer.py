@@ -117,20 +117,24 @@ class Sequencer(wiring.Component):
         m.d.comb += [self.request.valid.eq(offered), self.request.p.eq(address)]
         with m.If(pace != 0):
             m.d.sync += [pace.eq(pace - 1), offered.eq(asking & (pace == 1))]
+        narrow = Signal()  # a row of the tile is one brick
+        last_brick, last_row = Signal(), Signal()  # one is left
         with m.If(self.request.valid & self.request.ready):
-            m.d.sync += [address.eq(address + 1), bricks_left.eq(bricks_left - 1)]
+            m.d.sync += [address.eq(address + 1), bricks_left.eq(bricks_left - 1), last_brick.eq(bricks_left == 2)]
             once = load_cycles_per_brick(chip)
             m.d.sync += pace.eq(Mux(command.twins, 2 * once - 1, once - 1))
             with m.If(command.twins | (once != 1)):
                 m.d.sync += offered.eq(0)
-            with m.If(bricks_left == 1):
+            with m.If(last_brick):
                 m.d.sync += [
                     address.eq(row_address),
                     row_address.eq(row_address + command.b_stride),
                     bricks_left.eq(bricks),
+                    last_brick.eq(narrow),
                     rows_left.eq(rows_left - 1),
+                    last_row.eq(rows_left == 2),
                 ]
-                with m.If(rows_left == 1):
+                with m.If(last_row):
                     m.d.sync += [asking.eq(0), offered.eq(0)]
 
         n_length = Signal(widths.psum_address + 1)
@@ -141,13 +145,18 @@ class Sequencer(wiring.Component):
             k_rest.eq(command.k - k_base),
             n_length.eq(Mux(n_next > command.n, n_rest, command.columns << ceil_log2(chip.lanes))),
         ]
-        n_spare = n_length[: ceil_log2(chip.lanes)]
+        n_spare, n_whole = Signal(ceil_log2(chip.lanes)), Signal()
+        m.d.sync += [
+            n_spare.eq(n_length),
+            n_whole.eq(n_length[: len(n_spare)] == 0),
+            narrow.eq(n_length <= BRICK),
+        ]
         k_length = Signal(widths.half_address + 1)
         m.d.sync += k_length.eq(Mux(k_next > command.k, k_rest, command.k_tile))
         n_steps, n_tail = (Signal.like(self.tiles[0][name], name=name) for name in ("n_steps", "n_tail"))
         m.d.sync += [
             n_steps.eq((n_length + chip.lanes - 1) >> ceil_log2(chip.lanes)),
-            n_tail.eq(Mux(n_spare == 0, -1, (1 << n_spare) - 1)),
+            n_tail.eq(Mux(n_whole, -1, (1 << n_spare) - 1)),
         ]
         fresh = Signal(tile(chip))  # the tile at the present bases
         m.d.comb += [
@@ -212,6 +221,8 @@ class Sequencer(wiring.Component):
                         rows_left.eq(k_length),
                         bricks.eq((n_length + BRICK - 1) >> ceil_log2(BRICK)),
                         bricks_left.eq((n_length + BRICK - 1) >> ceil_log2(BRICK)),
+                        last_brick.eq(narrow),
+                        last_row.eq(k_length == 1),
                     ]
                     m.d.sync += self.queue_set.eq(k_first)  # groups ask some cycles after the tile opens
                     m.d.sync += [address.eq(first_row), row_address.eq(second_row), asking.eq(1), offered.eq(pace >> 1 == 0)]

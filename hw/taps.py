@@ -65,14 +65,13 @@ class Taps(wiring.Component):
         moves_x, moves_y = Signal(), Signal()
         holes = Signal.like(here.phase_x)  # between two positions; of the command
         m.d.sync += holes.eq(command.dilation - 1)
-        start, by = Signal(widths.brick_address), Signal(widths.brick_address)
-        after = Signal(widths.brick_address)
+        across, along, after = (Signal(widths.brick_address, name=name) for name in ("across", "along", "after"))
         m.d.comb += [
             moves_x.eq(here.phase_x == holes),
             moves_y.eq(here.phase_y == holes),
-            start.eq(Mux(last_x, line, here.address)),
-            by.eq(Mux(last_x, Mux(moves_y, command.step_y, 0), Mux(moves_x, command.step_x, 0))),
-            after.eq(start + by),
+            across.eq(here.address + Mux(moves_x, command.step_x, 0)),
+            along.eq(line + Mux(moves_y, command.step_y, 0)),
+            after.eq(Mux(last_x, along, across)),
         ]
         with m.If(step):
             m.d.sync += here.address.eq(after)

@@ -66,9 +66,14 @@ class Chip:
         return self.groups * self.lanes
 
     @property
-    def compact(self) -> bool:
-        """Whether flip-flops are saved where a word a cycle leaves the time: one port of the scratchpad for all, words in small memories."""
+    def one_port(self) -> bool:
+        """Whether all readers of the scratchpad share one port: a group and a vector unit of a word a cycle leave it time."""
         return self.groups == 1 and self.vector_words == 1
+
+    @property
+    def compact(self) -> bool:
+        """Whether flip-flops are saved where a word a cycle leaves the time: words that wait do so in small memories."""
+        return self.one_port and self.lanes <= 16
 
     @property
     def one_writer(self) -> bool:

@@ -79,7 +79,7 @@ module bench;
   reg clk = 0, rst = 1, coming = 0, add = 0, last = 0;
   integer cycle = 0;
   always #5 clk = ~clk;
-  // A reset clears what is on its way to a lane too.
+  // A reset clears what is on its way to a lane too, and sets `last`, which clears the sum.
   reg [31:0] dice;
   always @(posedge clk) begin
     cycle <= cycle + 1;
@@ -87,7 +87,7 @@ module bench;
     rst <= cycle < 4 || dice[9:0] == 0;
     coming <= !rst && dice[17:16] != 0;
     add <= !rst && coming;
-    last <= !rst && coming && (dice[22:20] == 0 || dice[31:30] == 0 && add);
+    last <= rst || coming && (dice[22:20] == 0 || dice[31:30] == 0 && add);
     if (cycle == {cycles}) $finish;
   end
 {"".join(parts)}
