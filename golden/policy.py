@@ -5,6 +5,7 @@ get, which of them run, which update applies. Formats, exact sums and keyed roun
 """
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ CHOICE_SLOT = 3  # of a node's layer numbers: the keys of what a policy draws
 class Policy:
     """The exact step. Techniques override what they change; words are int64 in the formats of the layer.
 
-    All hooks but :meth:`bind` and :meth:`begins` are for one layer of products, ``op``; operands come as the layer reads them and must
+    Hooks that get ``op`` are for one layer of products; operands come as the layer reads them and must
     keep their shape.
     """
 
@@ -103,14 +104,10 @@ class Composed(Policy):
             part.begins(p)
 
     def reads(self, p: "Pass", op: "Operator", x: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        for part in self.parts:
-            x = part.reads(p, op, x, weights)
-        return x
+        return reduce(lambda given, part: part.reads(p, op, given, weights), self.parts, x)
 
     def gives(self, p: "Pass", op: "Operator", x: np.ndarray, out: np.ndarray) -> np.ndarray:
-        for part in self.parts:
-            out = part.gives(p, op, x, out)
-        return out
+        return reduce(lambda given, part: part.gives(p, op, x, given), self.parts, out)
 
     def early(self, p: "Pass", op: "Operator", x: np.ndarray, out: np.ndarray) -> np.ndarray | None:
         known = (part.early(p, op, x, out) for part in self.parts)
@@ -127,24 +124,16 @@ class Composed(Policy):
         return given
 
     def input_delta(self, p: "Pass", op: "Operator", delta: np.ndarray) -> np.ndarray:
-        for part in self.parts:
-            delta = part.input_delta(p, op, delta)
-        return delta
+        return reduce(lambda given, part: part.input_delta(p, op, given), self.parts, delta)
 
     def mask(self, p: "Pass", op: "Operator", shape: tuple[int, ...], mask: np.ndarray | None) -> np.ndarray | None:
-        for part in self.parts:
-            mask = part.mask(p, op, shape, mask)
-        return mask
+        return reduce(lambda given, part: part.mask(p, op, shape, given), self.parts, mask)
 
     def passes_on(self, p: "Pass", op: "Operator", dx: np.ndarray) -> np.ndarray:
-        for part in self.parts:
-            dx = part.passes_on(p, op, dx)
-        return dx
+        return reduce(lambda given, part: part.passes_on(p, op, given), self.parts, dx)
 
     def gradient(self, p: "Pass", op: "Operator", gradient: np.ndarray) -> np.ndarray:
-        for part in self.parts:
-            gradient = part.gradient(p, op, gradient)
-        return gradient
+        return reduce(lambda given, part: part.gradient(p, op, given), self.parts, gradient)
 
     def update(
         self, p: "Pass", op: "Operator", plan: SgdPlan, weights: np.ndarray, velocity: np.ndarray, gradient: np.ndarray

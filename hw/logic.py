@@ -38,10 +38,16 @@ def counted(m: Module, bits: Value, name: str) -> Signal:
     width = 4
     while len(counts) > 1:
         width *= 2
-        pairs = [counts[n : n + 2] for n in range(0, len(counts), 2)]
-        counts = [Signal(range(width + 1), name=f"{name}_{n}_{width}") for n in range(len(pairs))]
-        m.d.sync += [count.eq(sum(pair[1:], pair[0])) for count, pair in zip(counts, pairs, strict=True)]
+        counts = paired(m, counts, width, name)
     return counts[0]
+
+
+def paired(m: Module, counts: list, most: int, name: str) -> list[Signal]:
+    """Registers of the sums of two counts each, ``most`` at most."""
+    pairs = [counts[n : n + 2] for n in range(0, len(counts), 2)]
+    sums = [Signal(range(most + 1), name=f"{name}_{n}_{most}") for n in range(len(pairs))]
+    m.d.sync += [both.eq(sum(pair[1:], pair[0])) for both, pair in zip(sums, pairs, strict=True)]
+    return sums
 
 
 def at_most_one(bits: Value) -> Value:

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.layouts import brick, command, tile, visit
-from hw.logic import cleared, delayed, popcount, select, total
+from hw.logic import cleared, delayed, paired, popcount, select, total
 from hw.queues import column_step
 from spec.chip import Chip
 from spec.engine import Widths
@@ -126,14 +126,11 @@ class Scan(wiring.Component):
         fours = [
             cleared(m, ~stepped, popcount(pending.lanes[n : n + 4]), f"count_{n}") for n in range(0, chip.lanes, 4)
         ]
-        halves = [Signal(range(9), name=f"count_{n}_8") for n in range(0, len(fours), 2)]
-        m.d.sync += [eight.eq(sum(fours[2 * n + 1 : 2 * n + 2], fours[2 * n])) for n, eight in enumerate(halves)]
+        halves = paired(m, fours, 8, "count")
         # With many lanes there are more halves than one cycle adds.
         late = 1 if len(halves) > 2 else 0
         if late:
-            pairs = [halves[n : n + 2] for n in range(0, len(halves), 2)]
-            halves = [Signal(range(17), name=f"count_{n}_16") for n in range(len(pairs))]
-            m.d.sync += [sixteen.eq(sum(pair[1:], pair[0])) for sixteen, pair in zip(halves, pairs, strict=True)]
+            halves = paired(m, halves, 16, "count")
         count = Signal(range(chip.lanes + 1))
         counted_last = Signal()
         counted_slot = Signal.like(slot)

@@ -150,12 +150,12 @@ class VectorTranspose(wiring.Component):
         with m.Else():
             m.d.sync += [word.eq(new) for word, new in zip(u, self.u, strict=True)]
 
-        def late(word, steps, name):
-            """A word of some steps ago."""
+        def late(word, steps, name, settled):
+            """A word of some steps ago; ``settled`` as :func:`hw.logic.recalled` has it."""
             if not steps:
                 return word
             if self.chip.compact and steps >= RECALLED:
-                return recalled(m, word, steps, step, number, name, settled=name.startswith("early"))
+                return recalled(m, word, steps, step, number, name, settled=settled)
             line = Signal(width * steps, name=name, reset_less=True)
             with m.If(step):
                 m.d.sync += line.eq(Cat(word, line))
@@ -169,11 +169,11 @@ class VectorTranspose(wiring.Component):
                 m.d.sync += full.eq(1)
 
         # Place r takes the word of place (number - r) mod 8.
-        places = [late(word, n, f"early_{n}") for n, word in enumerate(u)]
+        places = [late(word, n, f"early_{n}", True) for n, word in enumerate(u)]
         for bit in range(exact_log2(count)):
             places = [Mux(number[bit], places[(n + (1 << bit)) % count], place) for n, place in enumerate(places)]
         places = [places[-r % count] for r in range(count)]
-        ends = [late(place, count - r, f"late_{r}") for r, place in enumerate(places)]
+        ends = [late(place, count - r, f"late_{r}", False) for r, place in enumerate(places)]
         m.d.sync += valid.eq(step & full)
         m.d.sync += [word.eq(end) for word, end in zip(self.o, ends, strict=True)]
         m.d.comb += self.valid.eq(valid)

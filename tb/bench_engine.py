@@ -12,7 +12,7 @@ from spec.engine import COUNTERS, Widths
 from spec.number import Rounding
 from spec.product import MASK_COLUMNS, Product, ceil_div
 from spec.tiling import choose_tiling, command_words, planned
-from tb.kit import RESET_CYCLES, Stream, cycles, generator, guard, load_spec, send, start
+from tb.kit import RESET_CYCLES, Stream, cycles, generator, guard, load_spec, reset, send, start
 from tb.models import pack, to_bricks, unpack
 
 LIMIT = 60_000  # cycles no product here takes
@@ -230,10 +230,7 @@ async def forgets_a_product_that_reset_ends(dut):
         await cycles(dut, spent)
         running.cancel()
         dut.command__valid.value = 0
-        dut.rst.value = 1
-        await cycles(dut, RESET_CYCLES)
-        dut.rst.value = 0
-        await cycles(dut, 1)
+        await reset(dut, RESET_CYCLES)
         a, b, mask = draw(rng, chip, 5, 9, 10, 0.7, 0.6)
         await multiply(host, a, b, mask)
 

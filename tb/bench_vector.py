@@ -10,7 +10,7 @@ from cocotb.triggers import RisingEdge
 from spec.chip import BRICK, Chip
 from spec.isa import VECTOR, Kind, entry_bricks, record_bricks
 from spec.vector import beats, is_address
-from tb.kit import Stream, cycles, generator, guard, load_ports, load_spec, start
+from tb.kit import Stream, cycles, generator, guard, load_ports, load_spec, reset, start
 from tb.models import pack, serve, unpack
 from tb.vector_cases import Case, describe, draw, wild_fields
 
@@ -141,10 +141,7 @@ async def begins_anew_after_a_reset(dut, stall):
         bench.fill(draw(rng, chip, kind).before)
         await bench.give(draw(rng, chip, kind).fields)
         await cycles(dut, int(rng.integers(1, 150)))
-        dut.rst.value = 1
-        await cycles(dut, 1)
-        dut.rst.value = 0
-        await cycles(dut, 1)
+        await reset(dut, 1)
         assert not dut.running.value
         await bench.check(draw(rng, chip, Kind(int(rng.choice(Kind)))))
 

@@ -84,23 +84,20 @@ def grow(small: Graph, target: Graph) -> None:
         if type(own) is not type(other) or own.formats != other.formats:
             raise refused("kernel rescaling", small, f"node {own.number} is another than in {target.architecture.name}")
         if own.number in target.weights:
-            target.weights[own.number] = _grown(target, own, other, small.weights[own.number])
+            target.weights[own.number] = _grown((target, small), own, other, small.weights[own.number])
             target.velocity[own.number] = np.zeros_like(target.weights[own.number])
         if isinstance(own, BatchNormOperator):
             target.running[own.number] = own.unit.first_running(own.shape[-1])
 
 
-def _grown(target: Graph, own: Operator, other: Operator, words: np.ndarray) -> np.ndarray:
+def _grown(graphs: tuple[Graph, Graph], own: Operator, other: Operator, words: np.ndarray) -> np.ndarray:
     if isinstance(own, ConvOperator) and isinstance(other, ConvOperator):
         before, after = (other.unit.kernel,) * 2, (own.unit.kernel,) * 2
     elif isinstance(own, DenseOperator) and own.shapes != other.shapes:
-        flat = target.operators[own.node.reads[0]]
-        while not isinstance(flat, FlattenOperator):
-            flat = target.operators[flat.node.reads[0]]
-        channels = flat.shapes[0][2]
-        after = flat.shapes[0][0], flat.shapes[0][1]
-        side = round((other.shapes[0][0] / channels) ** 0.5)
-        before = (side, side)
+        number = own.node.reads[0]
+        while not isinstance(graphs[0].operators[number], FlattenOperator):
+            number = graphs[0].operators[number].node.reads[0]
+        after, before = ((shape[0], shape[1]) for shape in (graph.operators[number].shapes[0] for graph in graphs))
     else:
         return words.copy()
     columns = words.shape[1]

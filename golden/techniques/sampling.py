@@ -4,8 +4,10 @@ Adelman and Silberstein 2018, "Faster Neural Network Training with Approximate T
 Bernoulli sampling: Adelman, Levy, Hakimi and Silberstein 2021 (NeurIPS, the same title). In a convolution a pair is an input channel.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from enum import Enum
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,9 +63,9 @@ def drawn(sizes: list[int], k: int, key: int, replace: bool) -> np.ndarray:
     counts = np.zeros(len(sizes), np.int64)
     left = list(sizes)
     for bits in random_bits(key, np.arange(k)).tolist():
-        ticket = bits * sum(left) >> 32
-        taken = next((i for i, size in enumerate(left) if size and _passed(left, i) > ticket), None)
-        if taken is None:
+        passed = list(accumulate(left))
+        taken = bisect_right(passed, bits * passed[-1] >> 32)
+        if taken == len(left):
             taken = next(i for i in range(len(left)) if replace or not counts[i])
         counts[taken] += 1
         if not replace:
@@ -71,14 +73,10 @@ def drawn(sizes: list[int], k: int, key: int, replace: bool) -> np.ndarray:
     return counts
 
 
-def _passed(sizes: list[int], i: int) -> int:
-    return sum(sizes[: i + 1])
-
-
 def choose(sizes: list[int], k: int, how: Choice, key: int, replace: bool = False, scaled: bool = False) -> Pairs:
     """``k`` of the pairs (with BERNOULLI so many on average) and their factors: one, or ``count / (k * p)`` if ``scaled``."""
-    total = sum(sizes)
     odds = [1] * len(sizes) if how is Choice.UNIFORM else sizes
+    total = sum(odds)
     if how is Choice.TOP:
         order = sorted(range(len(sizes)), key=lambda i: (-sizes[i], i))
         counts = np.zeros(len(sizes), np.int64)
@@ -92,8 +90,8 @@ def choose(sizes: list[int], k: int, how: Choice, key: int, replace: bool = Fals
     factors = np.full(len(sizes), one, np.int64)
     if scaled:
         for i in np.flatnonzero(counts):
-            share = min(k * odds[i], sum(odds)) if how is Choice.BERNOULLI else k * odds[i]
-            factors[i] = min(int(counts[i]) * one * sum(odds) // max(share, 1), FACTOR_MAX)
+            share = min(k * odds[i], total) if how is Choice.BERNOULLI else k * odds[i]
+            factors[i] = min(int(counts[i]) * one * total // max(share, 1), FACTOR_MAX)
     elif replace:
         factors = np.maximum(counts, 1) << FACTOR_BITS
     return Pairs(counts, factors)

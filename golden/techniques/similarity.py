@@ -5,6 +5,7 @@ Janfaza, Weston, Razavi, Mandal, Mahmud, Hilty and Muzahid 2023, "MERCURY: Accel
 of a batch, and a new batch begins with an empty one (ours).
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,7 +81,7 @@ class InputSimilarity(Policy):
     def state(self) -> dict[str, np.ndarray]:
         return {"resting": np.array(list(self.resting.values()), np.int64)}
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:  # type: ignore[override]
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
         self.resting = dict(zip(self.resting, state["resting"].tolist(), strict=True))
 
 

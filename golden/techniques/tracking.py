@@ -4,6 +4,7 @@ Yang, Ghasemazar, Ren, Golub, Lemieux and Lis 2020, "Procrustes: a Dataflow and 
 (MICRO; arXiv:2009.10976), section 3; the streaming quantile estimate is theirs, in integers.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,5 +89,5 @@ class WeightTracking(Policy):
     def state(self) -> dict[str, np.ndarray]:
         return {f"guess{number}": np.array(guess, np.int64) for number, guess in self.guess.items()}
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:  # type: ignore[override]
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
         self.guess = {number: int(state[f"guess{number}"]) for number in self.guess}
