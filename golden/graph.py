@@ -28,7 +28,7 @@ class Graph:
     observe : None, or called with name and words of every tensor of a step once it is complete: "out.N" what node N gives,
     "places.N" where max-pool's words came from, "delta.N" the loss's gradient of the last node, "part.N.S.M" that of node
     M's output as node N, which reads it as its S-th operand, gives it, "delta.M.N" the sum of such parts up to that of N,
-    "gradient.N" of parameters, "velocity.N" and "weights.N" after the update.
+    "gradient.N" of parameters, "early.N" where a policy knew it in the forward pass, "velocity.N" and "weights.N" after the update.
     Keys are :func:`golden.layers.tensor_key` of ``(seed, step, SLOTS * node + slot, role)``; a gradient
     has the key of the node that computes it. Raises ValueError for formats that do not fit.
     """
@@ -150,6 +150,8 @@ class Graph:
         """Gradients of all parameters, by node."""
         deltas: dict[int, np.ndarray] = {len(kept) - 1: delta}
         gradients = {n: early for n, one in enumerate(kept) if (early := one.gradient) is not None}
+        for number, early in gradients.items():
+            self._show(f"early.{number}", early)
         for op in reversed(self.operators):
             if op.number not in deltas or op.number < p.lowest:
                 continue  # nothing learns below it, or not from a gradient of its output

@@ -4,7 +4,7 @@ A policy is consulted by :class:`golden.graph.Graph` at every layer of products 
 get, which of them run, which update applies. Formats, exact sums and keyed rounding stay as they are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,10 @@ class Policy:
 
     def begins(self, p: "Pass") -> None:
         """Before each training step."""
+
+    def variant(self) -> Hashable:
+        """Of the step that began: what a machine's commands depend on. Equal answers, equal commands."""
+        return ()
 
     def reads(self, p: "Pass", op: "Operator", x: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """The operand of the forward product, and of the weight gradient."""
@@ -102,6 +106,9 @@ class Composed(Policy):
     def begins(self, p: "Pass") -> None:
         for part in self.parts:
             part.begins(p)
+
+    def variant(self) -> Hashable:
+        return tuple(part.variant() for part in self.parts)
 
     def reads(self, p: "Pass", op: "Operator", x: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return reduce(lambda given, part: part.reads(p, op, given, weights), self.parts, x)

@@ -1,18 +1,23 @@
 """A network in a machine's memory: training steps, prediction, tensors by name, counters, and a check against golden."""
 
 from collections.abc import Mapping, Sequence
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from golden.graph import Graph, digest
-from golden.layers import PHASES, Formats
+from golden.layers import PHASES, Formats, GoldenExecute
+from golden.loss import LOSS_FRAC
 from golden.network import StepResult
+from golden.operators import Pass
 from golden.optimizer import SgdPlan
+from golden.policy import EXACT, Policy
 from golden.tally import Tally
 from host.compiler import compile_predict, compile_step
+from host.compiler.lowering import Lowering
+from host.compiler.techniques.policies import lowered
 from host.machines import Backend, Ran
 from host.program import Command, Program, Run
 from host.program import execute as execute_program
@@ -66,7 +71,19 @@ class Driver:
         self._too_many: set[int] = set()  # samples of predictions that memory has no room for
         self._place: Program | None = None  # says where parameters lie
         self._running: dict[int, np.ndarray] = {}
+        self.policy: Policy = EXACT
+        self.lowering = Lowering(EXACT)
         self._state = graph.state()
+
+    def follow(self, policy: Policy, epoch_steps: int) -> None:
+        """As :meth:`golden.graph.Graph.follow`, before the first step; raises :class:`host.compiler.errors.Unsupported` too."""
+        if self._place is not None:
+            raise ValueError("a policy is followed from the first step on, and the network is in memory already")
+        self.lowering = lowered(deepcopy(policy))
+        self.policy = self.lowering.policy
+        self.policy.bind(self.graph, epoch_steps)
+        self.graph.follow(deepcopy(policy), epoch_steps)
+        self._state = self.graph.state()
 
     @property
     def inputs(self) -> Fixed:
@@ -79,12 +96,13 @@ class Driver:
     def program(self, batch: int, plans: Sequence[SgdPlan] | None, rounding: Rounding = Rounding.NEAREST) -> Program:
         """A training step for ``batch`` samples, a prediction if there are no plans; compiled once."""
         decaying = None if plans is None else tuple(plan.decay is not None for plan in plans)
-        kind = (batch, decaying, rounding)  # nothing else in plans is part of a program
+        variant = None if plans is None else self.policy.variant()
+        kind = (batch, decaying, rounding, variant)  # nothing else in plans is part of a program
         if kind not in self._compiled:
             if plans is None:
-                program = compile_predict(self.graph, self.backend.chip, batch)
+                program = compile_predict(self.graph, self.backend.chip, batch, lowering=self.lowering)
             else:
-                program = compile_step(self.graph, self.backend.chip, batch, plans, rounding)
+                program = compile_step(self.graph, self.backend.chip, batch, plans, rounding, lowering=self.lowering)
             self._check_room(program, batch)
             if not self.skip:
                 program = without_skipping(program)
@@ -131,8 +149,14 @@ class Driver:
 
         A step that is interrupted leaves the state of the step before.
         """
-        program = self.program(len(x), plans, rounding)
         before = self.state()
+        p = Pass(GoldenExecute(), rounding, self.graph.seed, step, training=True, policy=self.policy)
+        self.policy.begins(p)
+        try:
+            program = self.program(len(x), plans, rounding)
+        except BaseException:
+            self.policy.restore(of_policy(before))
+            raise
         seen: dict[str, np.ndarray] = {}
         if self.check:
             self.graph.restore(before)
@@ -142,12 +166,17 @@ class Driver:
         try:
             results = self._execute(program, step, {"x": x, "labels": labels, "plans": plans})
         except BaseException:
+            self.policy.restore(of_policy(before))
             self._load(before)
             raise
+        self.policy.ends(p, results["loss"] / len(labels) / (1 << LOSS_FRAC))
         self.stepped = self.last
-        self._count(execute, program)
+        self._count(execute)
         if self.check:
             self._compare(execute, program, seen, step)
+            got = of_policy(self.state())
+            for name, want in self.graph.policy.state().items():
+                self._differs(execute, f"policy.{name}", got[name], want, step)
         return StepResult(results["loss"], results["correct"], len(labels), self._saturations())
 
     def predict(self, execute: Tally, x: np.ndarray) -> np.ndarray:
@@ -157,7 +186,7 @@ class Driver:
             half = ceil_div(len(x), 2)
             return np.concatenate([self.predict(execute, part) for part in (x[:half], x[half:])])
         results = self._execute(program, 0, {"x": x})
-        self._count(execute, program)
+        self._count(execute)
         if self.check:
             self.graph.restore(self.state())
             self._differs(execute, "logits", results["logits"], self.graph.predict(execute, x), 0)
@@ -179,17 +208,20 @@ class Driver:
         """As :meth:`golden.graph.Graph.state`, from the machine's memory."""
         if self._place is None:
             return dict(self._state)
+        self.lowering.saves(lambda name: self.read(name, self._place))
         kinds = {"weights": self._place.parameters, "velocity": self._place.velocity}
         tensors = {
             f"{kind}{number}": self.read(name, self._place).reshape(self._state[f"{kind}{number}"].shape)
             for kind, names in kinds.items()
             for number, name in names.items()
         }
-        return tensors | {f"running{number}": words.copy() for number, words in self._running.items()}
+        tensors |= {f"running{number}": words.copy() for number, words in self._running.items()}
+        return tensors | {f"policy.{name}": words for name, words in self.policy.state().items()}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """As :meth:`golden.graph.Graph.restore`, into the machine's memory."""
         self.graph.restore(state)
+        self.policy.restore(of_policy(state))
         self._state = self.graph.state()
         if self._place is not None:
             self._load(self._state)
@@ -202,6 +234,7 @@ class Driver:
                 tensor = self._place.tensors[name]
                 self.write(name, state[f"{kind}{number}"].reshape(tensor.shape), self._place)
         self._running = {number: state[f"running{number}"].copy() for number in self.graph.running}
+        self.lowering.loads(lambda name, words: self.write(name, words, self._place))
 
     def digest(self) -> str:
         """As :meth:`golden.graph.Graph.digest`: equal words, equal digests."""
@@ -231,16 +264,16 @@ class Driver:
             program, self.backend, seed=self.graph.seed, step=step, inputs=inputs, running=running
         )
         self._running = running
-        self.last = program, self.backend.take()
+        self.last = replace(program, parts=tuple(results.pop("carried"))), self.backend.take()
         for ran in self.last[1]:
             for name, count in ran.counters.items():
                 self.counters[name] = self.counters.get(name, 0) + count
         return results
 
-    def _count(self, tally: Tally, program: Program) -> None:
+    def _count(self, tally: Tally) -> None:
         """Cycles, and where golden does not count, the products."""
         assert self.last is not None
-        for row in rows(self.backend.chip, program, self.last[1]):
+        for row in rows(self.backend.chip, *self.last):
             if row.cycles:
                 tally.cycles[row.phase] = tally.cycles.get(row.phase, 0) + row.cycles
             if row.phase not in PHASES or self.check or row.product is None:
@@ -262,6 +295,12 @@ class Driver:
             place = tuple(int(i) for i in np.argwhere(different)[0])
             self.first_difference = Difference(step, name, place, int(got[place]), int(want[place]))
             tally.first_difference = str(self.first_difference)
+
+
+def of_policy(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a policy keeps, from the state of a network that follows it."""
+    own = "policy."
+    return {name[len(own) :]: words for name, words in state.items() if name.startswith(own)}
 
 
 def without_skipping(program: Program) -> Program:

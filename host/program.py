@@ -61,9 +61,13 @@ class Command:
 
 @dataclass(frozen=True)
 class Run:
-    """Commands that the machine carries out without the host; the last is END."""
+    """Commands that the machine carries out without the host; the last is END.
+
+    when : None, or a flag of :class:`Context` and the value that it must have; otherwise the run is left out.
+    """
 
     commands: Sequence[Command]
+    when: tuple[str, bool] | None = None
 
     def descriptors(self, values: Mapping[str, int]) -> bytes:
         """All descriptors, symbols replaced by ``values``; KeyError for a symbol without one.
@@ -121,6 +125,7 @@ class Context:
     inputs: Mapping[str, Any]
     running: dict[int, np.ndarray]
     values: dict[str, int] = field(default_factory=dict)
+    flags: dict[str, bool] = field(default_factory=dict)  # what later parts depend on
     saved: dict[int, Any] = field(default_factory=dict)  # by node, what its backward pass needs
     results: dict[str, Any] = field(default_factory=dict)
 
@@ -136,6 +141,7 @@ class HostStep:
     function: Callable[[Context], None]
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    when: tuple[str, bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -209,7 +215,7 @@ def execute(
     inputs: Mapping[str, Any],
     running: dict[int, np.ndarray],
 ) -> dict[str, Any]:
-    """All parts of one step in order; the results."""
+    """All parts of one step in order; the results, and under "carried" the parts that were carried out."""
 
     def read(name: str) -> np.ndarray:
         tensor = program.tensors[name]
@@ -220,9 +226,13 @@ def execute(
         machine.write(tensor.address, tensor.pack(words))
 
     context = Context(read, write, seed, step, inputs, running, program.bind(seed, step))
+    carried: list[Run | HostStep] = []
     for part in program.parts:
+        if part.when is not None and context.flags[part.when[0]] != part.when[1]:
+            continue
+        carried.append(part)
         if isinstance(part, HostStep):
             part.function(context)
         else:
             machine.run(part.descriptors(context.values))
-    return context.results
+    return context.results | {"carried": carried}

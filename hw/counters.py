@@ -86,7 +86,9 @@ class Counters(wiring.Component):
             ]
             with m.If(steady):
                 m.d.comb += [steps.steady_cycles.eq(1), steps.steady_busy_lane_cycles.eq(busy)]
-        m.d.sync += [v[name].eq(v[name] + steps[name]) for name in COUNTERS]
+        late = Signal.like(steps)  # so that 40 bits of carry begin at registers; no event is in a command's last cycles
+        m.d.sync += late.eq(steps)
+        m.d.sync += [v[name].eq(v[name] + (steps if name == "cycles" else late)[name]) for name in COUNTERS]
         with m.If(self.running & ~was_running):
             m.d.sync += [v.eq(0), seen.eq(0), steady.eq(0)]
         return m

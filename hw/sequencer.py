@@ -199,8 +199,10 @@ class Sequencer(wiring.Component):
                 ]
                 m.d.sync += [a_skip.eq(0), a_base.eq(self.i.p.a_base), b_tile.eq(0), self.span.eq(0)]
                 m.d.sync += [left.eq(count) for left, count in zip(segments, (self.i.p.seg_x, self.i.p.seg_y), strict=True)]
+                # Whether or not it is valid: hundreds of registers hang on the state alone.
+                m.d.sync += command.eq(self.i.p)
                 with m.If(self.i.valid & self.i.ready):
-                    m.d.sync += [command.eq(self.i.p), self.running.eq(1), self.restart.eq(self.i.p.start)]
+                    m.d.sync += [self.running.eq(1), self.restart.eq(self.i.p.start)]
                     m.next = "SPAN"
             with m.State("SPAN"):
                 m.d.sync += [self.span.eq(self.span + command.columns), segments[0].eq(segments[0] - 1)]

@@ -100,11 +100,11 @@ def test_one_wrong_word_is_found_and_named(name, blobs, monkeypatch):
     tally = Tally(GoldenExecute())
     count = d._count
 
-    def disturb(tally, program):
-        words = d.read(name, program)
+    def disturb(tally):
+        words = d.read(name)
         words.reshape(-1)[-1] ^= 1
-        d.write(name, words, program)
-        count(tally, program)
+        d.write(name, words)
+        count(tally)
 
     monkeypatch.setattr(d, "_count", disturb)
     d.step(tally, *batch(blobs), plans(d), CNN.rounding, 7)
@@ -130,9 +130,9 @@ def test_a_small_memory_takes_samples_in_several_runs(blobs, monkeypatch):
     ring = driver(blobs).program(4, None).memory_bytes
     compiled = []
 
-    def noted(graph, chip, samples):
+    def noted(graph, chip, samples, **how):
         compiled.append(samples)
-        return compile_predict(graph, chip, samples)
+        return compile_predict(graph, chip, samples, **how)
 
     monkeypatch.setattr("host.driver.compile_predict", noted)
     d = Driver(graph, EmulatedMachine(CHIP, ring + MEMORY - RING, ring))

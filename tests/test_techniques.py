@@ -208,6 +208,9 @@ class Recorded(Policy):
     def bind(self, graph, epoch_steps):
         self.inner.bind(graph, epoch_steps)
 
+    def begins(self, p):
+        self.inner.begins(p)
+
     def weight_delta(self, p, op, x, delta):
         given = self.inner.weight_delta(p, op, x, delta)
         self.done.append((p.step, op.number, delta, given))

@@ -4,7 +4,9 @@ Wang, Nelaturu and Amarasinghe 2019, "Accelerated CNN Training Through Gradient 
 The input gradient stays exact.
 """
 
+from collections.abc import Hashable
 from enum import Enum
+from fractions import Fraction
 from math import sqrt
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ from golden.layers import Role
 from golden.operators import Operator, Pass, ProductOperator
 from golden.policy import CHOICE_SLOT, Policy
 from golden.techniques.layers import convolutions, refused
-from spec.number import Rounding
+from spec.number import Fixed, Rounding
 
 if TYPE_CHECKING:
     from golden.graph import Graph
@@ -51,12 +53,18 @@ def spikes(delta: np.ndarray, width: int, scale: float = 1.0) -> tuple[np.ndarra
     """
     batch, height, length, channels = delta.shape
     maps = delta.reshape(batch, height * length, channels).astype(np.int64)
-    at = np.abs(maps).argmax(axis=1)
-    factor = round(scale * (1 << SCALE_BITS))
-    words, saturations = convert(maps.sum(axis=1) * factor, SCALE_BITS, Rounding.NEAREST, width=width, acc_width=63)
+    at = np.minimum(np.abs(maps), (1 << (width - 1)) - 1).argmax(axis=1)  # the lowest word has no magnitude of its own
+    factor, shift = factor_of(scale)
+    words, saturations = convert(maps.sum(axis=1) * factor, shift, Rounding.NEAREST, width=width, acc_width=63)
     out = np.zeros_like(maps)
     np.put_along_axis(out, at[:, None], words[:, None], axis=1)
     return out.reshape(delta.shape), saturations
+
+
+def factor_of(scale: float) -> tuple[int, int]:
+    """``scale`` as an integer and the bits to drop behind it, at most SCALE_BITS."""
+    share = Fraction(round(scale * (1 << SCALE_BITS)), 1 << SCALE_BITS)
+    return share.numerator, share.denominator.bit_length() - 1
 
 
 def normal(key: int, shape: tuple[int, ...], deviation: float, width: int) -> np.ndarray:
@@ -66,6 +74,11 @@ def normal(key: int, shape: tuple[int, ...], deviation: float, width: int) -> np
     total = each.sum(axis=0) - BYTES_MEAN
     factor = round(deviation / BYTES_DEVIATION * (1 << NORMAL_BITS))
     return convert(total * factor, NORMAL_BITS, Rounding.NEAREST, width=width)[0]
+
+
+def normal_gradient(key: int, shape: tuple[int, ...], form: Fixed) -> np.ndarray:
+    """Words of ``form`` for a batch's gradient: N(0, 1)."""
+    return normal(key, shape, 1 << form.frac, form.width)
 
 
 class GradientApproximation(Policy):
@@ -88,16 +101,27 @@ class GradientApproximation(Policy):
         if not self.chosen:
             raise refused("gradient approximation", graph, "it has no second convolution larger than 1x1")
 
-        self._random = False
+        self._random = self._odd = False
 
-    def _now(self, p: Pass, delta: np.ndarray) -> bool:
+    def begins(self, p: Pass) -> None:
+        self._odd = bool(p.step // self.epoch_steps % 2)
+
+    def variant(self) -> Hashable:
+        return self.batches is Batches.ALTERNATE and self._odd
+
+    @staticmethod
+    def negative(row: np.ndarray) -> bool:
+        """Whether ``Batches.SIGN`` approximates a layer in this batch, from its first line of dY."""
+        return int(row.sum(dtype=np.int64)) < 0
+
+    def _now(self, delta: np.ndarray) -> bool:
         if self.batches is Batches.SIGN:
-            return int(delta[0, 0].sum(dtype=np.int64)) < 0
-        return self.batches is Batches.ALL or bool(p.step // self.epoch_steps % 2)
+            return self.negative(delta[0, 0])
+        return self.batches is Batches.ALL or self._odd
 
     def weight_delta(self, p: Pass, op: Operator, x: np.ndarray, delta: np.ndarray) -> np.ndarray | None:
         self._random = False
-        if op.number not in self.chosen or not self._now(p, delta):
+        if op.number not in self.chosen or not self._now(delta):
             return delta
         if self.how is Gradient.APPROXIMATED:
             return p.count(*spikes(delta, op.formats.deltas.width, self.scale))
@@ -108,5 +132,4 @@ class GradientApproximation(Policy):
         if not self._random:
             return gradient
         assert isinstance(op, ProductOperator)
-        form = op.formats.gradients
-        return normal(p.key(Role.GRADIENT, CHOICE_SLOT), gradient.shape, 1 << form.frac, form.width)
+        return normal_gradient(p.key(Role.GRADIENT, CHOICE_SLOT), gradient.shape, op.formats.gradients)

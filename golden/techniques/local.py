@@ -5,17 +5,17 @@ Frontiers in Neuroscience 15:759807): D is the weight-gradient product of X with
 dY, and ``W += eta * D / |D|``. Layers before the transition layer learn so, the others by SGD.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
-from math import floor, isqrt
-from typing import TYPE_CHECKING, Protocol
+from math import floor, isqrt, sqrt
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
 from golden import vector
-from golden.layers import Role
+from golden.layers import Formats, Role
 from golden.operators import Operator, Pass, ProductOperator
-from golden.optimizer import LARGEST, SgdPlan, affine
+from golden.optimizer import LARGEST, Affine, SgdPlan, affine
 from golden.policy import Policy
 from golden.techniques.layers import product_layers, refused
 from spec.number import Fixed, Rounding
@@ -29,7 +29,9 @@ EPOCHS = 16  # whose norms are remembered
 
 
 class Schedule(Protocol):
-    """How many layers learn locally."""
+    """How many layers learn locally. watches : whether it looks at norms."""
+
+    watches: ClassVar[bool]
 
     def layers(self, epoch: int, before: int, norms: list[float]) -> int:
         """In ``epoch``, after ``before`` in the one before it; ``norms`` : mean norm of the transition layer's gradient in each epoch since
@@ -40,6 +42,7 @@ class Schedule(Protocol):
 class Static:
     """``max(0, floor(cap - slope / epoch))``, epochs counted from 1; cap and slope are parameters (the paper's could not be read)."""
 
+    watches: ClassVar[bool] = False
     cap: float
     slope: float
 
@@ -51,6 +54,7 @@ class Static:
 class Table:
     """So many in each epoch; the last number holds for those that follow."""
 
+    watches: ClassVar[bool] = False
     counts: tuple[int, ...]
 
     def layers(self, epoch: int, before: int, norms: list[float]) -> int:
@@ -62,6 +66,7 @@ class Dynamic:
     """``step`` more when the transition layer's mean norm in the last epoch is at most ``alpha`` times its mean over the ``past`` epochs
     before; never back, at most ``cap``. All are parameters (the paper's could not be read)."""
 
+    watches: ClassVar[bool] = True
     cap: int
     step: int = 1
     alpha: float = 0.9
@@ -86,16 +91,25 @@ def direction(words: np.ndarray, width: int) -> np.ndarray:
 
     One multiplier for all: the reciprocal root of the exact sum of squares, rounded down to 17 bits.
     """
-    frac = min(UNIT_FRAC, width - 1)
-    total = int((words.astype(np.int64) ** 2).sum())
-    if not total:
-        return np.zeros_like(words)
-    for shift in range(MAX_SHIFT, -1, -1):
-        factor = isqrt((1 << 2 * (frac + shift)) // total)
-        if factor <= LARGEST:
-            break
+    factor, shift = reciprocal_root(int((words.astype(np.int64) ** 2).sum()), width)
     done = vector.affine(words, None, factor, shift=shift, rounding=Rounding.NEAREST, width=width)
     return done.words.astype(np.int64)
+
+
+def unit_format(width: int) -> Fixed:
+    """Of ``D / |D|``."""
+    return Fixed(width, min(UNIT_FRAC, width - 1))
+
+
+def reciprocal_root(total: int, width: int) -> tuple[int, int]:
+    """The multiplier of :func:`direction` for a sum of squares, and the bits to drop; 0 for a sum of zero."""
+    if not total:
+        return 0, 0
+    for shift in range(MAX_SHIFT, -1, -1):
+        factor = isqrt((1 << 2 * (unit_format(width).frac + shift)) // total)
+        if factor <= LARGEST:
+            break
+    return factor, shift
 
 
 class LocalizedLearning(Policy):
@@ -140,14 +154,20 @@ class LocalizedLearning(Policy):
             self.changed = self.order[low:high]
             self.norms, self.count = [], count
 
-    def lowest(self, p: Pass) -> int:
+    @property
+    def lowest_node(self) -> int:
+        """The transition layer, in this step."""
         return self.order[self.count] if self.count else 0
 
-    def _local(self, op: Operator) -> bool:
+    def lowest(self, p: Pass) -> int:
+        return self.lowest_node
+
+    def local(self, op: Operator) -> bool:
+        """Whether the layer learns locally in this step, or not at all in the null control."""
         return op.number in self.order[: self.count]
 
     def early(self, p: Pass, op: Operator, x: np.ndarray, out: np.ndarray) -> np.ndarray | None:
-        if not self._local(op) or not self.learns:
+        if not self.local(op) or not self.learns:
             return None
         assert isinstance(op, ProductOperator)
         return hebbian(p, op, x, out)
@@ -157,18 +177,31 @@ class LocalizedLearning(Policy):
     ) -> tuple[np.ndarray, np.ndarray, int]:
         if op.number in self.changed:
             velocity = np.zeros_like(velocity)
-        if not self._local(op):
-            if op.number == self.order[self.count]:
-                self.sum += float(np.sqrt((gradient.astype(np.float64) ** 2).sum()))
-                self.steps += 1
+        if not self.local(op):
+            if self.watched(op.number):
+                self.saw(int((gradient.astype(np.int64) ** 2).sum()))
             return p.sgd(op, plan, weights, velocity, gradient)
         form = op.formats.weights
         unit = direction(gradient, form.width)
-        sign = -1 if self.supervised and self.loss > self.mean_loss else 1
-        unit_form = Fixed(form.width, min(UNIT_FRAC, form.width - 1))
-        step = affine("localized rate", form, form, 1.0, unit_form, sign * self.rate)
-        words, saturations = step(weights, unit, form.width, p.rounding, p.key(Role.WEIGHT))
+        words, saturations = self.step(form)(weights, unit, form.width, p.rounding, p.key(Role.WEIGHT))
         return words, velocity, saturations
+
+    def step(self, form: Fixed) -> Affine:
+        """Of weights in ``form`` and a direction, in this step."""
+        sign = -1 if self.supervised and self.loss > self.mean_loss else 1
+        return affine("localized rate", form, form, 1.0, unit_format(form.width), sign * self.rate)
+
+    def watched(self, number: int) -> bool:
+        """Whether the norm of this layer's gradient is wanted."""
+        return self.schedule.watches and number == self.order[self.count]
+
+    def saw(self, squares: int) -> None:
+        """The sum of squares of the transition layer's gradient."""
+        self.sum += sqrt(squares)
+        self.steps += 1
+
+    def variant(self) -> Hashable:
+        return self.count, tuple(self.changed)
 
     def ends(self, p: Pass, loss: float) -> None:
         self.loss = loss
@@ -187,9 +220,11 @@ class LocalizedLearning(Policy):
 
 def hebbian(p: Pass, op: ProductOperator, x: np.ndarray, out: np.ndarray) -> np.ndarray:
     """D: the weight gradient with ``out`` as operand, a mean over batch and positions as far as the format allows, as only its direction counts."""
-    forms = op.unit.formats
-    products = out.size // out.shape[-1]
-    frac = max(0, forms.gradients.frac - products.bit_length() + 1)
-    width = forms.weights.width
-    unit = replace(op.unit, formats=replace(forms, deltas=forms.activations, gradients=Fixed(width, frac)))
+    unit = replace(op.unit, formats=hebbian_formats(op.unit.formats, out.size // out.shape[-1]))
     return unit.weight_gradient(p.execute, x, out, p.rounding, p.key(Role.GRADIENT))
+
+
+def hebbian_formats(forms: Formats, products: int) -> Formats:
+    """Of a weight gradient of so many products with the layer's output as operand."""
+    frac = max(0, forms.gradients.frac - products.bit_length() + 1)
+    return replace(forms, deltas=forms.activations, gradients=Fixed(forms.weights.width, frac))

@@ -5,7 +5,7 @@ warm-up, schedule and reorganisation are theirs. Sizes of the predictor could no
 by a power of two for each layer, as activations and gradients span orders of magnitude (ours).
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -112,6 +112,9 @@ class GradientPrediction(Policy):
 
     def begins(self, p: Pass) -> None:
         self.predicting = self.groups.predicts(*divmod(p.step, self.epoch_steps))
+
+    def variant(self) -> Hashable:
+        return self.predicting
 
     def lowest(self, p: Pass) -> int:
         return self.nodes if self.predicting else 0

@@ -50,9 +50,13 @@ class Pairs:
 
 def weights_of(x: np.ndarray, weights: np.ndarray, channels: int) -> list[int]:
     """``|X column|**2 * |W row|**2`` of every pair, exact; Frobenius norms over batch and positions, and over kernel and output channels."""
-    columns = (x.reshape(-1, channels).astype(np.int64) ** 2).sum(axis=0)
+    return norms_of((x.reshape(-1, channels).astype(np.int64) ** 2).sum(axis=0).tolist(), weights, channels)
+
+
+def norms_of(columns: list[int], weights: np.ndarray, channels: int) -> list[int]:
+    """The same from the columns' sums of squares."""
     rows = (weights.reshape(-1, channels, weights.shape[-1]).astype(np.int64) ** 2).sum(axis=(0, 2))
-    return [int(a) * int(b) for a, b in zip(columns, rows, strict=True)]
+    return [a * b for a, b in zip(columns, rows.tolist(), strict=True)]
 
 
 def drawn(sizes: list[int], k: int, key: int, replace: bool) -> np.ndarray:
@@ -125,11 +129,13 @@ class ColumnRowSampling(Policy):
             return x
         _, channels, bias = rows_of_weights(op)
         sizes = weights_of(x, weights[: len(weights) - bias], channels)
-        k = min(max(int(channels * self.share), self.least, 1), channels)
-        key = p.key(Role.ACTIVATION, CHOICE_SLOT)
-        pairs = choose(sizes, k, self.how, key, self.replace, self.scaled)
-        self.pairs[op.number] = pairs
-        return self._times(p, op, x, pairs)
+        return self._times(p, op, x, self.taken(op.number, sizes, p.key(Role.ACTIVATION, CHOICE_SLOT)))
+
+    def taken(self, number: int, sizes: list[int], key: int) -> Pairs:
+        """What layer ``number`` takes of pairs of those sizes in this step; remembered for its backward pass."""
+        k = min(max(int(len(sizes) * self.share), self.least, 1), len(sizes))
+        self.pairs[number] = choose(sizes, k, self.how, key, self.replace, self.scaled)
+        return self.pairs[number]
 
     def mask(self, p: Pass, op: Operator, shape: tuple[int, ...], mask: np.ndarray | None) -> np.ndarray | None:
         if op.number not in self.chosen:

@@ -26,7 +26,6 @@ from host.compiler.elementwise import Affine, Sweep, emit_sweep
 from host.compiler.memory import view
 from host.compiler.network import Network, mean_image, pool_window_back
 from host.compiler.pools import Pool, emit_pool
-from host.compiler.update import emit_update
 from host.program import Context, Label
 from host.tensor import Tensor
 from spec.isa import Kind
@@ -46,13 +45,16 @@ def emit_backward(net: Network, plans: Sequence[SgdPlan]) -> None:
     last = net.operators[-1]
     deltas = {last.number: _loss(net)}
     awaited = Counter(
-        source for op in net.operators for source, below in zip(op.node.reads, op.belows, strict=True) if below
+        source
+        for op in net.operators[net.lowest :]
+        for side, source in enumerate(op.node.reads)
+        if net.below(op, side)
     )
-    gradients: dict[int, Tensor] = {}
+    gradients = dict(net.early)
     for op in reversed(net.operators):
-        if op.number not in deltas:
-            continue  # nothing learns below it
-        if op.learns:
+        if op.number not in deltas or op.number < net.lowest:
+            continue  # nothing learns below it, or not from a gradient of its output
+        if op.learns and op.number not in gradients:
             gradients[op.number] = net.memory.add(f"gradient.{op.number}", net.weights[op.number].shape)
         parts = _back(net, op, deltas.pop(op.number), gradients.get(op.number))
         for source, part in zip(op.node.reads, parts, strict=True):
@@ -62,8 +64,9 @@ def emit_backward(net: Network, plans: Sequence[SgdPlan]) -> None:
             if source in deltas:
                 part = _accumulated(net, op, source, deltas[source], part, not awaited[source])
             deltas[source] = part
-    for plan, (number, weights) in zip(plans, net.weights.items(), strict=True):
-        emit_update(net.e, net.memory, plan, number, weights, net.velocity[number], gradients[number], net.rounding)
+    for plan, number in zip(plans, net.weights, strict=True):
+        if number in gradients:
+            net.lowering.update(net, net.operators[number], plan, gradients[number])
 
     def finish(context: Context) -> None:
         for norm in net.norms.values():
@@ -93,7 +96,7 @@ def _accumulated(net: Network, op: Operator, source: int, one: Delta, other: Del
     label, above = Label(source, "BP", "accumulate"), net.operators[source]
     reads = {"u": one.tensor, "v": other.tensor}
     gated = one.gated and other.gated
-    if last and not gated and isinstance(above, ReluOperator) and above.belows[0] is not None:
+    if last and not gated and isinstance(above, ReluOperator) and net.below(above) is not None:
         table, dx = net.memory.scalars(1, 1), _room(net, above)
         steps = [
             Affine("sum", "u", "v", "scalars", 0, 0),
@@ -120,30 +123,42 @@ def _back(net: Network, op: Operator, delta: Delta, gradient: Tensor | None) -> 
     if op.learns:
         assert gradient is not None
         return [_back_learning(net, op, delta, gradient)]
-    return [None if op.belows[0] is None else _back_fixed(net, op, delta)]
+    return [None if net.below(op) is None else _back_fixed(net, op, delta)]
 
 
 def _back_learning(net: Network, op: Operator, delta: Delta, gradient: Tensor) -> Delta | None:
     """A node with parameters."""
-    x, below, key = net.values[op.node.reads[0]], op.belows[0], net.key(op, Role.DELTA)
+    x, below, key = net.values[op.node.reads[0]], net.below(op), net.key(op, Role.DELTA)
     if isinstance(op, BatchNormOperator):
         dx = None if below is None else _room(net, op)
         given = below or op.formats.deltas
         net.norms[op.number].backward(net.e, delta.tensor, x, dx, gradient, given, key, net.rounding)
         return None if dx is None else Delta(dx)
     assert isinstance(op, (ConvOperator, DenseOperator))
-    layer = Layer.of(op, x, net.values[op.number], net.weights[op.number])
-    layer.gradient(net.e, net.memory, delta.tensor, gradient, net.key(op, Role.GRADIENT), net.rounding)
+    if op.number not in net.early:
+        _weight_gradient(net, op, delta.tensor, gradient)
     if below is None:
         return None
-    dx = _room(net, op)
-    layer.backward(net.e, delta.tensor, dx, below, op.positive, key, net.rounding)
-    return Delta(dx, op.positive)
+    dx, lowering = _room(net, op), net.lowering
+    layer = Layer.of(op, x, net.values[op.number], net.weights[op.number])
+    operand, mask = lowering.input_delta(net, op, delta.tensor), lowering.mask(net, op, x if op.positive else None)
+    layer.backward(net.e, operand, dx, below, mask, key, net.rounding)
+    return Delta(lowering.passes_on(net, op, dx), op.positive)
+
+
+def _weight_gradient(net: Network, op: ConvOperator | DenseOperator, delta: Tensor, gradient: Tensor) -> None:
+    layer = Layer.of(op, net.seen[op.number], net.values[op.number], net.weights[op.number])
+
+    def exact(operand: Tensor) -> None:
+        layer.gradient(net.e, net.memory, operand, gradient, net.key(op, Role.GRADIENT), net.rounding)
+
+    net.lowering.weight_gradient(net, op, delta, gradient, exact)
+    net.lowering.learns(net, op, gradient)
 
 
 def _back_fixed(net: Network, op: Operator, delta: Delta) -> Delta:
     """A node without parameters that reads one tensor, whose gradient somebody wants."""
-    x, below, label = net.values[op.node.reads[0]], op.belows[0], Label(op.number, "BP", "")
+    x, below, label = net.values[op.node.reads[0]], net.below(op), Label(op.number, "BP", "")
     if isinstance(op, FlattenOperator):
         same = delta.tensor.shape == x.shape
         return Delta(delta.tensor if same else view(delta.tensor, x.shape), delta.gated)
@@ -171,7 +186,7 @@ def _back_fixed(net: Network, op: Operator, delta: Delta) -> Delta:
 
 def _rescaled(net: Network, op: AddOperator, delta: Delta, side: int) -> Delta | None:
     """One side of an addition gets the gradient in its own format."""
-    below = op.belows[side]
+    below = net.below(op, side)
     if below is None:
         return None
     finest = max(op.above.frac, below.frac)

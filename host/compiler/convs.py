@@ -108,9 +108,9 @@ class Layer:
         )
 
     def backward(
-        self, e: Emitter, delta: Tensor, dx: Tensor, below: Fixed, masked: bool, key: Value, rounding: Rounding
+        self, e: Emitter, delta: Tensor, dx: Tensor, below: Fixed, mask: Tensor | None, key: Value, rounding: Rounding
     ) -> None:
-        """BP from ``delta``, of z's shape, to ``dx``, of x's; where ``masked`` only under positive words of x."""
+        """BP from ``delta``, of z's shape, to ``dx``, of x's; under positive words of ``mask``, of x's shape too, or everywhere."""
         k, op = self.kernel, self.op
         _, height, width, channels = self.x.shape
         delta, dx = view(delta, self.z.shape), view(dx, self.x.shape)
@@ -163,7 +163,7 @@ class Layer:
                 window=window,
                 result=dx,
                 one=None,
-                mask=self.x if masked else None,
+                mask=None if mask is None else view(mask, self.x.shape),
                 key=key,
                 shift=shift_between(f"layer {op.number} BP", have, below.frac),
                 rounding=rounding,

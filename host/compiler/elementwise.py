@@ -21,7 +21,7 @@ LEAST = 256  # positions of a tile that is not parted further
 class Affine:
     """``out = Convert(s0*u + s1*v + s2)`` on one tile; u, v and out are names of a sweep's operands.
 
-    table : the name of its scalars' tensor. uniform : one entry for all channels. relu, gate : as in the command.
+    table : the name of its scalars' tensor. uniform : one entry for all channels. relu, gate : as in the command. rounding : if another than the sweep's.
     """
 
     out: str
@@ -33,6 +33,7 @@ class Affine:
     uniform: bool = True
     relu: bool = False
     gate: bool = False
+    rounding: Rounding | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def emit_sweep(e: Emitter, s: Sweep) -> None:
                 "gate": int(step.gate),
                 "index_base": first * tensor.channels % (1 << 32),
                 "index_stride": tensor.channels,
-                **rounding_fields(step.key, s.rounding, step.shift),
+                **rounding_fields(step.key, s.rounding if step.rounding is None else step.rounding, step.shift),
             }
             if v is not None:
                 fields |= {"has_v": 1, "v_base": v.base, "v_stride": across}
@@ -136,6 +137,15 @@ def emit_sums(e: Emitter, label: Label, u: Tensor, v: Tensor, records: Tensor) -
 
     pipeline(e, (job(number, first, count) for number, (first, count) in enumerate(tiles)), depth)
     e.store(replace(label, what="store sums"), records, 0, spans["records"], bricks=records.bricks)
+
+
+def emit_zeros(e: Emitter, label: Label, tensor: Tensor) -> None:
+    """All words of a tensor become zero."""
+    most = min(tensor.bricks, e.chip.scratch_bricks)
+    span = e.layout(label, {"zeros": most})["zeros"]
+    e.fill(replace(label, what="zeros"), span)
+    for first in range(0, tensor.bricks, most):
+        e.store(replace(label, what="store zeros"), tensor, first, span, bricks=min(most, tensor.bricks - first))
 
 
 def _spread(

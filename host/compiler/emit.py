@@ -1,6 +1,7 @@
 """Commands in order, each with the units it must wait for: those whose last command touches what it touches."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -71,6 +72,7 @@ class Emitter:
     _put_off: list[_Order] = field(default_factory=list)
     _collecting: bool = False
     _from_top: bool = False
+    _when: tuple[str, bool] | None = None
 
     def host(
         self,
@@ -81,16 +83,28 @@ class Emitter:
     ) -> None:
         """A step of the host, after all commands so far."""
         self.end()
-        self.parts.append(HostStep(label, function, reads, writes))
+        self.parts.append(HostStep(label, function, reads, writes, self._when))
 
     def end(self) -> None:
         """Closes the present run, if it has commands."""
         self._catch_up()
         if self._commands:
             self._commands.append(Command(Opcode.END, {}, self._commands[-1].label))
-            self.parts.append(Run(tuple(self._commands)))
+            self.parts.append(Run(tuple(self._commands), self._when))
         self._commands = []
         self._running = {}
+
+    @contextmanager
+    def when(self, flag: str, value: bool) -> Generator[None, None, None]:
+        """What is emitted inside is carried out only if a host step before it gave the flag this value."""
+        assert self._when is None, "conditions are not nested"
+        self.end()
+        self._when = flag, value
+        try:
+            yield
+            self.end()
+        finally:
+            self._when = None
 
     def layout(self, label: Label, sizes: Mapping[str, int]) -> dict[str, Span]:
         """Buffers of the sizes given, those of different roles in different scratchpad banks if they fit so.

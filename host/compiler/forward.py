@@ -45,7 +45,7 @@ def emit_forward(net: Network, op: Operator) -> None:
     out = net.values[op.number] = _room(net, op, x)
     e, memory, label, key = net.e, net.memory, Label(op.number, "FP", ""), net.key(op, Role.ACTIVATION)
     if isinstance(op, (ConvOperator, DenseOperator)):
-        Layer.of(op, x, out, net.weights[op.number]).forward(e, memory, key, net.rounding)
+        _products(net, op, x, out)
     elif isinstance(op, ReluOperator):
         net.affine(label, {"u": x}, out, (1, 0), 0, 0, relu=True)
     elif isinstance(op, AddOperator):
@@ -59,6 +59,16 @@ def emit_forward(net: Network, op: Operator) -> None:
         emit_pool(e, Pool(label, Kind.MEAN, window, out, None, memory.scalars(scalar), key, shift, net.rounding))
     else:
         raise Unsupported(f"node {op.number}: no commands for {type(op).__name__}")
+
+
+def _products(net: Network, op: ConvOperator | DenseOperator, x: Tensor, out: Tensor) -> None:
+    """A layer of products; what a policy learns of it at once."""
+    key = net.key(op, Role.ACTIVATION)
+    seen = net.seen[op.number] = net.lowering.reads(net, op, x) if net.training else x
+    Layer.of(op, seen, out, net.weights[op.number]).forward(net.e, net.memory, key, net.rounding)
+    gradient = net.lowering.early(net, op, seen, out) if net.training else None
+    if gradient is not None:
+        net.early[op.number] = gradient
 
 
 def _norm(net: Network, op: BatchNormOperator, x: Tensor) -> None:

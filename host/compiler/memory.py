@@ -50,9 +50,15 @@ class Memory:
         """A brick of equal words."""
         return self.constant(f"ones.{word}", np.full((1, BRICK), word, np.int64))
 
-    def scalars(self, s0: int, s1: int = 0) -> Tensor:
+    def scalars(self, s0: int, s1: int = 0, s2: int = 0) -> Tensor:
         """A table of one entry."""
-        return self.constant(f"scalars.{s0}.{s1}", pack_scalars(self.chip, [(s0, s1, 0)], 1))
+        name = f"scalars.{s0}.{s1}" + (f".{s2}" if s2 else "")
+        return self.constant(name, pack_scalars(self.chip, [(s0, s1, s2)], 1))
+
+    def alias(self, name: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """The first bricks of a tensor under a name and shape of their own."""
+        self.tensors[name] = replace(tensor, name=name, shape=shape)
+        return self.tensors[name]
 
     def table(self, name: str, channels: int) -> Tensor:
         """Room for a table of scalars."""

@@ -21,17 +21,19 @@ from golden.operators import (
     ReluOperator,
 )
 from golden.optimizer import SgdPlan
+from golden.policy import EXACT
 from host.compiler.elementwise import Affine, Sweep, emit_sweep
 from host.compiler.emit import Emitter
 from host.compiler.errors import Unsupported
 from host.compiler.geometry import Axis, Window, backward_axis, forward_axis
+from host.compiler.lowering import Lowering
 from host.compiler.memory import Memory, view
 from host.compiler.norms import Norm
 from host.program import Label, Symbol, Value, key_symbol
 from host.tensor import Tensor
 from spec.chip import BRICK, Chip
 from spec.isa import MAX_TAPS
-from spec.number import Rounding
+from spec.number import Fixed, Rounding
 from spec.product import ceil_div
 
 
@@ -51,7 +53,8 @@ class Network:
 
     plans : of the optimizer, one for each node that learns, as :meth:`golden.graph.Graph.step` takes them; None for
     prediction. base : first byte of memory. values : by node, its output as it lies in memory: an image where flat
-    features would not be whole bricks; of a batch norm that a sum does, what it reads. Raises :class:`Unsupported` for words of another width than the chip's.
+    features would not be whole bricks; of a batch norm that a sum does, what it reads. lowering : of the policy the step follows. seen : by node, what
+    a layer of products read. early : by node, gradients known in the forward pass. Raises :class:`Unsupported` for words of another width than the chip's.
     """
 
     graph: Graph
@@ -60,6 +63,9 @@ class Network:
     plans: Sequence[SgdPlan] | None
     rounding: Rounding
     base: int = 0
+    lowering: Lowering = field(default_factory=lambda: Lowering(EXACT))
+    seen: dict[int, Tensor] = field(default_factory=dict)
+    early: dict[int, Tensor] = field(default_factory=dict)
     values: dict[int, Tensor] = field(default_factory=dict)
     norms: dict[int, Norm] = field(default_factory=dict)
     postponed: dict[int, Postponed] = field(default_factory=dict)
@@ -73,6 +79,7 @@ class Network:
         # Parameters first, so that all programs of a graph agree about them.
         self.weights = {n: self.memory.add(f"weights.{n}", w.shape) for n, w in self.graph.weights.items()}
         self.velocity = {n: self.memory.add(f"velocity.{n}", w.shape) for n, w in self.graph.weights.items()}
+        self.lowering.keeps(self)
         self.readers: dict[int, list[Operator]] = {}
         for op in self.operators:
             for source in op.node.reads:
@@ -115,6 +122,15 @@ class Network:
     @property
     def training(self) -> bool:
         return self.plans is not None
+
+    @cached_property
+    def lowest(self) -> int:
+        """The first node that gets a gradient of its output."""
+        return self.lowering.lowest(self)
+
+    def below(self, op: Operator, side: int = 0) -> Fixed | None:
+        """The format of the gradient of what ``op`` reads, if anybody asks for it; as :meth:`golden.operators.Operator.asked`."""
+        return op.belows[side] if op.node.reads[side] >= self.lowest else None
 
     def key(self, op: Operator, role: Role, slot: int = 0) -> Value:
         """As :meth:`golden.operators.Pass.key`."""

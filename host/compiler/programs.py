@@ -7,8 +7,10 @@ import numpy as np
 from golden.graph import Graph
 from golden.nodes import SAMPLES
 from golden.optimizer import SgdPlan
+from golden.policy import EXACT
 from host.compiler.backward import emit_backward
 from host.compiler.forward import emit_forward
+from host.compiler.lowering import Lowering
 from host.compiler.network import Network
 from host.compiler.update import optimizer_scalars
 from host.program import Context, Label, Program
@@ -23,17 +25,18 @@ def compile_step(
     plans: Sequence[SgdPlan],
     rounding: Rounding = Rounding.STOCHASTIC,
     base: int = 0,
+    lowering: Lowering | None = None,
 ) -> Program:
-    """A training step of ``batch`` samples. Raises :class:`host.compiler.errors.DoesNotFit` or :class:`Unsupported`.
+    """A training step of ``batch`` samples, as the policy of ``lowering`` says. Raises :class:`host.compiler.errors.DoesNotFit` or :class:`Unsupported`.
 
     Of ``plans`` only whether gradients decay is part of the program; their numbers are an input of each step.
     """
-    return _program(Network(graph, chip, batch, plans, rounding, base))
+    return _program(Network(graph, chip, batch, plans, rounding, base, lowering or Lowering(EXACT)))
 
 
-def compile_predict(graph: Graph, chip: Chip, batch: int, base: int = 0) -> Program:
+def compile_predict(graph: Graph, chip: Chip, batch: int, base: int = 0, lowering: Lowering | None = None) -> Program:
     """Logits of ``batch`` samples, as :meth:`golden.graph.Graph.predict` rounds them; raises as :func:`compile_step`."""
-    return _program(Network(graph, chip, batch, None, Rounding.NEAREST, base))
+    return _program(Network(graph, chip, batch, None, Rounding.NEAREST, base, lowering or Lowering(EXACT)))
 
 
 def _program(net: Network) -> Program:
@@ -44,7 +47,7 @@ def _program(net: Network) -> Program:
         for name, words in net.memory.constants.items():
             context.write(name, words)
         if net.plans is not None:
-            optimizer_scalars(context, net.chip, list(net.weights), context.inputs.get("plans", net.plans))
+            optimizer_scalars(context, net.memory, list(net.weights), context.inputs.get("plans", net.plans))
 
     net.e.host(Label(SAMPLES, "FP", "start"), start, (), (x.name,))
     for op in net.operators:

@@ -11,7 +11,6 @@ from host.compiler.memory import Memory
 from host.compiler.scalars import pack_scalars
 from host.program import Context, Label, Symbol, key_symbol
 from host.tensor import Tensor
-from spec.chip import Chip
 from spec.number import Rounding
 
 STEPS = ("decay", "velocity", "weights")  # fields of a plan
@@ -50,12 +49,12 @@ def _rounded(layer: int, role: Role, step: str) -> tuple[Symbol, Symbol]:
     return key_symbol(layer, role), Symbol(f"optimizer.{layer}.{step}.shift")
 
 
-def optimizer_scalars(context: Context, chip: Chip, numbers: Sequence[int], plans: Sequence[SgdPlan]) -> None:
-    """Writes what :func:`emit_update` reads: the plans of this step."""
+def optimizer_scalars(context: Context, memory: Memory, numbers: Sequence[int], plans: Sequence[SgdPlan]) -> None:
+    """Writes what :func:`emit_update` reads, where a layer is updated so: the plans of this step."""
     for number, plan in zip(numbers, plans, strict=True):
         for name in STEPS:
             affine = getattr(plan, name)
-            if affine is not None:
-                table = f"optimizer.{SLOTS * number}.{name}"
-                context.write(table, pack_scalars(chip, [(affine.s0, affine.s1, 0)], 1))
+            table = f"optimizer.{SLOTS * number}.{name}"
+            if affine is not None and table in memory.tensors:
+                context.write(table, pack_scalars(memory.chip, [(affine.s0, affine.s1, 0)], 1))
                 context.values[f"{table}.shift"] = affine.shift

@@ -1,0 +1,33 @@
+"""Which commands a policy of :mod:`golden.techniques` has."""
+
+from collections.abc import Callable
+
+from golden.policy import Composed, Policy
+from golden.techniques.approximation import GradientApproximation
+from golden.techniques.local import LocalizedLearning
+from golden.techniques.prediction import GradientPrediction
+from golden.techniques.sampling import ColumnRowSampling
+from host.compiler.errors import Unsupported
+from host.compiler.lowering import Lowering, Together
+from host.compiler.techniques.approximation import Approximation
+from host.compiler.techniques.local import Local
+from host.compiler.techniques.prediction import Prediction
+from host.compiler.techniques.sampling import Sampling
+
+LOWERINGS: dict[type[Policy], Callable[[Policy], Lowering]] = {
+    Policy: Lowering,
+    GradientApproximation: Approximation,
+    ColumnRowSampling: Sampling,
+    GradientPrediction: Prediction,
+    LocalizedLearning: Local,
+}
+
+
+def lowered(policy: Policy) -> Lowering:
+    """The commands of ``policy``, which is the driver's own from then on. Raises :class:`Unsupported` for one that no machine carries out yet."""
+    if isinstance(policy, Composed):
+        return Together(policy, tuple(lowered(part) for part in policy.parts))
+    make = LOWERINGS.get(type(policy))
+    if make is None:
+        raise Unsupported(f"no machine carries out {type(policy).__name__} yet: golden does")
+    return make(policy)
