@@ -73,6 +73,7 @@ class Bricks(wiring.Component):
         m.d.comb += taps.command.eq(command)
 
         skip = Signal(DIMENSION_BITS)  # bricks to leave out
+        more = Signal()  # a whole tap at least
         have = Signal(DIMENSION_BITS)  # bricks of this tap that are not left out
         over = Signal(signed(DIMENSION_BITS + 1))  # of the tile, behind this tap, less one
         k, k_next = Signal(widths.half_address), Signal(widths.half_address)
@@ -116,15 +117,15 @@ class Bricks(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [taps.i.valid.eq(self.i.valid & ~taps.stop), self.i.ready.eq(taps.i.ready & ~taps.stop)]
-                m.d.sync += skip.eq(self.i.p.skip)
+                m.d.sync += [skip.eq(self.i.p.skip), more.eq(self.i.p.skip >= command.a_bricks)]
                 with m.If(self.i.valid & self.i.ready):
                     m.d.sync += [nothing.eq(1), slot.eq(self.i.p.slot)]
                     m.next = "SEEK"
             with m.State("SEEK"):  # the tap in which the tile begins
                 with m.If(taps.o.valid):
-                    with m.If((skip >= command.a_bricks) & ~tap.bias):
+                    with m.If(more & ~tap.bias):
                         m.d.comb += taps.o.ready.eq(1)
-                        m.d.sync += skip.eq(skip - command.a_bricks)
+                        m.d.sync += [skip.eq(skip - command.a_bricks), more.eq(skip >= command.a_bricks << 1)]
                     with m.Else():
                         m.next = "BEGIN"
             with m.State("BEGIN"):

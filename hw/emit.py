@@ -26,6 +26,7 @@ from amaranth.lib.memory import Memory
 from pyosys import libyosys
 
 from hw import rtlil
+from hw.logic import ResetBy
 from spec.netlist import Netlist
 from spec.version import VERSION
 
@@ -95,11 +96,11 @@ class _Units:
         """Turn components into instances; take in what is not a component and could not stand alone."""
         kept = []
         for child, label, location in fragment.subfragments:
-            component, resets = _under_reset(child)
+            component, resets, alone = _under_reset(child)
             if resets:
-                # Its own reset is the or of both, which is what ResetInserter means, and it stays one module.
+                # Its own reset is the or of both, which is what ResetInserter means, or the one alone, and it stays one module.
                 child = Fragment.get(component, None)
-                kept.append((self._instance(component, child, label, shared, resets), label, location))
+                kept.append((self._instance(component, child, label, shared, resets, alone), label, location))
             elif isinstance(component, wiring.Component) and not isinstance(component, Memory):
                 kept.append((self._instance(component, child, label, shared), label, location))
             elif type(child) is Fragment and not child.domains and not _is_transformed(child):
@@ -114,7 +115,13 @@ class _Units:
         fragment.subfragments[:] = kept
 
     def _instance(
-        self, component: wiring.Component, fragment: Fragment, label: str, shared: SignalDict, resets: tuple = ()
+        self,
+        component: wiring.Component,
+        fragment: Fragment,
+        label: str,
+        shared: SignalDict,
+        resets: tuple = (),
+        alone: bool = False,
     ) -> Instance:
         members = _interface(component)
         parameters = _parameters(component)
@@ -123,6 +130,8 @@ class _Units:
             unit = self.add(component, fragment, _snake(type(component).__name__))
             self._by_parameters[parameters] = unit
         reset = Cat(ResetSignal("sync"), *resets).any() if resets else ResetSignal("sync")
+        if alone:
+            (reset,) = resets
         clock = {"clk": ClockSignal("sync"), "rst": reset}
         connections = [("i", port, clock[port]) for port in CLOCK if port in rtlil.ports(self.bodies[unit])]
         for path, value, direction in members:
@@ -193,14 +202,15 @@ def _is_transformed(fragment: Fragment) -> bool:
     return bool(fragment.origins) and type(fragment.origins[0]).__name__ == "TransformedElaboratable"
 
 
-def _under_reset(fragment: Fragment) -> tuple[object, tuple]:
-    """The component of a fragment, and the signals that reset it besides ``rst`` if it stands under ResetInserter alone."""
+def _under_reset(fragment: Fragment) -> tuple[object, tuple, bool]:
+    """The component of a fragment, the signals that reset it if it stands under ResetInserter alone, and whether ``rst`` does not."""
     origin = fragment.origins[0] if fragment.origins else None
     if _is_transformed(fragment) and isinstance(origin._elaboratable_, wiring.Component):
         transforms = origin._transforms_
         if all(isinstance(t, ResetInserter) and list(t.controls) == ["sync"] for t in transforms):
-            return origin._elaboratable_, tuple(t.controls["sync"] for t in transforms)
-    return origin, ()
+            alone = [isinstance(t, ResetBy) for t in transforms] == [True]
+            return origin._elaboratable_, tuple(t.controls["sync"] for t in transforms), alone
+    return origin, (), False
 
 
 def _parameters(component: wiring.Component) -> tuple:

@@ -2,8 +2,12 @@
 
 from itertools import combinations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib.memory import Memory
+
+
+class ResetBy(ResetInserter):
+    """A component's reset is this one signal, ``rst`` aside: a register that ``rst`` sets. Chosen from both it would be late everywhere."""
 
 
 def popcount(bits: Value) -> Value:

@@ -1,6 +1,6 @@
 """The machine: everything between the host's bus and the memory's."""
 
-from amaranth.hdl import Cat, Module, ResetInserter, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -10,6 +10,7 @@ from hw.commands import give
 from hw.control import LOAD, PRODUCT, STORE, VECTOR, Control, events
 from hw.descriptors import SLOTS, Descriptors
 from hw.load import Load
+from hw.logic import ResetBy
 from hw.product import ProductUnit
 from hw.read_share import ReadShare
 from hw.registers import Registers, control_bus
@@ -75,8 +76,10 @@ class Machine(wiring.Component):
         m.submodules.tallies = tallies = Tallies(chip, target)
         # Both touch nothing but the scratchpad, so that they can be dropped at any time.
         product, vector = ProductUnit(chip, target), VectorUnit(chip, target)
-        m.submodules.product = ResetInserter(control.unit_reset)(product)
-        m.submodules.vector = ResetInserter(control.unit_reset)(vector)
+        for name, unit in (("product", product), ("vector", vector)):
+            held = Signal(init=1, name=f"{name}_held")
+            m.d.sync += held.eq(control.unit_reset)
+            m.submodules[name] = ResetBy(held)(unit)
 
         connect(m, flipped(self.ctl), registers.ctl)
         connect(m, descriptors.o, control.i)

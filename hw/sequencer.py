@@ -156,7 +156,7 @@ class Sequencer(wiring.Component):
         n_steps, n_tail = (Signal.like(self.tiles[0][name], name=name) for name in ("n_steps", "n_tail"))
         m.d.sync += [
             n_steps.eq((n_length + chip.lanes - 1) >> ceil_log2(chip.lanes)),
-            n_tail.eq(Mux(n_whole, -1, (1 << n_spare) - 1)),
+            n_tail.eq(Cat(*(n_whole | (n_spare > lane) for lane in range(chip.lanes - 1)), n_whole)),
         ]
         fresh = Signal(tile(chip))  # the tile at the present bases
         m.d.comb += [

@@ -110,7 +110,8 @@ class Store(wiring.Component):
             bricks.i.valid.eq(self.valid),
             self.moved.eq(bricks.o.valid & bricks.o.ready),
         ]
-        m.d.sync += ahead.eq(ahead + balance(asked, self.moved))
+        moved = Signal()  # known a cycle late: what comes behind the memories of bricks is late enough already
+        m.d.sync += [moved.eq(self.moved), ahead.eq(ahead + balance(asked, moved))]
 
         with m.If(writer.done & (failed == 0)):
             m.d.sync += failed.eq(writer.error)

@@ -62,20 +62,21 @@ class Taps(wiring.Component):
         step = Signal()
 
         # From a position to the next one; a hole is at the same position.
-        moves_x, moves_y = Signal(), Signal()
+        moves_x, moves_y = Signal(), Signal()  # registers: what is added to an address waits for them
         holes = Signal.like(here.phase_x)  # between two positions; of the command
         m.d.sync += holes.eq(command.dilation - 1)
         across, along, after = (Signal(widths.brick_address, name=name) for name in ("across", "along", "after"))
         m.d.comb += [
-            moves_x.eq(here.phase_x == holes),
-            moves_y.eq(here.phase_y == holes),
             across.eq(here.address + Mux(moves_x, command.step_x, 0)),
             along.eq(line + Mux(moves_y, command.step_y, 0)),
             after.eq(Mux(last_x, along, across)),
         ]
         with m.If(step):
-            m.d.sync += here.address.eq(after)
+            next_x = Mux(last_x, line_phase, Mux(moves_x, 0, here.phase_x + 1))
+            m.d.sync += [here.address.eq(after), moves_x.eq(next_x[: len(holes)] == holes)]
             with m.If(last_x):
+                next_y = Mux(moves_y, 0, here.phase_y + 1)
+                m.d.sync += moves_y.eq(next_y[: len(holes)] == holes)
                 m.d.sync += [
                     line.eq(after),
                     here.x.eq(line_x),
@@ -136,6 +137,8 @@ class Taps(wiring.Component):
                 last_y.eq(command.taps_y == 1),
                 at_bias.eq(0),
                 busy.eq(self.i.valid),
+                moves_x.eq(self.i.p.phase_x == holes),
+                moves_y.eq(self.i.p.phase_y == holes),
             ]
         with m.If(self.stop):
             m.d.sync += [busy.eq(0), valid.eq(0)]

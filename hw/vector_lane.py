@@ -67,8 +67,15 @@ class VectorLane(wiring.Component):
         chip, modes = self.chip, self.modes
         acc = signed(chip.acc_width)
 
-        def ring(name, shape, turn, entering):
-            """Places that words move through toward the head, ``places[0]``."""
+        def ring(name, shape, turn, entering, instead=()):
+            """Places that words move through toward the head, ``places[0]``.
+
+            instead : pairs of a condition and what enters if it holds, the first that does. Where there is a place between, they are
+            looked at behind it, so that no choice follows an adder.
+            """
+            if chip.compact or beats(chip) == 1:
+                for condition, other in reversed(instead):
+                    entering = Mux(condition, other, entering)
             if chip.compact:
                 # The head alone is a register; the others stand still, and a number goes round.
                 number = Signal(range(beats(chip)), name=f"{name}_number")
@@ -78,8 +85,20 @@ class VectorLane(wiring.Component):
                     m.d.sync += [number.eq(number + 1), head.eq(following)]
                 return head
             places = [Signal(shape, name=f"{name}_{n}", reset_less=True) for n in range(beats(chip))]
+            last = places[-1]
+            if instead and beats(chip) > 1:
+                for n, (condition, other) in reversed(list(enumerate(instead))):
+                    was, kept = Signal(name=f"{name}_instead_{n}", reset_less=True), other
+                    if not isinstance(other, int):
+                        kept = Signal(shape, name=f"{name}_other_{n}", reset_less=True)
+                        with m.If(turn):
+                            m.d.sync += kept.eq(other)
+                    with m.If(turn):
+                        m.d.sync += was.eq(condition)
+                    last = Mux(was, kept, last)
+            following = [*places[1:-1], last, entering][-len(places) :]
             with m.If(turn):
-                m.d.sync += [place.eq(next_) for place, next_ in zip(places, [*places[1:], entering], strict=True)]
+                m.d.sync += [place.eq(next_) for place, next_ in zip(places, following, strict=True)]
             return places[0]
 
         # Words, and what of v decides about them.
@@ -123,7 +142,7 @@ class VectorLane(wiring.Component):
         # The second one: with the other product, or of u with what there is.
         head_4 = Signal(acc)
         m.d.comb += [
-            head_4.eq(ring("sum_u", acc, self.turn_4, Mux(self.load_4, self.sum_u, Mux(self.clear_4, 0, sum_4)))),
+            head_4.eq(ring("sum_u", acc, self.turn_4, sum_4, ((self.load_4, self.sum_u), (self.clear_4, 0)))),
             sum_4.eq(Mux(modes.both, head_4, total) + late),
             self.head_4.eq(head_4),
         ]
