@@ -10,6 +10,7 @@ from gradloom.demo import demo
 from gradloom.export import export
 from gradloom.options import chip_option, json_option, seed_option
 from gradloom.program import program
+from gradloom.study import study
 from gradloom.trace import trace
 from gradloom.train import train
 from spec.chip import Chip
@@ -58,6 +59,7 @@ def generate(unit: str, chip: Chip, folder: Path | None) -> None:
 main.add_command(demo)
 main.add_command(train)
 main.add_command(trace)
+main.add_command(study)
 main.add_command(program)
 main.add_command(export)
 main.add_command(bitstream)

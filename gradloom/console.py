@@ -64,6 +64,11 @@ def talk(where: str | None) -> Console:
     return err if where == "-" else out
 
 
+def wide(console: Console, least: int) -> Console:
+    """The same for a table of ``least`` columns: a file or a pipe has no width of its own."""
+    return console if console.is_terminal else Console(file=console.file, width=least)
+
+
 @contextmanager
 def bars() -> Generator[Progress, None, None]:
     """A progress display on standard error."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from gradloom.console import err, talk, write_folder, write_json
+from gradloom.console import err, talk, wide, write_folder, write_json
 from gradloom.options import chip_option, json_option, seed_option
 from host.profile import Share, convolutions, totals
 from spec.chip import Chip
@@ -91,5 +91,4 @@ def print_trace(console: Console, title: str, shares: Sequence[Share]) -> None:
     """The table of a step."""
     from report.trace import trace_table
 
-    wide = console if console.is_terminal else Console(file=console.file, width=WIDTH)
-    wide.print(trace_table(title, [asdict(share) for share in shares]))
+    wide(console, WIDTH).print(trace_table(title, [asdict(share) for share in shares]))

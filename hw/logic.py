@@ -30,9 +30,9 @@ def total(terms: list) -> Value:
 def counted(m: Module, bits: Value, name: str) -> Signal:
     """How many bits are set, in registers: four at a time, then sums of two, a cycle each.
 
-    Nothing is counted while no bit of sixteen is set, which spares a simulator the work.
+    Nothing is counted while no bit of sixteen is set, which spares a simulator the work. A reset counts when that of the bits does.
     """
-    counts = [Signal(range(5), name=f"{name}_{n}") for n in range(0, len(bits), 4)]
+    counts = [Signal(range(5), name=f"{name}_{n}", reset_less=True) for n in range(0, len(bits), 4)]
     for first in range(0, len(bits), 16):
         some = range(first // 4, min(first // 4 + 4, len(counts)))
         with m.If(bits[first : first + 16].any()):

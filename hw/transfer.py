@@ -63,6 +63,8 @@ class Runs(wiring.Component):
             walk.count_2.eq(self.command.count_2),
         ]
 
+        limits = Signal(window, reset_less=True)  # a copy at hand: the registers may lie far away
+        m.d.sync += limits.eq(self.window)
         at_valid = Signal()
         at = Signal(bits, reset_less=True)
         last = Signal(bits + 1, reset_less=True)
@@ -73,7 +75,7 @@ class Runs(wiring.Component):
             move.eq(~self.o.valid | self.o.ready),
             outside.eq(
                 at_valid
-                & ((Cat(Const(0, below), at) < self.window.base) | (Cat(Const(-1, below), last) > self.window.limit))
+                & ((Cat(Const(0, below), at) < limits.base) | (Cat(Const(-1, below), last) > limits.limit))
             ),
             walk.o.ready.eq(move),
             walk.stop.eq(self.stop | self.refused),

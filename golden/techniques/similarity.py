@@ -44,13 +44,13 @@ class InputSimilarity(Policy):
     """Forward products of every layer but the first reuse the result of an earlier vector of the batch with the same signature.
 
     Where fewer than ``bits / filters`` of a layer's vectors found one in the batch before, signatures cost more than they save: the layer is
-    computed whole for ``rest`` batches. ``hits`` : by node, the share of the last batch, 0 for a layer that is resting.
+    computed whole for ``rest`` batches. reuse : without it such a vector's result is zero, the null control. ``hits`` : by node, the share of the last batch, 0 for a layer that is resting.
     """
 
-    def __init__(self, bits: int = 20, rest: int = 50):
+    def __init__(self, bits: int = 20, rest: int = 50, *, reuse: bool = True):
         if not 1 <= bits <= MAX_BITS:
             raise ValueError(f"bits must be 1 to {MAX_BITS}, not {bits}")
-        self.bits, self.rest = bits, rest
+        self.bits, self.rest, self.reuse = bits, rest, reuse
         self.hits: dict[int, float] = {}
         self.resting: dict[int, int] = {}
         self.seed = 0
@@ -76,6 +76,9 @@ class InputSimilarity(Policy):
         if hits * filters <= self.bits:
             self.resting[op.number] = self.rest
         self.hits[op.number] = hits
+        if not self.reuse:
+            found = first.reshape(out.shape[:-1]) != np.arange(len(first)).reshape(out.shape[:-1])
+            return np.where(found[..., None], 0, out)
         return out.reshape(-1, filters)[first].reshape(out.shape)
 
     def state(self) -> dict[str, np.ndarray]:

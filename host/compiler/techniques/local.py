@@ -1,5 +1,6 @@
 """Localized learning as commands: the weight gradient with the layer's output as operand, behind its forward product; see golden.techniques.local."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ class Local(Lowering):
             self._squares(net, number, gradient, lambda context, squares: self.policy.saw(squares))
         super().update(net, op, plan, gradient)
 
-    def _squares(self, net: "Network", number: int, gradient: Tensor, then) -> None:
+    def _squares(self, net: "Network", number: int, gradient: Tensor, then: Callable[[Context, int], None]) -> None:
         label, chip = Label(number, "update", "norm"), net.chip
         records = net.memory.add(f"norm.{number}.squares", record_shape(chip, gradient.row_bricks))
         emit_sums(net.e, label, gradient, gradient, records)

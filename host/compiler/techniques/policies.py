@@ -1,6 +1,7 @@
 """Which commands a policy of :mod:`golden.techniques` has."""
 
 from collections.abc import Callable
+from typing import Any
 
 from golden.policy import Composed, Policy
 from golden.techniques.approximation import GradientApproximation
@@ -14,7 +15,7 @@ from host.compiler.techniques.local import Local
 from host.compiler.techniques.prediction import Prediction
 from host.compiler.techniques.sampling import Sampling
 
-LOWERINGS: dict[type[Policy], Callable[[Policy], Lowering]] = {
+LOWERINGS: dict[type[Policy], Callable[[Any], Lowering]] = {
     Policy: Lowering,
     GradientApproximation: Approximation,
     ColumnRowSampling: Sampling,

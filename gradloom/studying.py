@@ -1,0 +1,224 @@
+"""What each way to train reaches and costs: one job trains one variant with one seed, another times its steps on a machine."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from golden.config import Config, Samples
+from golden.graph import Graph
+from golden.layers import PHASES, GoldenExecute
+from golden.tally import Tally
+from golden.techniques.catalog import PAPER_ROWS, Variant, variants
+from golden.trainer import batches, evaluate, steps_per_epoch, train
+from host.compiler import Unsupported
+from host.datasets import load
+from host.driver import Driver, without_masks
+from host.energy import energy
+from spec.chip import Chip
+from spec.version import VERSION
+
+TIMED = 8  # steps that a machine takes of a variant's run, of each kind of step one at least
+COUNTED = ("FP", "BP", "WG", "update", "predict")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work; equal jobs have equal results. kind : "train" or "time"."""
+
+    kind: str
+    study: str
+    place: int  # of the variant among those of the study
+    config: Config
+    data: str
+    chip: Chip | None = None
+
+    @property
+    def variant(self) -> Variant:
+        return variants(self.study)[self.place]
+
+    @property
+    def name(self) -> str:
+        """Of its result's file."""
+        variant = self.variant
+        told = asdict(self) | {"place": 0, "study": "", "variant": [variant.technique, variant.name], "version": VERSION}
+        digest = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        return f"{self.kind}-{variant.technique}-{digest}.json"
+
+    def run(self) -> dict[str, Any]:
+        with threadpool_limits(1):
+            return _train(self) if self.kind == "train" else _time(self)
+
+
+def kept(job: Job, folder: Path) -> dict[str, Any]:
+    """Its result: the one on file, or a new one, which is then put there."""
+    file = folder / job.name
+    if file.exists():
+        return dict(json.loads(file.read_text()))
+    result = job.run()
+    folder.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(f".{hashlib.sha256(repr(job).encode()).hexdigest()[:8]}")
+    part.write_text(json.dumps(result))
+    part.replace(file)  # whole or not at all
+    return result
+
+
+def _followed(job: Job, samples: Samples) -> tuple[Config, Graph]:
+    config = job.variant.settings(job.config)
+    graph = config.graph(samples)
+    if job.variant.policy is not None:
+        graph.follow(job.variant.policy(job.config), steps_per_epoch(config, samples))
+    return config, graph
+
+
+def _train(job: Job) -> dict[str, Any]:
+    """Accuracy after the last epoch, and the multiplications of all steps."""
+    samples = load(job.data)
+    try:
+        config, graph = _followed(job, samples)
+    except ValueError as refused:
+        return {"refused": str(refused)}
+    result = train(config, samples, network=graph)
+    if job.variant.finish is not None:
+        job.variant.finish(graph)
+    totals = dict.fromkeys(PHASES, 0)
+    for log in result.history:
+        for phase in PHASES:
+            totals[phase] += log.macs_done[phase]
+    return {"accuracy": evaluate(graph, samples, Tally(GoldenExecute())), "macs": totals, "loss": result.history[-1].loss}
+
+
+def _time(job: Job) -> dict[str, Any]:
+    """Cycles, bytes and energy of the whole run: of each kind of step those of the steps that the machine took, times their number."""
+    from gradloom.backend import opened
+
+    assert job.chip is not None
+    samples = load(job.data)
+    try:
+        config, graph = _followed(job, samples)
+        with opened("rtl", job.chip, exact=True) as machine:
+            driver = Driver(graph if job.variant.masks else without_masks(graph), machine, check=True, skip=job.variant.skip)
+            if job.variant.policy is not None:
+                driver.follow(job.variant.policy(job.config), steps_per_epoch(config, samples))
+            return _timed(driver, config, samples, graph)
+    except Unsupported as reason:
+        return {"unsupported": str(reason)}
+    except ValueError as refused:
+        return {"refused": str(refused)}
+
+
+def _timed(driver: Driver, config: Config, samples: Samples, graph: Graph) -> dict[str, Any]:
+    """Golden takes every step, the machine the first of each kind and some others, from golden's state."""
+    total = config.epochs * steps_per_epoch(config, samples)
+    some = {round((i + 0.5) * total / TIMED) for i in range(TIMED)}
+    costs: dict[Hashable, list[Counter[str]]] = {}
+    kinds: Counter[Hashable] = Counter()
+    tally = Tally(GoldenExecute(driver.backend.chip.width, driver.backend.chip.acc_width))
+    for step, (epoch, chosen) in enumerate(_steps(config, samples)):
+        before = graph.state()
+        plans = [config.sgd_at(epoch).plan(formats, config.batch) for formats in graph.formats]
+        batch = samples.words(samples.train_x[chosen], config.inputs), samples.train_y[chosen], plans, config.rounding, step
+        graph.step(GoldenExecute(), *batch)
+        kind: Hashable = (graph.policy.variant(), len(chosen))
+        kinds[kind] += 1
+        if step in some or kind not in costs:
+            driver.restore(before)
+            driver.step(tally, *batch)
+            costs.setdefault(kind, []).append(_cost(driver))
+    whole: dict[str, float] = dict.fromkeys((*COUNTED, "macs", "bytes"), 0.0)
+    for kind, taken in costs.items():
+        for cost in taken:
+            for name, n in cost.items():
+                whole[name] += n * kinds[kind] / len(taken)
+    return {
+        "cycles": {phase: round(whole[phase]) for phase in COUNTED},
+        "cycles_bound": round(whole["macs"] / driver.backend.chip.total_lanes),
+        "bytes": round(whole["bytes"]),
+        "energy": energy(driver.backend.chip, whole),
+        "steps": total,
+        "timed": sum(map(len, costs.values())),
+        "words_compared": tally.words_compared,
+        "differing_words": tally.differing_words,
+        "first_difference": tally.first_difference,
+    }
+
+
+def _steps(config: Config, samples: Samples) -> Iterator[tuple[int, np.ndarray]]:
+    for epoch in range(config.epochs):
+        for chosen in batches(samples, config, epoch):
+            yield epoch, chosen
+
+
+def _cost(driver: Driver) -> Counter[str]:
+    """Of the driver's last step: cycles by phase, multiplications, bytes."""
+    cost: Counter[str] = Counter()
+    for row in driver.trace():
+        cost[row.phase] += row.cycles
+        cost["bytes"] += row.bytes_read + row.bytes_written
+        if row.product is not None:
+            cost["macs"] += row.product.macs_done
+    return cost
+
+
+def planned(study: str, config: Config, data: str, seeds: int, chip: Chip) -> list[Job]:
+    """All work of a study: a training for each variant and seed, a timing for each variant."""
+    jobs = []
+    for place, variant in enumerate(variants(study)):
+        if variant.technique != "sparsity":  # the same words as the baseline
+            jobs += [Job("train", study, place, replace(config, seed=config.seed + n), data) for n in range(seeds)]
+        jobs.append(Job("time", study, place, config, data, chip))
+    return jobs
+
+
+def rows(study: str, jobs: Mapping[Job, dict[str, Any]], config: Config, data: str) -> list[dict[str, Any]]:
+    """What the jobs found, a row for each variant; None where a variant was refused or no machine carries it out."""
+    found = variants(study)
+    trained: dict[int, list[dict[str, Any]]] = {place: [] for place in range(len(found))}
+    timed: dict[int, dict[str, Any]] = {}
+    for job, result in jobs.items():
+        if job.kind == "train":
+            trained[job.place].append(result)
+        else:
+            timed[job.place] = result
+    base = timed.get(0, {})
+    return [
+        _row(variant, trained[place] or trained[0], timed.get(place, {}), base, config, data) for place, variant in enumerate(found)
+    ]
+
+
+def _row(
+    variant: Variant, trained: list[dict[str, Any]], timed: dict[str, Any], base: dict[str, Any], config: Config, data: str
+) -> dict[str, Any]:
+    reached = [result["accuracy"] for result in trained if "accuracy" in result]
+    paper = PAPER_ROWS.get(variant.paper)
+    reasons = [result[why] for result in [*trained, timed] for why in ("refused", "unsupported") if why in result]
+    cycles = timed.get("cycles")
+    before = sum(base["cycles"].values()) if cycles and "cycles" in base else None
+    return {
+        "technique": variant.technique,
+        "variant": variant.name,
+        "role": variant.role,
+        "data": data,
+        "net": config.net,
+        "epochs": config.epochs,
+        "seeds": len(reached),
+        "accuracy_mean": round(mean(reached), 4) if reached else None,
+        "accuracy_std": round(stdev(reached), 4) if len(reached) > 1 else None,
+        "cycles": cycles,
+        "cycles_bound": timed.get("cycles_bound"),
+        "speedup": round(before / sum(cycles.values()), 3) if cycles and before else None,
+        "bytes": timed.get("bytes"),
+        "energy_relative": round(timed["energy"] / base["energy"], 3) if "energy" in timed and "energy" in base else None,
+        "words_compared": timed.get("words_compared", 0),
+        "differing_words": timed.get("differing_words", 0),
+        "reason": reasons[0] if reasons else None,
+        "paper_row": paper.text if paper else None,
+        "paper_row_read": paper.read if paper else None,
+    }
