@@ -62,7 +62,8 @@ def picture(rows: Sequence[dict[str, Any]], file: Path) -> Path:
     axes.set_ylabel("test accuracy")
     axes.set_title("filled: technique or baseline, hollow: null control")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    if shown:
+        axes.legend(fontsize=8)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=130)
     return file

@@ -259,7 +259,7 @@ FAULTS = (
           "last.eq(ends)", bench="axi_write"),
     Fault("walk: a round begins at the last run", "hw/walk.py", "Mux(last_1, first, at)", "at", bench="load"),
     Fault("walk: rounds a run's step apart", "hw/walk.py", "Mux(last_1, step_2, step_1)", "step_1", bench="store"),
-    Fault("transfer: a run that ends with the window is refused", "hw/transfer.py", "> self.window.limit", ">= self.window.limit",
+    Fault("transfer: a run that ends with the window is refused", "hw/transfer.py", "> limits.limit", ">= limits.limit",
           bench="load"),
     Fault("transfer: a run may begin before the window", "hw/transfer.py", "Cat(Const(0, below), at) <",
           "Cat(Const(0, below), at + 1) <", bench="store"),

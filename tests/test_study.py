@@ -12,6 +12,7 @@ from golden.presets import preset
 from golden.techniques.catalog import BASELINE, PAPER_ROWS, STUDIES, variants
 from gradloom.cli import main
 from gradloom.studying import Job, kept, planned, rows
+from host.datasets import load
 from host.driver import MEMORY, RING
 from host.energy import energy, prices
 from host.machines import EmulatedMachine
@@ -104,14 +105,17 @@ def command_line(tmp_path, monkeypatch, chip, batch):
 
 
 def test_a_study_from_the_command_line(tmp_path, monkeypatch):
-    """On the emulator, which has no clock."""
+    """On the emulator, which has no clock; two steps."""
 
     @contextmanager
     def opened(*_, **__):
         yield EmulatedMachine(CHIPS["tiny"], MEMORY, RING)
 
     monkeypatch.setattr("gradloom.backend.opened", opened)
-    told = command_line(tmp_path, monkeypatch, "tiny", 512)
+    digits = load("digits")
+    few = replace(digits, train_x=digits.train_x[:24], train_y=digits.train_y[:24])
+    monkeypatch.setattr(gradloom.studying, "load", lambda name: few)
+    told = command_line(tmp_path, monkeypatch, "tiny", 16)
     assert all(row["speedup"] is None for row in told)
 
 
