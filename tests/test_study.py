@@ -31,7 +31,7 @@ def test_every_study_has_a_technique_and_a_null_control():
         assert len({variant.name for variant in found}) == len(found)
     assert all(variant.paper in PAPER_ROWS for variant in variants("all") if variant.paper)
     assert variants("all")[0] is BASELINE
-    with pytest.raises(ValueError, match="study must be all or one of rounding, .*, not 'everything'"):
+    with pytest.raises(ValueError, match=r"study must be all or one of rounding, .*, not .everything."):
         variants("everything")
 
 
