@@ -21,7 +21,7 @@ from golden.tally import Tally
 from golden.techniques.approximation import Batches, Gradient, GradientApproximation, normal, spikes
 from golden.techniques.local import Dynamic, LocalizedLearning, Static, Table, direction
 from golden.techniques.prediction import GradientPrediction, Groups, Guess, bound, reorganised, scaled
-from golden.techniques.predictor import FRAC, Predictor, Shape
+from golden.techniques.predictor import FRAC, Predictor, Shape, mean_exponent
 from golden.techniques.pruning import (
     Keep,
     StructuredPruning,
@@ -637,7 +637,7 @@ def test_a_prediction_is_the_float_predictors(rng):
     policy = GradientPrediction(Groups(1, ((1, 1, 9),)), rate=0.02)
     graph, _ = trained(policy, 2)
     number = 2
-    twin = FloatGraph.like(policy.predictor.graph)
+    twin = FloatGraph.like(policy.predictor.part(9 * 8))
     given = {}
     plain = policy.early
 
@@ -657,29 +657,40 @@ def test_a_prediction_is_the_float_predictors(rng):
 
 
 def test_the_predictor_descends_its_square_error(rng):
-    """The first step's velocity of the dense layer is the mean square error's gradient, in float64; many steps learn a constant target."""
+    """The first step's velocity of the dense layer is the mean square error's gradient, in float64; many steps learn a constant target.
+
+    Seven gradients a filter take one brick of outputs, of which the last has a target of zero; the other brick stays.
+    """
     predictor = Predictor(Shape(3, 2), 10, 16, 7, 0.02, 0.9)
     maps = rng.integers(-800, 800, (6, 9))
     target = rng.integers(-1000, 1000, (6, 7))
-    twin = FloatGraph.like(predictor.graph)
+    twin = FloatGraph.like(predictor.graph(16))
     said, _ = twin.forward(maps * 2.0**-FRAC, training=True)
-    hidden = FloatGraph.like(predictor.graph)
-    conv = hidden.weights[0]
+    conv = twin.weights[0]
     padded = np.pad((maps * 2.0**-FRAC).reshape(6, 3, 3), ((0, 0), (1, 1), (1, 1)))
     taps = np.stack([padded[:, i : i + 3, j : j + 3] for i in range(3) for j in range(3)], axis=-1)
     features = np.maximum(taps @ conv[:-1] + conv[-1], 0).reshape(6, -1)
-    error = np.zeros((6, 10))
-    error[:, :7] = said[:, :7] - target * 2.0**-FRAC
+    error = np.zeros((6, 16))
+    error[:, :8] = said[:, :8] - np.pad(target, ((0, 0), (0, 1))) * 2.0**-FRAC
     wanted = np.concatenate([features.T @ error, error.sum(axis=0, keepdims=True)])
     p = Pass(GoldenExecute(), Rounding.NEAREST, 0, 0, training=True)
-    first = predictor.learn(p, maps, target, 0)
-    assert abs(first - (error**2).sum() / ((target * 2.0**-FRAC) ** 2).sum()) < 0.01
-    form = predictor.graph.formats[-1].velocity
-    assert np.abs(predictor.graph.velocity[3] * form.step - wanted).max() < 2 * form.step
-    assert not predictor.graph.velocity[3][:, 7:].any()
+    first = predictor.learn(p, maps, target, 1 << 12)
+    assert abs(first - (error[:, :7] ** 2).sum() / ((target * 2.0**-FRAC) ** 2).sum()) < 0.01
+    form = predictor.graph(16).formats[-1].velocity
+    assert np.abs(predictor.velocity[3] * form.step - wanted).max() < 2 * form.step
+    assert not predictor.velocity[3][:, 8:].any()
     for step in range(1, 300):
-        last = predictor.learn(p, maps, target, step)
+        last = predictor.learn(replace(p, step=step), maps, target, 1 << 12)
     assert last < 0.5 * first
+    assert not predictor.velocity[3][:, 8:].any()
+
+
+def test_gradients_are_scaled_by_their_mean_square(rng):
+    for most in (3, 90, 30_000):
+        words = rng.integers(-most, most + 1, (20, 8))
+        exponent = mean_exponent(int((words**2).sum()), words.size)
+        assert 2.0**-3 <= np.sqrt((words**2.0).mean()) * 2.0 ** (exponent - FRAC) <= 2.0**-1
+    assert mean_exponent(0, 9) == 0
 
 
 def test_targets_are_scaled_to_half_of_the_range():

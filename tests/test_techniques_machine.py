@@ -42,6 +42,7 @@ POLICIES = {
     "local layers": lambda: LocalizedLearning(Table((2, 1, 3)), 0.05, supervised=True),
     "dynamic layers": lambda: LocalizedLearning(Dynamic(cap=3, alpha=10.0, past=1), 0.05),
     "frozen layers": lambda: LocalizedLearning(Table((0, 3)), learns=False),
+    "predictions": lambda: GradientPrediction(Groups(1, ((1, 1, 9),))),
     "zeros for predictions": lambda: GradientPrediction(Groups(1, ((1, 1, 9),)), Guess.ZERO),
     "last gradient for predictions": lambda: GradientPrediction(Groups(1, ((1, 1, 9),)), Guess.LAST),
     "pairs and spikes": lambda: Composed([ColumnRowSampling(0.5), GradientApproximation(Gradient.APPROXIMATED)]),
@@ -104,8 +105,8 @@ def test_machines_follow_a_policy_in_goldens_words(name):
 
 def test_pooled_maps_of_few_channels_have_goldens_words():
     """Channels that do not fill a brick, and an input gradient without a mask."""
-    for name in ("spikes", "local layers"):
-        _, tally, _ = driven(POLICIES[name](), 2, pool=True, channels=5)
+    for name in ("spikes", "local layers", "predictions"):
+        _, tally, _ = driven(POLICIES[name](), 3, pool=True, channels=5)
         assert (tally.differing_words, tally.first_difference) == (0, "")
 
 
@@ -164,8 +165,6 @@ def test_a_policy_without_commands_is_refused():
     on = Driver(Graph(network(), Fixed(16, 8)), EmulatedMachine(CHIPS["tiny"], MEMORY, RING))
     with pytest.raises(Unsupported, match="no machine carries out StructuredPruning yet"):
         on.follow(StructuredPruning(), EPOCH)
-    with pytest.raises(Unsupported, match="no machine carries out the predictor yet"):
-        on.follow(GradientPrediction(), EPOCH)
 
 
 def test_a_policy_comes_before_the_first_step():

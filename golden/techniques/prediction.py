@@ -17,7 +17,7 @@ from golden.keyed import random_bits
 from golden.operators import Operator, Pass, ProductOperator
 from golden.policy import Policy
 from golden.techniques.layers import product_layers, refused, rows_of_weights
-from golden.techniques.predictor import SMALL, Predictor, Shape
+from golden.techniques.predictor import FIRST, SMALL, Predictor, Shape, mean_exponent
 from spec.number import Rounding
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class GradientPrediction(Policy):
         if self.guess is Guess.LAST:
             self.last = {number: np.zeros_like(graph.weights[number]) for number in self.order}
         if self.guess is Guess.PREDICTED:
-            most = max(_filter_words(op) for op in layers)
+            most = max(filter_words(op) for op in layers)
             seed = int(random_bits(graph.seed, np.array([PREDICTOR_INDEX]))[0])
             self.predictor = Predictor(self.size, most, graph.inputs.width, seed, self.rate, self.momentum)
 
@@ -122,16 +122,16 @@ class GradientPrediction(Policy):
     def early(self, p: Pass, op: Operator, x: np.ndarray, out: np.ndarray) -> np.ndarray | None:
         if self.predictor is not None:
             maps = reorganised(out, self.size.side)
-            self.maps[op.number], _ = scaled(maps, Predictor.exponent(maps), self.predictor.graph.inputs.width)
+            self.maps[op.number] = scaled_maps(maps, self.predictor.width)
         if not self.predicting:
             return None
-        rows = np.zeros((_filter_words(op) + rows_of_weights(op)[2], out.shape[-1]), np.int64)
+        rows = np.zeros((filter_words(op) + rows_of_weights(op)[2], out.shape[-1]), np.int64)
         if self.guess is Guess.LAST:
             return self.last[op.number]
         if self.predictor is not None:
-            said = self.predictor.predict(p.execute, self.maps[op.number])[:, : _filter_words(op)]
+            said = self.predictor.predict(p.execute, self.maps[op.number], filter_words(op))
             words, saturations = scaled(said, -self.exponents[op.number], op.formats.gradients.width)
-            rows[: _filter_words(op)] = p.count(words, saturations).T
+            rows[: filter_words(op)] = p.count(words, saturations).T
         return rows
 
     def gradient(self, p: Pass, op: Operator, gradient: np.ndarray) -> np.ndarray:
@@ -139,18 +139,21 @@ class GradientPrediction(Policy):
         if self.guess is Guess.LAST:
             self.last[op.number] = gradient
         if self.predictor is not None:
-            true = gradient[: _filter_words(op)].T
-            self.exponents[op.number] = exponent = self.predictor.exponent(true)
+            true = gradient[: filter_words(op)].T.astype(np.int64)
+            self.exponents[op.number] = exponent = mean_exponent(int((gradient.astype(np.int64) ** 2).sum()), gradient.size)
             target, _ = scaled(true, exponent, op.formats.gradients.width)
-            place = p.step * len(self.order) + self.order.index(op.number)
-            self.losses[op.number] = self.predictor.learn(p, self.maps[op.number], target, place)
+            self.losses[op.number] = self.predictor.learn(p, self.maps[op.number], target, self.first_node(op.number))
         return gradient
+
+    def first_node(self, number: int) -> int:
+        """For the keys with which the predictor learns of layer ``number``."""
+        return FIRST + 4 * self.order.index(number)
 
     def state(self) -> dict[str, np.ndarray]:
         kept = {"exponents": np.array(list(self.exponents.values()), np.int64)}
         kept |= {f"last{number}": words for number, words in self.last.items()}
         if self.predictor is not None:
-            kept |= {f"predictor.{name}": words for name, words in self.predictor.graph.state().items()}
+            kept |= {f"predictor.{name}": words for name, words in self.predictor.state().items()}
         return kept
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
@@ -158,10 +161,10 @@ class GradientPrediction(Policy):
         self.last = {number: np.array(state[f"last{number}"]) for number in self.last}
         if self.predictor is not None:
             own = "predictor."
-            self.predictor.graph.restore({n[len(own) :]: words for n, words in state.items() if n.startswith(own)})
+            self.predictor.restore({n[len(own) :]: words for n, words in state.items() if n.startswith(own)})
 
 
-def _filter_words(op: Operator) -> int:
+def filter_words(op: Operator) -> int:
     """Gradients of one filter, its bias apart."""
     assert isinstance(op, ProductOperator)
     positions, channels, _ = rows_of_weights(op)
@@ -171,6 +174,11 @@ def _filter_words(op: Operator) -> int:
 def scaled(words: np.ndarray, power: int, width: int) -> tuple[np.ndarray, int]:
     """``words * 2**power``, rounded to the nearest; saturations."""
     return convert(words.astype(np.int64) << max(power, 0), max(-power, 0), Rounding.NEAREST, width=width)
+
+
+def scaled_maps(maps: np.ndarray, width: int) -> np.ndarray:
+    """A layer's features as the predictor sees them."""
+    return scaled(maps, Predictor.exponent(maps), width)[0]
 
 
 def reorganised(out: np.ndarray, side: int) -> np.ndarray:
@@ -186,12 +194,13 @@ def reorganised(out: np.ndarray, side: int) -> np.ndarray:
     maps = np.empty((channels, side, side), np.int64)
     for i in range(side):
         for j in range(side):
-            window = total[_window(height, i, side), _window(width, j, side)]
-            count = batch * window.shape[0] * window.shape[1]
-            sums = window.sum(axis=(0, 1))
+            part = total[window(height, i, side), window(width, j, side)]
+            count = batch * part.shape[0] * part.shape[1]
+            sums = part.sum(axis=(0, 1))
             maps[:, i, j] = (2 * sums + count) // (2 * count)
     return maps.reshape(channels, -1)
 
 
-def _window(size: int, place: int, places: int) -> slice:
+def window(size: int, place: int, places: int) -> slice:
+    """Of ``places`` windows along a side of ``size`` the one at ``place``."""
     return slice(place * size // places, -(-(place + 1) * size // places))

@@ -40,7 +40,8 @@ class Affine:
 class Sweep:
     """Affines one after the other on every tile of some tensors of one shape.
 
-    reads, writes : tensors by the names the steps use; other names are only of the scratchpad. tables : by name.
+    reads, writes : tensors by the names the steps use; other names are only of the scratchpad. tables : by name. like : None, or the
+    tensor that says how many channels there are, whole bricks: others may have more, which stay as they are.
     """
 
     label: Label
@@ -49,10 +50,11 @@ class Sweep:
     tables: dict[str, Tensor]
     steps: Sequence[Affine]
     rounding: Rounding
+    like: Tensor | None = None
 
     @property
     def shape(self) -> Tensor:
-        return next(iter(self.writes.values()))
+        return self.like or next(iter(self.writes.values()))
 
     @property
     def names(self) -> list[str]:
@@ -73,7 +75,8 @@ def emit_sweep(e: Emitter, s: Sweep) -> None:
         mine = {name: spans[f"{name}{number % depth}"] for name in s.names}
         across = tensor.row_bricks
         for name, operand in s.reads.items():
-            e.load(replace(label, what=f"load {name}"), operand, first * across, mine[name], bricks=count * across)
+            place, shape = _positions(operand, first, count, across)
+            e.load(replace(label, what=f"load {name}"), operand, place, mine[name], **shape)
         yield
         for step in s.steps:
             u, v, out = mine[step.u], mine[step.v] if step.v else None, mine[step.out]
@@ -104,9 +107,18 @@ def emit_sweep(e: Emitter, s: Sweep) -> None:
             )
         yield
         for name, operand in s.writes.items():
-            e.store(replace(label, what=f"store {name}"), operand, first * across, mine[name], bricks=count * across)
+            place, shape = _positions(operand, first, count, across)
+            e.store(replace(label, what=f"store {name}"), operand, place, mine[name], **shape)
 
     pipeline(e, (job(number, first, count) for number, (first, count) in enumerate(tiles)), depth)
+
+
+def _positions(operand: Tensor, first: int, count: int, across: int) -> tuple[int, dict[str, int]]:
+    """Where the first ``across`` bricks of so many positions lie, and their shape in a transfer."""
+    if operand.row_bricks == across:
+        return first * across, {"bricks": count * across}
+    shape = {"bricks": across, "count_1": count, "memory_1": operand.row_bricks, "scratch_1": across}
+    return first * operand.row_bricks, shape
 
 
 def emit_sums(e: Emitter, label: Label, u: Tensor, v: Tensor, records: Tensor) -> None:

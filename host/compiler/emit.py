@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from host.compiler.errors import DoesNotFit
@@ -73,6 +73,7 @@ class Emitter:
     _collecting: bool = False
     _from_top: bool = False
     _when: tuple[str, bool] | None = None
+    _told: tuple[int, str] | None = None
 
     def host(
         self,
@@ -83,7 +84,7 @@ class Emitter:
     ) -> None:
         """A step of the host, after all commands so far."""
         self.end()
-        self.parts.append(HostStep(label, function, reads, writes, self._when))
+        self.parts.append(HostStep(self._label(label), function, reads, writes, self._when))
 
     def end(self) -> None:
         """Closes the present run, if it has commands."""
@@ -105,6 +106,20 @@ class Emitter:
             self.end()
         finally:
             self._when = None
+
+    @contextmanager
+    def told_as(self, layer: int, phase: str) -> Generator[None, None, None]:
+        """What is emitted inside is told of as this layer's, in this phase."""
+        before, self._told = self._told, (layer, phase)
+        try:
+            yield
+        finally:
+            self._told = before
+
+    def _label(self, label: Label) -> Label:
+        if self._told is None:
+            return label
+        return replace(label, layer=self._told[0], phase=self._told[1], what=f"{label.phase} {label.what}")
 
     def layout(self, label: Label, sizes: Mapping[str, int]) -> dict[str, Span]:
         """Buffers of the sizes given, those of different roles in different scratchpad banks if they fit so.
@@ -131,7 +146,7 @@ class Emitter:
         memory: Bytes = (0, 0),
     ) -> None:
         """One command; ``reads`` and ``writes`` must cover the scratchpad it touches, ``memory`` the bytes."""
-        order = _Order(opcode, label, dict(fields), _Touched(reads, writes, memory, opcode == Opcode.STORE))
+        order = _Order(opcode, self._label(label), dict(fields), _Touched(reads, writes, memory, opcode == Opcode.STORE))
         if self._collecting:
             self._put_off.append(order)
             return
