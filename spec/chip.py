@@ -111,6 +111,17 @@ CHIPS = {
         # Sixty-four lanes with memories that an ECP5-85F has; wide groups share more logic. Two words a cycle keep up with what
         # a bus of 64 bits brings for two operands.
         Chip(name="ecp5-64", groups=4, lanes=16, slots=3, psum_depth=2048, finish_groups=2, vector_words=2),
+        # The quickest sixty-four: one group, so that nothing is chosen between groups. For layers of 64 columns.
+        Chip(
+            name="ecp5-1x64",
+            groups=1,
+            lanes=64,
+            acc_width=40,
+            slots=2,
+            psum_depth=2048,
+            scratch_banks=2,
+            vector_words=1,
+        ),
         # More lanes for that part, at a lower price. A group takes one nonzero a cycle whatever its lanes, so this chip is
         # for layers of 32 columns and more.
         Chip(
