@@ -59,7 +59,8 @@ class FloatGraph:
                 case BatchNormNode():
                     out, back = self._norm(number, reads[0], w, training)
                 case ReluNode():
-                    out, back = np.maximum(reads[0], 0), _times(reads[0] > 0)
+                    limit = np.inf if node.limit is None else node.limit
+                    out, back = np.clip(reads[0], 0, limit), _times((reads[0] > 0) & (reads[0] < limit))
                 case MaxPoolNode():
                     out, back = _maxpool(node, reads[0])
                 case AvgPoolNode():

@@ -213,6 +213,7 @@ def _operators(architecture: Architecture, inputs: Fixed, formats: Sequence[Form
     operators: list[Operator] = []
     wanted: list[bool] = []  # by number: does anything learn there or below
     positive: list[bool] = []  # by number: no negative words, and zero exactly where ReLU's output is
+    caps: list[int] = []  # by number: the largest word, where a ReLU with a limit says one
     for number, (node, own) in enumerate(zip(architecture.nodes, formats, strict=True)):
         sources = [None if i == SAMPLES else operators[i] for i in node.reads]
         kind = OPERATORS[type(node)]
@@ -227,6 +228,7 @@ def _operators(architecture: Architecture, inputs: Fixed, formats: Sequence[Form
             reads=tuple(inputs if source is None else source.out for source in sources),
             belows=tuple(source.above if source is not None and wanted[source.number] else None for source in sources),
             positive=sources[0] is not None and positive[sources[0].number],
+            cap=0 if sources[0] is None else caps[sources[0].number],
             shapes=tuple(architecture.input if i == SAMPLES else shapes[i] for i in node.reads),
             shape=shapes[number],
             formats=own,
@@ -234,6 +236,8 @@ def _operators(architecture: Architecture, inputs: Fixed, formats: Sequence[Form
         operators.append(op)
         wanted.append(op.learns or any(below is not None for below in op.belows))
         positive.append(node.rectifies or (node.chooses and op.positive))
+        limit = getattr(op, "limit", 0)
+        caps.append(limit or (op.cap if node.chooses else 0))
     return operators
 
 

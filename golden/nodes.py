@@ -58,9 +58,15 @@ class BatchNormNode(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class ReluNode(Node):
-    """Negative words become zero."""
+    """Negative words become zero; with a ``limit`` (ReLU6's is 6) words above it become the limit, and neither passes a gradient."""
 
+    limit: float | None = None
     rectifies: ClassVar[bool] = True
+
+    def shape(self, *reads: Shape) -> Shape:
+        if self.limit is not None and not self.limit > 0:
+            raise ValueError(f"relu: limit must be more than 0, not {self.limit}")
+        return reads[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,8 +191,8 @@ class Builder:
     def norm(self) -> int:
         return self.add(BatchNormNode(reads=(self.last,)))
 
-    def relu(self) -> int:
-        return self.add(ReluNode(reads=(self.last,)))
+    def relu(self, limit: float | None = None) -> int:
+        return self.add(ReluNode(reads=(self.last,), limit=limit))
 
     def maxpool(self, kernel: int, stride: int, padding: int = 0) -> int:
         return self.add(MaxPoolNode(reads=(self.last,), kernel=kernel, stride=stride, padding=padding))

@@ -83,7 +83,7 @@ class Operator:
 
     reads, belows : formats of what it reads and of its gradients; a below is None where nobody
     asks for the gradient. positive : what it reads has been through ReLU, so that words of zero
-    mask the gradient. shapes, shape : of one sample, read and written.
+    mask the gradient. cap : if not 0, words of it do too. shapes, shape : of one sample, read and written.
     """
 
     number: int
@@ -91,6 +91,7 @@ class Operator:
     reads: tuple[Fixed, ...]
     belows: tuple[Fixed | None, ...]
     positive: bool
+    cap: int
     shapes: tuple[Shape, ...]
     shape: Shape
     formats: Formats
@@ -158,7 +159,7 @@ class ProductOperator(_Computing):
         gradient = self._gradient(p, kept, delta, weights) if kept.gradient is None else kept.gradient
         if below is None:
             return [None], gradient
-        mask = p.policy.mask(p, self, x.shape, x > 0 if self.positive else None)
+        mask = p.policy.mask(p, self, x.shape, open_words(x, self.cap) if self.positive else None)
         how = (mask, below, p.rounding, p.key(Role.DELTA))
         delta = p.policy.input_delta(p, self, delta)
         if isinstance(self.unit, Conv):  # a stride leaves the input's size open
@@ -228,11 +229,29 @@ class BatchNormOperator(_Computing):
 
 
 class ReluOperator(Operator):
+    """limit : the largest word of its output, or 0."""
+
+    def __post_init__(self) -> None:
+        assert isinstance(self.node, ReluNode)
+        self.limit = 0
+        if self.node.limit is not None:
+            self.limit = round(self.node.limit * (1 << self.out.frac))
+            if not 1 < self.limit <= self.out.hi:
+                raise ValueError(f"node {self.number}: ReLU's limit {self.node.limit} must be 2 to {self.out.hi} in words of {self.out}, not {self.limit}")
+
     def forward(self, p: Pass, reads: Words, weights: Any, running: Any) -> tuple[np.ndarray, Any]:
-        return gate(reads[0], reads[0]), None
+        out = gate(reads[0], reads[0])
+        return np.minimum(out, self.limit) if self.limit else out, None
 
     def backward(self, p: Pass, delta: np.ndarray, kept: Kept, weights: Any) -> Gradients:
+        if self.limit:
+            return [np.where(open_words(kept.out, self.limit), delta, 0)], None
         return [gate(delta, kept.out)], None
+
+
+def open_words(x: np.ndarray, cap: int) -> np.ndarray:
+    """Where ReLU lets a gradient through, from its output: above zero, and below ``cap`` if that is not 0."""
+    return (x > 0) & (x < cap) if cap else x > 0
 
 
 class MaxPoolOperator(Operator):

@@ -102,7 +102,7 @@ def _accumulated(net: Network, op: Operator, source: int, one: Delta, other: Del
             Affine("sum", "u", "v", "scalars", 0, 0),
             Affine("dx", "sum", "out", "scalars", 0, 0, gate=True),
         ]
-        reads["out"] = net.values[source]
+        reads["out"] = net.open(source, above.limit)
         emit_sweep(net.e, Sweep(label, reads, {"dx": dx}, {"scalars": table}, steps, Rounding.FLOOR))
         return Delta(dx, True)
     out = net.memory.add(f"delta.{source}.{op.number}", one.tensor.shape)
@@ -141,7 +141,8 @@ def _back_learning(net: Network, op: Operator, delta: Delta, gradient: Tensor) -
         return None
     dx, lowering = _room(net, op), net.lowering
     layer = Layer.of(op, x, net.values[op.number], net.weights[op.number])
-    operand, mask = lowering.input_delta(net, op, delta.tensor), lowering.mask(net, op, x if op.positive else None)
+    mask = lowering.mask(net, op, net.open(op.node.reads[0], op.cap) if op.positive else None)
+    operand = lowering.input_delta(net, op, delta.tensor)
     layer.backward(net.e, operand, dx, below, mask, key, net.rounding)
     return Delta(lowering.passes_on(net, op, dx), op.positive)
 
@@ -165,7 +166,7 @@ def _back_fixed(net: Network, op: Operator, delta: Delta) -> Delta:
     if isinstance(op, ReluOperator):
         if delta.gated:
             return Delta(delta.tensor)
-        dx, out = _room(net, op), net.values[op.number]
+        dx, out = _room(net, op), net.open(op.number, op.limit)
         net.affine(label, {"u": delta.tensor, "v": out}, dx, (1, 0), 0, 0, gate=True)
         return Delta(dx)
     dx = _room(net, op)

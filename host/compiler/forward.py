@@ -25,6 +25,7 @@ from host.compiler.pools import Pool, emit_pool
 from host.program import Label, Value
 from host.tensor import Tensor
 from spec.isa import Kind
+from spec.number import Rounding
 
 
 def emit_forward(net: Network, op: Operator) -> None:
@@ -46,6 +47,8 @@ def emit_forward(net: Network, op: Operator) -> None:
     e, memory, label, key = net.e, net.memory, Label(op.number, "FP", ""), net.key(op, Role.ACTIVATION)
     if isinstance(op, (ConvOperator, DenseOperator)):
         _products(net, op, x, out)
+    elif isinstance(op, ReluOperator) and op.limit:
+        _limited(net, op, x, out)
     elif isinstance(op, ReluOperator):
         net.affine(label, {"u": x}, out, (1, 0), 0, 0, relu=True)
     elif isinstance(op, AddOperator):
@@ -59,6 +62,17 @@ def emit_forward(net: Network, op: Operator) -> None:
         emit_pool(e, Pool(label, Kind.MEAN, window, out, None, memory.scalars(scalar), key, shift, net.rounding))
     else:
         raise Unsupported(f"node {op.number}: no commands for {type(op).__name__}")
+
+
+def _limited(net: Network, op: ReluOperator, x: Tensor, out: Tensor) -> None:
+    """ReLU with a limit: what is left of the limit above a word, from the limit."""
+    tables = {"same": net.memory.scalars(1), "rest": net.memory.scalars(-1, 0, op.limit)}
+    steps = [
+        Affine("y", "x", None, "same", 0, 0, relu=True),
+        Affine("rest", "y", None, "rest", 0, 0, relu=True),
+        Affine("out", "rest", None, "rest", 0, 0),
+    ]
+    emit_sweep(net.e, Sweep(Label(op.number, "FP", ""), {"x": x}, {"out": out}, tables, steps, Rounding.FLOOR))
 
 
 def _products(net: Network, op: ConvOperator | DenseOperator, x: Tensor, out: Tensor) -> None:

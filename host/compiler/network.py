@@ -141,12 +141,25 @@ class Network:
         if number == SAMPLES or not isinstance(self.operators[number], (BatchNormOperator, AddOperator)):
             return False
         readers = self.readers.get(number, [])
-        return len(readers) == 1 and isinstance(readers[0], ReluOperator)
+        return len(readers) == 1 and isinstance(readers[0], ReluOperator) and not readers[0].limit
 
     def summed(self, number: int) -> bool:
         """Whether this batch norm's only reader is a sum, which then does its affine in the same sweep."""
         readers = self.readers.get(number, [])
         return len(readers) == 1 and isinstance(readers[0], AddOperator) and len(set(readers[0].node.reads)) == 2
+
+    def open(self, number: int, cap: int) -> Tensor:
+        """Positive where node ``number``, which ReLU rectified, lets a gradient through: its output, or where words of ``cap`` do not
+        a tensor of its own."""
+        x = self.values[number]
+        name = f"open.{number}"
+        if not cap or name in self.memory.tensors:
+            return self.memory.tensors[name] if cap else x
+        out = self.memory.add(name, x.shape)
+        step = Affine("open", "x", "x", "scalars", 0, 0, gate=True)
+        tables = {"scalars": self.memory.scalars(-1, 0, cap)}
+        emit_sweep(self.e, Sweep(Label(number, "BP", "open"), {"x": x}, {"open": out}, tables, [step], Rounding.FLOOR))
+        return out
 
     def affine(
         self,

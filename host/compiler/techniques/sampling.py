@@ -60,7 +60,7 @@ class Sampling(Lowering):
     def mask(self, net: "Network", op: Operator, mask: Tensor | None) -> Tensor | None:
         if op.number not in self.policy.chosen:
             return mask
-        if mask is not None and not self.policy.scaled and not self.policy.replace:
+        if mask is not None and not op.cap and not self.policy.scaled and not self.policy.replace:
             return net.seen[op.number]  # positive where the input is and was taken
         given = mask or net.values[op.node.reads[0]]
         flat, out = _by_pair(net, op, given), net.memory.add(f"taken.{op.number}", given.shape)
