@@ -53,6 +53,7 @@ class Config:
     rate_drops: tuple[tuple[int, float], ...] = ((8, 0.2),)  # from this epoch on the rate is multiplied by this
     inputs: Fixed = field(default=Fixed(16, 8))
     formats: Formats | tuple[Formats, ...] = field(default=Formats())  # of every layer or node, or one each
+    schedule: tuple[tuple[int, Formats], ...] = ()  # from this epoch on these formats instead, of a graph
     rounding: Rounding = Rounding.STOCHASTIC
     seed: int = 0
 
@@ -62,6 +63,9 @@ class Config:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.net not in NETWORKS:
             raise ValueError(f"net must be one of {', '.join(NETWORKS)}, not {self.net!r}")
+        first = [epoch for epoch, _ in self.schedule]
+        if first != sorted(set(first)) or any(epoch < 1 for epoch in first):
+            raise ValueError(f"schedule must have rising epochs from 1 on, not {first}")
         if not 0 <= self.seed < 1 << 32:
             raise ValueError(f"seed must be 0 to {(1 << 32) - 1}, not {self.seed}")
 
@@ -78,6 +82,11 @@ class Config:
             if epoch >= first:
                 rate *= factor
         return replace(self.sgd, rate=rate)
+
+    def formats_at(self, epoch: int) -> Formats | tuple[Formats, ...]:
+        """The formats of an epoch, schedule applied."""
+        begun = [formats for first, formats in self.schedule if first <= epoch]
+        return begun[-1] if begun else self.formats
 
     def sizes(self, samples: Samples) -> tuple[int, ...]:
         """Inputs, hidden layers, classes."""

@@ -13,6 +13,7 @@ from golden.nodes import SAMPLES, Architecture, BatchNormNode, MaxPoolNode
 from golden.operators import LOSS_SLOT, OPERATORS, Kept, Operator, Pass, ProductOperator
 from golden.optimizer import SgdPlan
 from golden.policy import EXACT, Policy
+from golden.reformat import moved, moved_running
 from golden.residual import accumulate
 from spec.number import Fixed, Rounding
 
@@ -66,6 +67,20 @@ class Graph:
         """Train by ``policy`` from the next step on; ValueError with the reason where it cannot work on this network."""
         policy.bind(self, epoch_steps)
         self.policy = policy
+
+    def reformat(self, formats: Formats | Sequence[Formats]) -> None:
+        """Go on in other formats from the next step on, parameters rounded to the nearest; ValueError for formats that do not fit."""
+        other = Graph(self.architecture, self.inputs, formats, self.seed)
+        other.operators = [replace(op, positive=mine.positive) for op, mine in zip(other.operators, self.operators, strict=True)]
+        for number, running in self.running.items():
+            seen, read = self.operators[number].reads[0], other.operators[number].reads[0]
+            other.running[number] = moved_running(running, seen, read)
+        for number in self.weights:
+            have, want = self.operators[number].formats, other.operators[number].formats
+            other.weights[number] = moved(self.weights[number], have.weights, want.weights)
+            other.velocity[number] = moved(self.velocity[number], have.velocity, want.velocity)
+        for name in ("operators", "formats", "weights", "velocity", "running"):
+            setattr(self, name, getattr(other, name))
 
     def predict(self, execute: Execute, x: np.ndarray) -> np.ndarray:
         """Logits (batch, classes) for x (batch, features), all rounded to nearest, running statistics in batch norm."""

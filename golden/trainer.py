@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -50,6 +50,13 @@ class Learner(Protocol):
     def restore(self, state: Mapping[str, np.ndarray]) -> None: ...
 
     def digest(self) -> str: ...
+
+
+@runtime_checkable
+class Reformatting(Protocol):
+    """A learner whose formats may change between steps."""
+
+    def reformat(self, formats: Formats | Sequence[Formats]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -153,10 +160,14 @@ def train(
     result = Result(config, network)
     per_epoch = steps_per_epoch(config, samples)
     total = config.epochs * per_epoch if steps is None else min(steps, config.epochs * per_epoch)
-    run = plain(asdict(config) | {"data": samples.name, "samples": len(samples.train_x)})
+    settings = {name: value for name, value in asdict(config).items() if name != "schedule" or value}
+    run = plain(settings | {"data": samples.name, "samples": len(samples.train_x)})
     trained, sums = Tally(execute, reference), _Epoch()
     if resume is not None:
         resume.check(run)
+        history = len(resume.history)
+        before = history if (resume.sums or {}).get("epoch", {}).get("done") else max(0, history - 1)
+        _reformat(network, config, before, 0)
         network.restore(resume.state)
         result.history += [EpochLog(**log) for log in resume.history]
         if resume.sums:
@@ -171,6 +182,8 @@ def train(
     latest = moment()
     try:
         for epoch in range(len(result.history), config.epochs):
+            if not (resume is not None and epoch == before):
+                _reformat(network, config, epoch, epoch - 1)
             sgd = config.sgd_at(epoch)
             plans = [sgd.plan(formats, config.batch) for formats in network.formats]
             begun = epoch * per_epoch
@@ -210,6 +223,16 @@ def train(
     if keep is not None:
         keep(latest)
     return result
+
+
+def _reformat(network: Learner, config: Config, epoch: int, before: int) -> None:
+    """The formats of ``epoch`` for a network in those of epoch ``before``."""
+    formats = config.formats_at(epoch)
+    if formats == config.formats_at(max(before, 0)):
+        return
+    if not isinstance(network, Reformatting):
+        raise ValueError(f"net {config.net} cannot change its formats while it is trained: a graph can")
+    network.reformat(formats)
 
 
 def _log(

@@ -121,12 +121,17 @@ def _timed(driver: Driver, config: Config, samples: Samples, graph: Graph) -> di
     costs: dict[Hashable, list[Counter[str]]] = {}
     kinds: Counter[Hashable] = Counter()
     tally = Tally(GoldenExecute(driver.backend.chip.width, driver.backend.chip.acc_width))
+    formats = config.formats
     for step, (epoch, chosen) in enumerate(_steps(config, samples)):
+        if config.formats_at(epoch) != formats:
+            formats = config.formats_at(epoch)
+            graph.reformat(formats)
+            driver.reformat(formats)
         before = graph.state()
-        plans = [config.sgd_at(epoch).plan(formats, config.batch) for formats in graph.formats]
+        plans = [config.sgd_at(epoch).plan(own, config.batch) for own in graph.formats]
         batch = samples.words(samples.train_x[chosen], config.inputs), samples.train_y[chosen], plans, config.rounding, step
         graph.step(GoldenExecute(), *batch)
-        kind: Hashable = (graph.policy.variant(), len(chosen))
+        kind: Hashable = (graph.policy.variant(), len(chosen), formats)
         kinds[kind] += 1
         if step in some or kind not in costs:
             driver.restore(before)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from golden.layers import Formats
 from golden.trainer import Config, Result
 from gradloom.console import Refusal, bars, err, talk, write_folder, write_json
 from gradloom.options import INTERRUPTED, board_option, chip_option, json_option, seed_option
@@ -47,6 +48,12 @@ from spec.number import Rounding
     show_default=True,
 )
 @click.option("--frac", type=int, help="One format with so many fraction bits for every tensor.")
+@click.option(
+    "--frac-from",
+    metavar="EPOCH:FRAC",
+    multiple=True,
+    help="From this epoch on one format with so many fraction bits; several times for a schedule.",
+)
 @click.option("--check", is_flag=True, help="Compare every tensor of every step in the machine's memory with golden.")
 @click.option("--trace", "with_trace", is_flag=True, help="Print where the last step's cycles went.")
 @click.option("--checkpoint", type=Path, help="Keep the run in this file: at Ctrl-C, at the end, and every so often.")
@@ -69,6 +76,7 @@ def train(
     batch: int | None,
     rounding: str,
     frac: int | None,
+    frac_from: tuple[str, ...],
     check: bool,
     with_trace: bool,
     checkpoint: Path | None,
@@ -87,6 +95,7 @@ def train(
     from host.datasets import load
 
     config = _config(net, seed, rounding, epochs, batch, frac, hidden)
+    config = replace(config, schedule=_schedule(frac_from))
     kept = checkpoint or resume
     if kept is not None:
         write_folder(kept.parent)
@@ -137,6 +146,16 @@ def _config(
     if hidden is not None:
         config = replace(config, hidden=_units(net, hidden))
     return config if frac is None else config.with_frac(frac)
+
+
+def _schedule(given: tuple[str, ...]) -> tuple[tuple[int, Formats], ...]:
+    schedule = []
+    for text in given:
+        epoch, _, frac = text.partition(":")
+        if not (epoch.isdecimal() and frac.isdecimal()):
+            raise Refusal(f"--frac-from must be EPOCH:FRAC, two numbers, not {text!r}")
+        schedule.append((int(epoch), Formats.uniform(int(frac))))
+    return tuple(schedule)
 
 
 def _units(net: str, hidden: str) -> tuple[int, ...]:

@@ -236,6 +236,15 @@ class Driver:
         self._running = {number: state[f"running{number}"].copy() for number in self.graph.running}
         self.lowering.loads(lambda name, words: self.write(name, words, self._place))
 
+    def reformat(self, formats: Formats | Sequence[Formats]) -> None:
+        """As :meth:`golden.graph.Graph.reformat`: the same machine, other programs."""
+        self.graph.restore(self.state())
+        self.graph.reformat(formats)
+        self._state = self.graph.state()
+        self._compiled.clear()
+        if self._place is not None:
+            self._load(self._state)
+
     def digest(self) -> str:
         """As :meth:`golden.graph.Graph.digest`: equal words, equal digests."""
         state = self.state()

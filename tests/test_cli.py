@@ -86,6 +86,18 @@ def test_format_out_of_range_is_refused(frac):
     refused(run("train", "--frac", str(frac)), f"frac must be 0 to 16 at width 16, not {frac}")
 
 
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("twelve", "--frac-from must be EPOCH:FRAC, two numbers, not 'twelve'"),
+        ("2:40", "frac must be 0 to 16 at width 16, not 40"),
+        ("0:12", "schedule must have rising epochs from 1 on, not [0]"),
+    ],
+)
+def test_a_schedule_of_formats_that_cannot_be_is_refused(given, reason):
+    refused(run("train", "--frac-from", given), reason)
+
+
 def test_epochs_and_seed_out_of_range_are_refused():
     refused(
         run("train", "--net", "alexnet"),

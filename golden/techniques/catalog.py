@@ -7,6 +7,7 @@ import numpy as np
 
 from golden.config import Config
 from golden.graph import Graph
+from golden.layers import Formats
 from golden.policy import Policy
 from golden.techniques.approximation import Batches, Gradient, GradientApproximation
 from golden.techniques.layers import product_layers
@@ -52,6 +53,11 @@ def local(config: Config) -> Table:
     return Table((0,) * third + (1,) * third + (2,))
 
 
+def low_first(config: Config) -> Config:
+    """Eight fraction bits in the first half of the epochs, twelve from then on."""
+    return replace(config.with_frac(8), schedule=((max(1, config.epochs // 2), Formats.uniform(12)),))
+
+
 def magnitudes(graph: Graph) -> None:
     """Keeps the largest TRACKED of each layer's weights but the last's: what weight tracking is to beat."""
     for op in product_layers(graph)[:-1]:
@@ -80,6 +86,8 @@ STUDIES: dict[str, tuple[Variant, ...]] = {
             "control",
             settings=lambda c: replace(c.with_frac(12), rounding=Rounding.NEAREST),
         ),
+        Variant("rounding", "stochastic, 8 bits first, then 12", "technique", settings=low_first),
+        Variant("rounding", "stochastic, 8 fraction bits", "control", settings=lambda c: c.with_frac(8)),
     ),
     "sparsity": (
         Variant("sparsity", "zeros skipped, outputs masked", "technique"),
