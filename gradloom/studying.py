@@ -147,6 +147,7 @@ def _timed(driver: Driver, config: Config, samples: Samples, graph: Graph) -> di
         "cycles_bound": round(whole["macs"] / driver.backend.chip.total_lanes),
         "bytes": round(whole["bytes"]),
         "energy": energy(driver.backend.chip, whole),
+        "by_host": driver.lowering.by_host,
         "steps": total,
         "timed": sum(map(len, costs.values())),
         "words_compared": tally.words_compared,
@@ -204,6 +205,8 @@ def _row(
     reached = [result["accuracy"] for result in trained if "accuracy" in result]
     paper = PAPER_ROWS.get(variant.paper)
     reasons = [result[why] for result in [*trained, timed] for why in ("refused", "unsupported") if why in result]
+    if timed.get("by_host"):
+        reasons.append("the host chooses, in time that is not counted")
     cycles = timed.get("cycles")
     before = sum(base["cycles"].values()) if cycles and "cycles" in base else None
     return {

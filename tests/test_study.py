@@ -10,8 +10,10 @@ from click.testing import CliRunner
 import gradloom.studying
 from golden.presets import preset
 from golden.techniques.catalog import BASELINE, PAPER_ROWS, STUDIES, variants
+from golden.techniques.similarity import InputSimilarity
 from gradloom.cli import main
 from gradloom.studying import Job, kept, planned, rows
+from host.compiler.techniques.policies import LOWERINGS
 from host.datasets import load
 from host.driver import MEMORY, RING
 from host.energy import energy, prices
@@ -69,6 +71,7 @@ def test_rows_are_means_over_seeds_and_ratios_to_the_baseline():
 
 def test_what_no_machine_carries_out_has_a_reason_and_no_cycles(monkeypatch):
     job = next(job for job in planned("similarity", CONFIG, "digits", 1, CHIPS["tiny"]) if job.kind == "time" and job.place == 1)
+    monkeypatch.delitem(LOWERINGS, InputSimilarity)
     monkeypatch.setattr("gradloom.backend.opened", lambda *_, **__: nullcontext(_Nothing()))
     assert job.run() == {"unsupported": "no machine carries out InputSimilarity yet: golden does"}
 

@@ -9,14 +9,17 @@ from golden.graph import Graph
 from golden.layers import GoldenExecute
 from golden.nodes import Builder
 from golden.optimizer import Sgd
-from golden.policy import Composed
+from golden.policy import Composed, Policy
 from golden.tally import Tally
 from golden.techniques.approximation import Batches, Gradient, GradientApproximation
 from golden.techniques.local import Dynamic, LocalizedLearning, Table
 from golden.techniques.prediction import GradientPrediction, Groups, Guess
-from golden.techniques.pruning import StructuredPruning
+from golden.techniques.pruning import Keep, StructuredPruning, ThresholdPruning
 from golden.techniques.sampling import Choice, ColumnRowSampling
+from golden.techniques.similarity import InputSimilarity
+from golden.techniques.tracking import WeightTracking
 from host.compiler import Unsupported
+from host.compiler.techniques.on_host import OnHost
 from host.driver import MEMORY, RING, Driver
 from host.machines import EmulatedMachine, NativeBackend
 from spec.chip import CHIPS
@@ -45,6 +48,12 @@ POLICIES = {
     "predictions": lambda: GradientPrediction(Groups(1, ((1, 1, 9),))),
     "zeros for predictions": lambda: GradientPrediction(Groups(1, ((1, 1, 9),)), Guess.ZERO),
     "last gradient for predictions": lambda: GradientPrediction(Groups(1, ((1, 1, 9),)), Guess.LAST),
+    "two of four": lambda: StructuredPruning(2, 4, rescale=True),
+    "two of four, random": lambda: StructuredPruning(2, 4, Keep.RANDOM),
+    "random threshold": lambda: ThresholdPruning(0.8),
+    "tracked weights": lambda: WeightTracking(0.3),
+    "shared results": lambda: InputSimilarity(3, rest=1),
+    "pruned and tracked": lambda: Composed([StructuredPruning(2, 4), WeightTracking(0.3), ColumnRowSampling(0.5)]),
     "pairs and spikes": lambda: Composed([ColumnRowSampling(0.5), GradientApproximation(Gradient.APPROXIMATED)]),
 }
 
@@ -162,9 +171,15 @@ def test_a_state_is_taken_up_by_another_machine():
 
 
 def test_a_policy_without_commands_is_refused():
+    class Louder(Policy):
+        def passes_on(self, p, op, dx):
+            return 2 * dx
+
     on = Driver(Graph(network(), Fixed(16, 8)), EmulatedMachine(CHIPS["tiny"], MEMORY, RING))
-    with pytest.raises(Unsupported, match="no machine carries out StructuredPruning yet"):
-        on.follow(StructuredPruning(), EPOCH)
+    with pytest.raises(Unsupported, match="no machine carries out Louder yet"):
+        on.follow(Louder(), EPOCH)
+    with pytest.raises(Unsupported, match="no machine carries out Louder yet"):
+        OnHost(Louder())
 
 
 def test_a_policy_comes_before_the_first_step():

@@ -26,6 +26,8 @@ class Lowering:
     :meth:`golden.policy.Policy.variant` of it, and on nothing else that changes.
     """
 
+    by_host = False  # the host decides what the machine has no commands for, in time of its own
+
     def __init__(self, policy: Policy):
         self.policy = policy
 
@@ -83,6 +85,7 @@ class Together(Lowering):
     def __init__(self, policy: Policy, parts: tuple[Lowering, ...]):
         super().__init__(policy)
         self.parts = parts
+        self.by_host = any(part.by_host for part in parts)
 
     def keeps(self, net: "Network") -> None:
         for part in self.parts:
@@ -128,6 +131,6 @@ class Together(Lowering):
         return reduce(lambda given, part: part.passes_on(net, op, given), self.parts, dx)
 
     def update(self, net: "Network", op: Operator, plan: SgdPlan, gradient: Tensor) -> None:
-        own = [part for part in self.parts if type(part).update is not Lowering.update]
+        own = [part for part in self.parts if type(part.policy).update is not Policy.update]
         (own[0] if own else Lowering(self.policy)).update(net, op, plan, gradient)
 

@@ -7,11 +7,15 @@ from golden.policy import Composed, Policy
 from golden.techniques.approximation import GradientApproximation
 from golden.techniques.local import LocalizedLearning
 from golden.techniques.prediction import GradientPrediction
+from golden.techniques.pruning import StructuredPruning, ThresholdPruning
 from golden.techniques.sampling import ColumnRowSampling
+from golden.techniques.similarity import InputSimilarity
+from golden.techniques.tracking import WeightTracking
 from host.compiler.errors import Unsupported
 from host.compiler.lowering import Lowering, Together
 from host.compiler.techniques.approximation import Approximation
 from host.compiler.techniques.local import Local
+from host.compiler.techniques.on_host import OnHost
 from host.compiler.techniques.prediction import Prediction
 from host.compiler.techniques.sampling import Sampling
 
@@ -21,6 +25,10 @@ LOWERINGS: dict[type[Policy], Callable[[Any], Lowering]] = {
     ColumnRowSampling: Sampling,
     GradientPrediction: Prediction,
     LocalizedLearning: Local,
+    StructuredPruning: OnHost,
+    ThresholdPruning: OnHost,
+    WeightTracking: OnHost,
+    InputSimilarity: OnHost,
 }
 
 
