@@ -160,8 +160,7 @@ def train(
     result = Result(config, network)
     per_epoch = steps_per_epoch(config, samples)
     total = config.epochs * per_epoch if steps is None else min(steps, config.epochs * per_epoch)
-    settings = {name: value for name, value in asdict(config).items() if name != "schedule" or value}
-    run = plain(settings | {"data": samples.name, "samples": len(samples.train_x)})
+    run = described(config, samples)
     trained, sums = Tally(execute, reference), _Epoch()
     if resume is not None:
         resume.check(run)
@@ -223,6 +222,12 @@ def train(
     if keep is not None:
         keep(latest)
     return result
+
+
+def described(config: Config, samples: Samples) -> dict[str, object]:
+    """What a checkpoint says of its run; a schedule only where there is one."""
+    settings = {name: value for name, value in asdict(config).items() if name != "schedule" or value}
+    return plain(settings | {"data": samples.name, "samples": len(samples.train_x)})
 
 
 def _reformat(network: Learner, config: Config, epoch: int, before: int) -> None:

@@ -1,6 +1,6 @@
 """``gradloom program``: a network as a file for a processor without Python."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -39,10 +39,10 @@ def program(
     The image holds a training step, with the optimizer's numbers of this epoch, and a prediction; docs/program-image.md
     describes it, and the driver that `generate --unit machine` writes carries it out. Every word is the one that `train` gives.
     """
-    from golden.checkpoint import Checkpoint, plain
+    from golden.checkpoint import Checkpoint
     from golden.presets import preset
     from golden.trainer import batches as in_order
-    from golden.trainer import steps_per_epoch
+    from golden.trainer import described, steps_per_epoch
     from host.datasets import load
     from host.image import build_image
 
@@ -53,7 +53,7 @@ def program(
     graph, step = config.graph(samples), 0
     if checkpoint is not None:
         kept = Checkpoint.load(checkpoint)
-        kept.check(plain({**asdict(config), "data": samples.name, "samples": len(samples.train_x)}))
+        kept.check(described(config, samples))
         graph.restore(kept.state)
         step = kept.steps
     epoch, done = divmod(step, steps_per_epoch(config, samples))

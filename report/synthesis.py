@@ -12,6 +12,8 @@ SHOWN = 14  # units of a picture; the others are one bar
 
 # Unit, chip, target, placements: a row each. Presets of parts are in spec/chip.py.
 RUNS = (
+    ("machine", "ecp5-1x64", "ecp5-85k", 3),
+    ("engine", "ecp5-1x64", "ecp5-85k", 3),
     ("machine", "ecp5-128", "ecp5-85k", 1),
     ("engine", "ecp5-128", "ecp5-85k", 1),
     ("machine", "ecp5-96", "ecp5-85k", 1),
