@@ -131,9 +131,9 @@ class VectorLane(wiring.Component):
         head_3 = Signal(acc)
         sum_3, sum_4 = Signal(acc), Signal(acc)
         total, late = Signal(acc, reset_less=True), Signal(second.p.shape(), reset_less=True)
-        entering = Mux(self.load_3, self.sum_uv, Mux(modes.scale, head_3, Mux(self.clear_3, 0, sum_3)))
+        instead = (self.load_3, self.sum_uv), (modes.scale, head_3), (self.clear_3, 0)
         m.d.comb += [
-            head_3.eq(ring("sum_uv", acc, self.turn_3, entering)),
+            head_3.eq(ring("sum_uv", acc, self.turn_3, sum_3, instead)),
             sum_3.eq(head_3 + first.p),
             self.head_3.eq(head_3),
         ]
