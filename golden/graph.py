@@ -10,9 +10,9 @@ from golden.layers import Execute, Formats, Role
 from golden.loss import LOSS_FRAC, cross_entropy
 from golden.network import StepResult, check_state
 from golden.nodes import SAMPLES, Architecture, BatchNormNode, MaxPoolNode
-from golden.operators import LOSS_SLOT, OPERATORS, Kept, Operator, Pass, ProductOperator
+from golden.operators import LOSS_SLOT, OPERATORS, Kept, Operator, Pass, ProductOperator, ReluOperator
 from golden.optimizer import SgdPlan
-from golden.policy import EXACT, Policy
+from golden.policy import EXACT, Policy, part_of
 from golden.reformat import moved, moved_running
 from golden.residual import accumulate
 from spec.number import Fixed, Rounding
@@ -201,8 +201,7 @@ class Graph:
         check_state(self.architecture.name, self.state(), state)
         for kind in ("weights", "velocity", "running"):
             setattr(self, kind, {n: np.array(state[f"{kind}{n}"], np.int64) for n in getattr(self, kind)})
-        own = "policy."
-        self.policy.restore({name[len(own) :]: words for name, words in state.items() if name.startswith(own)})
+        self.policy.restore(part_of(state, "policy."))
 
     def digest(self) -> str:
         """SHA-256 over weights and velocity, node by node, then running statistics, little-endian 64-bit words."""
@@ -251,8 +250,7 @@ def _operators(architecture: Architecture, inputs: Fixed, formats: Sequence[Form
         operators.append(op)
         wanted.append(op.learns or any(below is not None for below in op.belows))
         positive.append(node.rectifies or (node.chooses and op.positive))
-        limit = getattr(op, "limit", 0)
-        caps.append(limit or (op.cap if node.chooses else 0))
+        caps.append(op.limit if isinstance(op, ReluOperator) else op.cap if node.chooses else 0)
     return operators
 
 

@@ -89,6 +89,11 @@ class Policy:
         """Take over what :meth:`state` gave."""
 
 
+def part_of(state: Mapping[str, np.ndarray], own: str) -> dict[str, np.ndarray]:
+    """The arrays whose names begin with ``own``, by the rest of their names."""
+    return {name.removeprefix(own): words for name, words in state.items() if name.startswith(own)}
+
+
 class Composed(Policy):
     """Several techniques at once, the first one's changes first. One of them at most may know gradients early or update by a rule of its own."""
 
@@ -157,8 +162,7 @@ class Composed(Policy):
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         for n, part in enumerate(self.parts):
-            own = f"{n}."
-            part.restore({name[len(own) :]: words for name, words in state.items() if name.startswith(own)})
+            part.restore(part_of(state, f"{n}."))
 
 
 EXACT = Policy()

@@ -13,7 +13,7 @@ from golden.loss import LOSS_FRAC
 from golden.network import StepResult
 from golden.operators import Pass
 from golden.optimizer import SgdPlan
-from golden.policy import EXACT, Policy
+from golden.policy import EXACT, Policy, part_of
 from golden.tally import Tally
 from host.compiler import compile_predict, compile_step
 from host.compiler.lowering import Lowering
@@ -152,29 +152,26 @@ class Driver:
         before = self.state()
         p = Pass(GoldenExecute(), rounding, self.graph.seed, step, training=True, policy=self.policy)
         self.policy.begins(p)
+        seen: dict[str, np.ndarray] = {}
         try:
             program = self.program(len(x), plans, rounding)
-        except BaseException:
-            self.policy.restore(of_policy(before))
-            raise
-        seen: dict[str, np.ndarray] = {}
-        if self.check:
-            self.graph.restore(before)
-            self.graph.observe = seen.__setitem__
-            self.graph.step(execute, x, labels, plans, rounding, step)
-            self.graph.observe = None
-        try:
+            if self.check:
+                self.graph.restore(before)
+                self.graph.observe = seen.__setitem__
+                self.graph.step(execute, x, labels, plans, rounding, step)
+                self.graph.observe = None
             results = self._execute(program, step, {"x": x, "labels": labels, "plans": plans})
         except BaseException:
-            self.policy.restore(of_policy(before))
-            self._load(before)
+            self.policy.restore(part_of(before, "policy."))
+            if self._place is not None:
+                self._load(before)
             raise
         self.policy.ends(p, results["loss"] / len(labels) / (1 << LOSS_FRAC))
         self.stepped = self.last
         self._count(execute)
         if self.check:
             self._compare(execute, program, seen, step)
-            got = of_policy(self.state())
+            got = part_of(self.state(), "policy.")
             for name, want in self.graph.policy.state().items():
                 self._differs(execute, f"policy.{name}", got[name], want, step)
         return StepResult(results["loss"], results["correct"], len(labels), self._saturations())
@@ -221,7 +218,7 @@ class Driver:
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """As :meth:`golden.graph.Graph.restore`, into the machine's memory."""
         self.graph.restore(state)
-        self.policy.restore(of_policy(state))
+        self.policy.restore(part_of(state, "policy."))
         self._state = self.graph.state()
         if self._place is not None:
             self._load(self._state)
@@ -304,12 +301,6 @@ class Driver:
             place = tuple(int(i) for i in np.argwhere(different)[0])
             self.first_difference = Difference(step, name, place, int(got[place]), int(want[place]))
             tally.first_difference = str(self.first_difference)
-
-
-def of_policy(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What a policy keeps, from the state of a network that follows it."""
-    own = "policy."
-    return {name[len(own) :]: words for name, words in state.items() if name.startswith(own)}
 
 
 def without_skipping(program: Program) -> Program:

@@ -96,11 +96,11 @@ class _Units:
         """Turn components into instances; take in what is not a component and could not stand alone."""
         kept = []
         for child, label, location in fragment.subfragments:
-            component, resets, alone = _under_reset(child)
-            if resets:
+            component, reset = _under_reset(child)
+            if reset is not None:
                 # Its own reset is the or of both, which is what ResetInserter means, or the one alone, and it stays one module.
                 child = Fragment.get(component, None)
-                kept.append((self._instance(component, child, label, shared, resets, alone), label, location))
+                kept.append((self._instance(component, child, label, shared, reset), label, location))
             elif isinstance(component, wiring.Component) and not isinstance(component, Memory):
                 kept.append((self._instance(component, child, label, shared), label, location))
             elif type(child) is Fragment and not child.domains and not _is_transformed(child):
@@ -120,8 +120,7 @@ class _Units:
         fragment: Fragment,
         label: str,
         shared: SignalDict,
-        resets: tuple = (),
-        alone: bool = False,
+        reset: Value | None = None,
     ) -> Instance:
         members = _interface(component)
         parameters = _parameters(component)
@@ -129,10 +128,7 @@ class _Units:
         if unit is None:
             unit = self.add(component, fragment, _snake(type(component).__name__))
             self._by_parameters[parameters] = unit
-        reset = Cat(ResetSignal("sync"), *resets).any() if resets else ResetSignal("sync")
-        if alone:
-            (reset,) = resets
-        clock = {"clk": ClockSignal("sync"), "rst": reset}
+        clock = {"clk": ClockSignal("sync"), "rst": ResetSignal("sync") if reset is None else reset}
         connections = [("i", port, clock[port]) for port in CLOCK if port in rtlil.ports(self.bodies[unit])]
         for path, value, direction in members:
             for signal in Value.cast(value)._rhs_signals():
@@ -202,15 +198,17 @@ def _is_transformed(fragment: Fragment) -> bool:
     return bool(fragment.origins) and type(fragment.origins[0]).__name__ == "TransformedElaboratable"
 
 
-def _under_reset(fragment: Fragment) -> tuple[object, tuple, bool]:
-    """The component of a fragment, the signals that reset it if it stands under ResetInserter alone, and whether ``rst`` does not."""
+def _under_reset(fragment: Fragment) -> tuple[object, Value | None]:
+    """The component of a fragment, and what resets it if it stands under ResetInserter, and nothing else, or under ResetBy."""
     origin = fragment.origins[0] if fragment.origins else None
     if _is_transformed(fragment) and isinstance(origin._elaboratable_, wiring.Component):
         transforms = origin._transforms_
         if all(isinstance(t, ResetInserter) and list(t.controls) == ["sync"] for t in transforms):
-            alone = [isinstance(t, ResetBy) for t in transforms] == [True]
-            return origin._elaboratable_, tuple(t.controls["sync"] for t in transforms), alone
-    return origin, (), False
+            controls = [t.controls["sync"] for t in transforms]
+            if [type(t) for t in transforms] == [ResetBy]:
+                return origin._elaboratable_, Value.cast(controls[0])
+            return origin._elaboratable_, Cat(ResetSignal("sync"), *controls).any()
+    return origin, None
 
 
 def _parameters(component: wiring.Component) -> tuple:

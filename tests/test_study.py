@@ -69,6 +69,17 @@ def test_rows_are_means_over_seeds_and_ratios_to_the_baseline():
     assert (told[1]["paper_row_read"], told[0]["paper_row"]) == (False, None)
 
 
+def test_what_was_not_trained_yet_has_no_row_of_the_baselines():
+    """An interrupted study says nothing of a variant that it did not come to; one that trains as the baseline has its accuracy."""
+    jobs = planned("all", CONFIG, "digits", 1, CHIPS["tiny"])
+    done = {job: {"accuracy": 0.9} for job in jobs if job.kind == "train" and job.place == 0}
+    told = rows("all", done, CONFIG, "digits")
+    assert [row["variant"] for row in told if row["accuracy_mean"] is not None] == [
+        "exact",
+        *(variant.name for variant in STUDIES["sparsity"]),
+    ]
+
+
 def test_what_no_machine_carries_out_has_a_reason_and_no_cycles(monkeypatch):
     job = next(job for job in planned("similarity", CONFIG, "digits", 1, CHIPS["tiny"]) if job.kind == "time" and job.place == 1)
     monkeypatch.delitem(LOWERINGS, InputSimilarity)

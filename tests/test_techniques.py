@@ -6,6 +6,7 @@ from math import pi
 
 import numpy as np
 import pytest
+from technique_networks import beginning
 
 from golden.conv import Conv
 from golden.float_graph import FloatGraph
@@ -49,12 +50,7 @@ SGD = Sgd(rate=0.1, momentum=0.8, decay=1e-4)
 
 def small(channels=8):
     """Three convolutions and two dense layers, batch norm behind the second."""
-    b = Builder((6, 6, 4))
-    b.conv(channels, 3, padding=1)
-    b.relu()
-    b.conv(channels, 3, 2, padding=1, bias=False)
-    b.norm()
-    b.relu()
+    b = beginning(channels)
     b.conv(channels, 2)
     b.relu()
     b.flatten()

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from machine_cases import MACHINE_CHIPS
 from machine_player import build_case_machine
+from technique_networks import beginning
 
 from golden.graph import Graph
 from golden.layers import GoldenExecute
-from golden.nodes import Builder
 from golden.optimizer import Sgd
 from golden.policy import Composed, Policy
 from golden.tally import Tally
@@ -54,18 +54,15 @@ POLICIES = {
     "tracked weights": lambda: WeightTracking(0.3),
     "shared results": lambda: InputSimilarity(3, rest=1),
     "pruned and tracked": lambda: Composed([StructuredPruning(2, 4), WeightTracking(0.3), ColumnRowSampling(0.5)]),
+    "spikes by sign and a threshold": lambda: Composed([GradientApproximation(Gradient.APPROXIMATED), ThresholdPruning(0.5)]),
+    "local layers and shared results": lambda: Composed([LocalizedLearning(Table((2,)), 0.05), InputSimilarity(3, rest=1)]),
     "pairs and spikes": lambda: Composed([ColumnRowSampling(0.5), GradientApproximation(Gradient.APPROXIMATED)]),
 }
 
 
 def network(channels=8, pool=False):
     """Three convolutions and two dense layers, batch norm behind the second, an addition around the third."""
-    b = Builder((6, 6, 4))
-    b.conv(channels, 3, padding=1)
-    b.relu()
-    b.conv(channels, 3, 2, padding=1, bias=False)
-    b.norm()
-    b.relu()
+    b = beginning(channels)
     before = b.last
     b.sum(before, b.conv(channels, 3, padding=1))
     b.relu()

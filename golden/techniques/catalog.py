@@ -34,11 +34,26 @@ class Variant:
     name: str
     role: str
     policy: Callable[[Config], Policy] | None = None
-    settings: Callable[[Config], Config] = lambda config: config
+    settings: Callable[[Config], Config] | None = None
     finish: Callable[[Graph], None] | None = None
     skip: bool = True
     masks: bool = True
     paper: str = ""
+
+    @property
+    def steps_exactly(self) -> bool:
+        """Whether its steps give the baseline's words."""
+        return self.policy is None and self.settings is None
+
+    @property
+    def trains_exactly(self) -> bool:
+        """Whether it ends with the baseline's network."""
+        return self.steps_exactly and self.finish is None
+
+    @property
+    def runs_exactly(self) -> bool:
+        """Whether it costs a machine what the baseline costs."""
+        return self.steps_exactly and self.skip and self.masks
 
 
 def groups(config: Config) -> Groups:

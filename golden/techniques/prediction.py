@@ -15,7 +15,7 @@ import numpy as np
 from golden.convert import convert
 from golden.keyed import random_bits
 from golden.operators import Operator, Pass, ProductOperator
-from golden.policy import Policy
+from golden.policy import Policy, part_of
 from golden.techniques.layers import product_layers, refused, rows_of_weights
 from golden.techniques.predictor import FIRST, SMALL, Predictor, Shape, mean_exponent
 from spec.number import Rounding
@@ -160,8 +160,7 @@ class GradientPrediction(Policy):
         self.exponents = dict(zip(self.order, state["exponents"].tolist(), strict=True))
         self.last = {number: np.array(state[f"last{number}"]) for number in self.last}
         if self.predictor is not None:
-            own = "predictor."
-            self.predictor.restore({n[len(own) :]: words for n, words in state.items() if n.startswith(own)})
+            self.predictor.restore(part_of(state, "predictor."))
 
 
 def filter_words(op: Operator) -> int:

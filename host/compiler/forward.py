@@ -80,7 +80,10 @@ def _products(net: Network, op: ConvOperator | DenseOperator, x: Tensor, out: Te
     key = net.key(op, Role.ACTIVATION)
     seen = net.seen[op.number] = net.lowering.reads(net, op, x) if net.training else x
     Layer.of(op, seen, out, net.weights[op.number]).forward(net.e, net.memory, key, net.rounding)
-    gradient = net.lowering.early(net, op, seen, out) if net.training else None
+    if not net.training:
+        return
+    net.lowering.gives(net, op, seen, out)
+    gradient = net.lowering.early(net, op, seen, out)
     if gradient is not None:
         net.early[op.number] = gradient
 

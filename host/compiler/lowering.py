@@ -44,6 +44,9 @@ class Lowering:
         """What the forward product and the weight gradient read."""
         return x
 
+    def gives(self, net: "Network", op: Operator, x: Tensor, out: Tensor) -> None:
+        """What the forward product of ``x`` gives to its readers, in place of ``out``."""
+
     def early(self, net: "Network", op: Operator, x: Tensor, out: Tensor) -> Tensor | None:
         """The layer's gradient, where it is known in the forward pass."""
         return None
@@ -101,6 +104,10 @@ class Together(Lowering):
 
     def reads(self, net: "Network", op: Operator, x: Tensor) -> Tensor:
         return reduce(lambda given, part: part.reads(net, op, given), self.parts, x)
+
+    def gives(self, net: "Network", op: Operator, x: Tensor, out: Tensor) -> None:
+        for part in self.parts:
+            part.gives(net, op, x, out)
 
     def early(self, net: "Network", op: Operator, x: Tensor, out: Tensor) -> Tensor | None:
         known = (part.early(net, op, x, out) for part in self.parts)

@@ -30,7 +30,11 @@ class Memory:
         self.end = self.base
 
     def add(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """A new tensor. Raises ValueError when addresses have no bits left."""
+        """A new tensor, or the one there is of that name. Raises ValueError when addresses have no bits left, or that one has another shape."""
+        if name in self.tensors:
+            if self.tensors[name].shape != shape:
+                raise ValueError(f"{name} has shape {self.tensors[name].shape} already, not {shape}")
+            return self.tensors[name]
         start = -(-self.end // ALIGNMENT) * ALIGNMENT
         tensor = Tensor(name, start, shape, word_bytes(self.chip))
         if tensor.end > 1 << ADDRESS_BITS:
@@ -41,10 +45,8 @@ class Memory:
 
     def constant(self, name: str, words: np.ndarray) -> Tensor:
         """A tensor of these words; the one there is, if it has that name."""
-        if name not in self.constants:
-            self.constants[name] = words
-            self.add(name, words.shape)
-        return self.tensors[name]
+        self.constants.setdefault(name, words)
+        return self.add(name, words.shape)
 
     def ones(self, word: int) -> Tensor:
         """A brick of equal words."""

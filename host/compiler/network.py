@@ -151,10 +151,9 @@ class Network:
     def open(self, number: int, cap: int) -> Tensor:
         """Positive where node ``number``, which ReLU rectified, lets a gradient through: its output, or where words of ``cap`` do not
         a tensor of its own."""
-        x = self.values[number]
-        name = f"open.{number}"
+        x, name = self.values[number], f"open.{number}"
         if not cap or name in self.memory.tensors:
-            return self.memory.tensors[name] if cap else x
+            return self.memory.tensors.get(name, x)
         out = self.memory.add(name, x.shape)
         step = Affine("open", "x", "x", "scalars", 0, 0, gate=True)
         tables = {"scalars": self.memory.scalars(-1, 0, cap)}

@@ -1,6 +1,5 @@
 """Localized learning as commands: the weight gradient with the layer's output as operand, behind its forward product; see golden.techniques.local."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,10 @@ from golden.operators import ConvOperator, DenseOperator, Operator
 from golden.optimizer import SgdPlan
 from golden.techniques.local import LocalizedLearning, hebbian_formats, reciprocal_root
 from host.compiler.convs import Layer
-from host.compiler.elementwise import Affine, Sweep, emit_sums, emit_sweep, record_shape
+from host.compiler.elementwise import Affine, Sweep, emit_sweep
 from host.compiler.lowering import Lowering
-from host.compiler.scalars import pack_scalars, unpack_sums
+from host.compiler.scalars import pack_scalars
+from host.compiler.techniques.squares import emit_squares
 from host.program import Context, Label, Symbol
 from host.tensor import Tensor
 from spec.number import Rounding
@@ -50,19 +50,8 @@ class Local(Lowering):
             self._step(net, op, gradient)
             return
         if self.policy.watched(number):
-            self._squares(net, number, gradient, lambda context, squares: self.policy.saw(squares))
+            emit_squares(net, replace(label, what="norm"), gradient, lambda context, squares: self.policy.saw(sum(squares)))
         super().update(net, op, plan, gradient)
-
-    def _squares(self, net: "Network", number: int, gradient: Tensor, then: Callable[[Context, int], None]) -> None:
-        label, chip = Label(number, "update", "norm"), net.chip
-        records = net.memory.add(f"norm.{number}.squares", record_shape(chip, gradient.row_bricks))
-        emit_sums(net.e, label, gradient, gradient, records)
-
-        def host(context: Context) -> None:
-            _, squares = unpack_sums(chip, context.read(records.name), gradient.channels)
-            then(context, sum(squares))
-
-        net.e.host(label, host, (records.name,))
 
     def _step(self, net: "Network", op: Operator, gradient: Tensor) -> None:
         """Weights in place: W + rate * D / |D|."""
@@ -70,14 +59,14 @@ class Local(Lowering):
         names = {step: f"local.{number}.{step}" for step in ("unit", "weights")}
         tables = {f"{step} scalars": net.memory.table(name, 1) for step, name in names.items()}
 
-        def scalars(context: Context, squares: int) -> None:
-            factor, shift = reciprocal_root(squares, form.width)
+        def scalars(context: Context, squares: list[int]) -> None:
+            factor, shift = reciprocal_root(sum(squares), form.width)
             step = policy.step(form)
             for kind, (s0, s1, drop) in {"unit": (factor, 0, shift), "weights": (step.s0, step.s1, step.shift)}.items():
                 context.write(names[kind], pack_scalars(net.chip, [(s0, s1, 0)], 1))
                 context.values[f"{names[kind]}.shift"] = drop
 
-        self._squares(net, number, gradient, scalars)
+        emit_squares(net, Label(number, "update", "norm"), gradient, scalars, (), tuple(names.values()))
         weights = net.weights[number]
         key = net.key(op, Role.WEIGHT)
         steps = [

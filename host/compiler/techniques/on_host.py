@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from golden.layers import GoldenExecute
+from golden.nodes import SAMPLES
 from golden.operators import Operator, Pass, open_words
 from golden.optimizer import SgdPlan
 from golden.policy import Policy
@@ -46,27 +47,33 @@ class OnHost(Lowering):
         out: dict[str, Tensor],
         ask: Callable[[Pass, Context, dict[str, np.ndarray]], tuple[np.ndarray, ...]],
     ) -> None:
-        """A step of the host: words of ``reads`` in golden's shapes to ``ask``, its answers to ``out``, in that order."""
+        """A step of the host: words of ``reads`` to ``ask``, its answers to ``out``, in that order.
+
+        "x" and "out" are what a layer reads and gives, or gradients of them, and get golden's shapes; samples may lie otherwise in memory,
+        and are those that the driver was given.
+        """
+        shapes = {"x": (net.batch, *op.shapes[0]), "out": (net.batch, *op.shape)}
 
         def host(context: Context) -> None:
             p = Pass(GoldenExecute(), net.rounding, context.seed, context.step, training=True, policy=self.policy, node=op.number)
             words = {name: context.read(tensor.name) for name, tensor in reads.items()}
+            if op.node.reads[0] == SAMPLES and "x" in words:
+                words["x"] = np.asarray(context.inputs["x"])
+            words |= {name: words[name].reshape(shape) for name, shape in shapes.items() if name in words}
             for tensor, answer in zip(out.values(), ask(p, context, words), strict=True):
                 context.write(tensor.name, answer.reshape(tensor.shape))
 
         names = (tuple(tensor.name for tensor in some.values()) for some in (reads, out))
         net.e.host(Label(op.number, phase, hook), host, *names)
 
-    def early(self, net: "Network", op: Operator, x: Tensor, out: Tensor) -> Tensor | None:
-        """The place behind a layer's forward product: what it gives."""
-        if "gives" in self.changes and x.rows * x.channels == net.batch * _size(op.shapes[0]):
+    def gives(self, net: "Network", op: Operator, x: Tensor, out: Tensor) -> None:
+        if "gives" not in self.changes:
+            return
 
-            def ask(p: Pass, context: Context, words: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-                seen = words["x"].reshape(net.batch, *op.shapes[0])
-                return (self.policy.gives(p, op, seen, words["out"].reshape(net.batch, *op.shape)),)
+        def ask(p: Pass, context: Context, words: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+            return (self.policy.gives(p, op, words["x"], words["out"]),)
 
-            self._ask(net, op, "FP", "gives", {"x": x, "out": out}, {"out": out}, ask)
-        return None
+        self._ask(net, op, "FP", "gives", {"x": x, "out": out}, {"out": out}, ask)
 
     def weight_gradient(
         self, net: "Network", op: Operator, delta: Tensor, gradient: Tensor, exact: Callable[[Tensor], None]
@@ -76,11 +83,11 @@ class OnHost(Lowering):
         x, out = net.seen[op.number], net.memory.add(f"chosen.{op.number}", delta.shape)
 
         def ask(p: Pass, context: Context, words: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-            chosen = self.policy.weight_delta(p, op, words["x"], words["delta"].reshape(net.batch, *op.shape))
+            chosen = self.policy.weight_delta(p, op, words["x"], words["out"])
             assert chosen is not None, f"{type(self.policy).__name__} leaves a weight gradient out: that has to be a command"
             return (chosen,)
 
-        self._ask(net, op, "WG", "operand", {"x": x, "delta": delta}, {"out": out}, ask)
+        self._ask(net, op, "WG", "operand", {"x": x, "out": delta}, {"out": out}, ask)
         return exact(out)
 
     def input_delta(self, net: "Network", op: Operator, delta: Tensor) -> Tensor:
@@ -89,9 +96,9 @@ class OnHost(Lowering):
         out = net.memory.add(f"operand.{op.number}", delta.shape)
 
         def ask(p: Pass, context: Context, words: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-            return (self.policy.input_delta(p, op, words["delta"].reshape(net.batch, *op.shape)),)
+            return (self.policy.input_delta(p, op, words["out"]),)
 
-        self._ask(net, op, "BP", "operand", {"delta": delta}, {"out": out}, ask)
+        self._ask(net, op, "BP", "operand", {"out": delta}, {"out": out}, ask)
         return out
 
     def mask(self, net: "Network", op: Operator, mask: Tensor | None) -> Tensor | None:
@@ -101,7 +108,7 @@ class OnHost(Lowering):
         out = net.memory.add(f"wanted.{op.number}", x.shape)
 
         def ask(p: Pass, context: Context, words: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-            seen = words["x"].reshape(net.batch, *op.shapes[0])
+            seen = words["x"]
             wanted = self.policy.mask(p, op, seen.shape, open_words(seen, op.cap) if op.positive else None)
             return (np.ones(seen.shape, np.int64) if wanted is None else wanted.astype(np.int64),)
 
@@ -120,7 +127,3 @@ class OnHost(Lowering):
 
         self._ask(net, op, "update", "update", own | {"gradient": gradient}, own, ask)
         return None
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    return int(np.prod(shape))

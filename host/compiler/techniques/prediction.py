@@ -2,14 +2,17 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from golden.operators import Operator
 from golden.techniques.layers import rows_of_weights
 from golden.techniques.prediction import GradientPrediction, Guess, filter_words
 from golden.techniques.predictor import mean_exponent
-from host.compiler.elementwise import Affine, Sweep, emit_sums, emit_sweep, emit_zeros, record_shape
+from host.compiler.elementwise import Affine, Sweep, emit_sweep, emit_zeros
 from host.compiler.lowering import Lowering, Read, Write
-from host.compiler.scalars import pack_scalars, unpack_sums
-from host.compiler.techniques.predictor import PHASE, Guesser, Words, emit_features, emit_turned
+from host.compiler.scalars import pack_scalars
+from host.compiler.techniques.predictor import PHASE, Guesser, emit_features, emit_turned, features_of
+from host.compiler.techniques.squares import emit_squares
 from host.program import Context, Label, Symbol
 from host.tensor import Tensor
 from spec.number import Rounding
@@ -23,29 +26,27 @@ class Prediction(Lowering):
 
     policy: GradientPrediction
 
-    def __init__(self, policy: GradientPrediction):
-        super().__init__(policy)
-        self.words: dict[int, Words] = {}  # by network
-        self.guessers: dict[int, dict[int, Guesser]] = {}
-
     def keeps(self, net: "Network") -> None:
-        if self.policy.predictor is not None:
-            self.words[id(net)], self.guessers[id(net)] = Words.of(net, self.policy.predictor), {}
+        for name, words in self._words():
+            net.memory.add(name, words.shape)
 
     def saves(self, read: Read) -> None:
-        predictor = self.policy.predictor
-        if predictor is not None:
-            for kind in (predictor.weights, predictor.velocity):
-                name = "weights" if kind is predictor.weights else "velocity"
-                for number in kind:
-                    kind[number] = read(f"predictor.{name}.{number}")
+        for name, words in self._words():
+            words[...] = read(name)
 
     def loads(self, write: Write) -> None:
-        predictor = self.policy.predictor
-        if predictor is not None:
-            for name, kind in (("weights", predictor.weights), ("velocity", predictor.velocity)):
-                for number, words in kind.items():
-                    write(f"predictor.{name}.{number}", words)
+        for name, words in self._words():
+            write(name, words)
+
+    def _words(self) -> list[tuple[str, np.ndarray]]:
+        """The predictor's parameters by their names in memory."""
+        if self.policy.predictor is None:
+            return []
+        return [(f"predictor.{name}", words) for name, words in self.policy.predictor.state().items()]
+
+    def _guesser(self, net: "Network", op: Operator, features: Tensor) -> Guesser:
+        assert self.policy.predictor is not None
+        return Guesser(net, op.number, features, filter_words(op), self.policy.predictor, self.policy.first_node(op.number))
 
     def lowest(self, net: "Network") -> int:
         return len(net.operators) if self.policy.predicting else 0
@@ -53,10 +54,7 @@ class Prediction(Lowering):
     def early(self, net: "Network", op: Operator, x: Tensor, out: Tensor) -> Tensor | None:
         predictor, number = self.policy.predictor, op.number
         if predictor is not None:
-            features = emit_features(net, number, out, predictor)
-            first, words = self.policy.first_node(number), self.words[id(net)]
-            guesser = Guesser(net, number, features, filter_words(op), predictor, words, first)
-            self.guessers[id(net)][number] = guesser
+            guesser = self._guesser(net, op, emit_features(net, number, out, predictor))
         if not self.policy.predicting:
             return None
         gradient = net.memory.add(f"early.{number}", net.weights[number].shape)
@@ -73,12 +71,12 @@ class Prediction(Lowering):
         if predictor is not None:
             guesser.forward(training=False)
             said = guesser.said
-            self._scaled(net, op, said, said, -1)
+            self._scale(net, op, said, -1)
             emit_turned(net.e, label, said, said.rows, gradient, filter_words(op))
         return gradient
 
     def learns(self, net: "Network", op: Operator, gradient: Tensor) -> None:
-        number, chip = op.number, net.chip
+        number = op.number
         if self.policy.guess is Guess.LAST:
 
             def keep(context: Context) -> None:
@@ -88,22 +86,19 @@ class Prediction(Lowering):
         if self.policy.predictor is None:
             return
         label = Label(number, PHASE, "target")
-        records = net.memory.add(f"predictor.squares.{number}", record_shape(chip, gradient.row_bricks))
-        emit_sums(net.e, label, gradient, gradient, records)
 
-        def measure(context: Context) -> None:
-            _, squares = unpack_sums(chip, context.read(records.name), gradient.channels)
+        def measure(context: Context, squares: list[int]) -> None:
             self.policy.exponents[number] = mean_exponent(sum(squares), gradient.rows * gradient.channels)
 
-        net.e.host(label, measure, (records.name,))
-        guesser = self.guessers[id(net)][number]
+        emit_squares(net, label, gradient, measure)
+        guesser = self._guesser(net, op, net.memory.tensors[features_of(number)])
         target = net.memory.add(f"predictor.target.{number}", guesser.said.shape)
         emit_turned(net.e, label, gradient, filter_words(op), target, target.rows)
-        self._scaled(net, op, target, target, 1)
+        self._scale(net, op, target, 1)
         guesser.learn(target)
 
-    def _scaled(self, net: "Network", op: Operator, words: Tensor, out: Tensor, sign: int) -> None:
-        """``words`` times the power of two of the layer's gradients, or over it."""
+    def _scale(self, net: "Network", op: Operator, words: Tensor, sign: int) -> None:
+        """``words`` times the power of two of the layer's gradients, or over it, in place."""
         number = op.number
         name = f"predictor.scale.{number}"
         table = net.memory.table(name, 1)
@@ -115,5 +110,5 @@ class Prediction(Lowering):
 
         label = Label(number, PHASE, "scale")
         net.e.host(label, scale, (), (name,))
-        step = Affine("out", "words", None, "scale", 0, Symbol(f"{name}.shift"))
-        emit_sweep(net.e, Sweep(label, {"words": words}, {"out": out}, {"scale": table}, [step], Rounding.NEAREST))
+        step = Affine("words", "words", None, "scale", 0, Symbol(f"{name}.shift"))
+        emit_sweep(net.e, Sweep(label, {"words": words}, {"words": words}, {"scale": table}, [step], Rounding.NEAREST))

@@ -8,7 +8,7 @@ import numpy as np
 
 from golden.layers import Role
 from golden.operators import SLOTS, ConvOperator, DenseOperator
-from golden.optimizer import Affine as Integers
+from golden.optimizer import SgdPlan
 from golden.techniques.prediction import scaled_maps, window
 from golden.techniques.predictor import CONV, DENSE, Predictor
 from host.compiler.convs import Layer
@@ -17,6 +17,7 @@ from host.compiler.emit import Emitter, pipeline
 from host.compiler.errors import DoesNotFit
 from host.compiler.memory import view
 from host.compiler.scalars import unpack_sums
+from host.compiler.update import emit_momentum
 from host.program import Context, KeySymbol, Label, Value, key_symbol
 from host.tensor import Tensor
 from spec.chip import BRICK
@@ -30,19 +31,9 @@ if TYPE_CHECKING:
 PHASE = "predict"
 
 
-@dataclass
-class Words:
-    """The predictor's parameters in memory, by node."""
-
-    weights: dict[int, Tensor]
-    velocity: dict[int, Tensor]
-
-    @classmethod
-    def of(cls, net: "Network", predictor: Predictor) -> "Words":
-        def room(kind: str, tensors: dict[int, np.ndarray]) -> dict[int, Tensor]:
-            return {n: net.memory.add(f"predictor.{kind}.{n}", words.shape) for n, words in tensors.items()}
-
-        return cls(room("weights", predictor.weights), room("velocity", predictor.velocity))
+def features_of(number: int) -> str:
+    """The tensor of layer ``number``'s features."""
+    return f"predictor.features.{number}"
 
 
 def emit_features(net: "Network", number: int, out: Tensor, predictor: Predictor) -> Tensor:
@@ -54,7 +45,7 @@ def emit_features(net: "Network", number: int, out: Tensor, predictor: Predictor
     records = net.memory.add(f"predictor.sums.{number}", (side * side * each, words))
     windows = [(window(height, i, side), window(width, j, side)) for i in range(side) for j in range(side)]
     _window_sums(net.e, label, image, windows, records)
-    features = net.memory.add(f"predictor.features.{number}", (channels, side, side, 1))
+    features = net.memory.add(features_of(number), (channels, side, side, 1))
     counts = [batch * (ys.stop - ys.start) * (xs.stop - xs.start) for ys, xs in windows]
 
     def means(context: Context) -> None:
@@ -107,7 +98,6 @@ class Guesser:
     features: Tensor
     outputs: int
     predictor: Predictor
-    words: Words
     first: int  # number of its first node, for keys
 
     def __post_init__(self) -> None:
@@ -126,11 +116,13 @@ class Guesser:
     def key(self, node: int, role: Role) -> KeySymbol:
         return key_symbol(SLOTS * (self.first + node), role)
 
+    def _words(self, kind: str, node: int) -> Tensor:
+        return self.net.memory.tensors[f"predictor.{kind}{node}"]
+
     def _layers(self) -> tuple[Layer, Layer]:
-        weights = self.words.weights
         return (
-            Layer.of(self.conv, self.features, self.hidden, weights[CONV]),
-            Layer.of(self.dense, self.hidden, self.said, weights[DENSE]),
+            Layer.of(self.conv, self.features, self.hidden, self._words("weights", CONV)),
+            Layer.of(self.dense, self.hidden, self.said, self._words("weights", DENSE)),
         )
 
     def forward(self, training: bool) -> None:
@@ -166,21 +158,17 @@ class Guesser:
             conv.gradient(e, memory, below, gradients[CONV], self.key(CONV, Role.GRADIENT), net.rounding)
             plans = self.predictor.plans(self.graph, self.features.shape[0])
             for node, plan in zip((CONV, DENSE), plans, strict=True):
-                self._update(node, gradients[node], plan.velocity, plan.weights)
+                self._update(node, gradients[node], plan)
 
-    def _update(self, node: int, gradient: Tensor, velocity: Integers, weights: Integers) -> None:
-        """Of the outputs that the layer has."""
-        memory = self.net.memory
-        steps = [
-            Affine("new velocity", "velocity", "gradient", "velocity scalars", self.key(node, Role.VELOCITY), velocity.shift),
-            Affine("new weights", "weights", "new velocity", "weights scalars", self.key(node, Role.WEIGHT), weights.shift),
-        ]
-        tables = {"velocity scalars": memory.scalars(velocity.s0, velocity.s1), "weights scalars": memory.scalars(weights.s0, weights.s1)}
-        own = self.words.weights[node], self.words.velocity[node]
-        reads = {"gradient": gradient, "weights": own[0], "velocity": own[1]}
-        writes = {"new weights": own[0], "new velocity": own[1]}
-        label = Label(self.number, PHASE, "update")
-        emit_sweep(self.net.e, Sweep(label, reads, writes, tables, steps, self.net.rounding, like=gradient))
+    def _update(self, node: int, gradient: Tensor, plan: SgdPlan) -> None:
+        """Of the outputs that the layer has; the plan never changes, so its numbers are part of the program."""
+        shifts: dict[str, tuple[Value, Value]] = {
+            "velocity": (self.key(node, Role.VELOCITY), plan.velocity.shift),
+            "weights": (self.key(node, Role.WEIGHT), plan.weights.shift),
+        }
+        tables = {name: self.net.memory.scalars(own.s0, own.s1) for name, own in (("velocity", plan.velocity), ("weights", plan.weights))}
+        words = self._words("weights", node), self._words("velocity", node)
+        emit_momentum(self.net.e, Label(self.number, PHASE, "update"), *words, gradient, tables, shifts, self.net.rounding)
 
 
 def emit_turned(e: Emitter, label: Label, source: Tensor, rows: int, out: Tensor, out_rows: int) -> None:

@@ -10,11 +10,12 @@ from golden.operators import SLOTS, Operator, ProductOperator
 from golden.policy import CHOICE_SLOT
 from golden.techniques.layers import rows_of_weights
 from golden.techniques.sampling import FACTOR_BITS, ColumnRowSampling, norms_of
-from host.compiler.elementwise import Affine, Sweep, emit_sums, emit_sweep, record_shape
+from host.compiler.elementwise import Affine, Sweep, emit_sweep
 from host.compiler.errors import Unsupported
 from host.compiler.lowering import Lowering
 from host.compiler.memory import view
-from host.compiler.scalars import pack_scalars, unpack_sums
+from host.compiler.scalars import pack_scalars
+from host.compiler.techniques.squares import emit_squares
 from host.program import Context, Label
 from host.tensor import Tensor
 from spec.chip import BRICK
@@ -32,16 +33,13 @@ class Sampling(Lowering):
     def reads(self, net: "Network", op: Operator, x: Tensor) -> Tensor:
         if op.number not in self.policy.chosen:
             return x
-        flat, number, label = _by_pair(net, op, x), op.number, Label(op.number, "FP", "norms")
-        memory, chip, positive, weights = net.memory, net.chip, op.positive, net.weights[op.number]
-        records = memory.add(f"pairs.{number}.sums", record_shape(chip, flat.row_bricks))
+        flat, number, positive = _by_pair(net, op, x), op.number, op.positive
+        memory, chip, weights = net.memory, net.chip, net.weights[op.number]
         entries = flat.row_bricks * BRICK
         factors, masks = f"pairs.{number}.factors", f"pairs.{number}.mask"
         table, _ = (memory.table(name, entries) for name in (factors, masks))
-        emit_sums(net.e, label, flat, flat, records)
 
-        def choose(context: Context) -> None:
-            _, squares = unpack_sums(chip, context.read(records.name), flat.channels)
+        def choose(context: Context, squares: list[int]) -> None:
             key = context.key(SLOTS * number + CHOICE_SLOT, Role.ACTIVATION)
             words = np.asarray(context.read(weights.name))
             bias = rows_of_weights(op)[2]
@@ -52,7 +50,7 @@ class Sampling(Lowering):
             ones = [(have, 0, 0) if positive else (0, 0, have) for have in map(int, taken)]
             context.write(masks, pack_scalars(chip, ones, entries))
 
-        net.e.host(Label(number, "FP", "choice"), choose, (records.name, weights.name), (factors, masks))
+        emit_squares(net, Label(number, "FP", "norms"), flat, choose, (weights.name,), (factors, masks))
         seen = memory.add(f"seen.{number}", x.shape)
         _scaled(net, Label(number, "FP", "taken"), flat, view(seen, flat.shape), table, FACTOR_BITS)
         return seen
