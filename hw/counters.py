@@ -75,9 +75,9 @@ class Counters(wiring.Component):
             steady.eq(seen.all() & ~self.final_left),
         ]
         v, steps = self.values, self.steps
-        with m.If(self.running & was_running):
+        m.d.comb += steps.cycles.eq(self.running & was_running)
+        with m.If(was_running):  # nothing happens in a command's last cycle, so that the end of one need not be seen here
             m.d.comb += [
-                steps.cycles.eq(1),
                 steps.busy_lane_cycles.eq(busy),
                 steps.outputs_computed.eq(outputs),
                 steps.drain_stall_lane_cycles.eq(blocked),
@@ -89,6 +89,10 @@ class Counters(wiring.Component):
         late = Signal.like(steps)  # so that 40 bits of carry begin at registers; no event is in a command's last cycles
         m.d.sync += late.eq(steps)
         m.d.sync += [v[name].eq(v[name] + (steps if name == "cycles" else late)[name]) for name in COUNTERS]
+        begins = Signal()  # so that what clears all counters is a register; the first of the cycles counted is under way then
+        m.d.sync += begins.eq(self.running & ~was_running)
+        with m.If(begins):
+            m.d.sync += [v[name].eq(1 if name == "cycles" else 0) for name in COUNTERS]
         with m.If(self.running & ~was_running):
-            m.d.sync += [v.eq(0), seen.eq(0), steady.eq(0)]
+            m.d.sync += [seen.eq(0), steady.eq(0)]
         return m
