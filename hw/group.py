@@ -8,7 +8,7 @@ from hw.drain import Drain
 from hw.fetch import Fetch
 from hw.lanes import Lanes
 from hw.layouts import brick, command, load_bus, row, tile
-from hw.logic import counted, join
+from hw.logic import counted, delayed, join
 from hw.queues import Queues
 from hw.rowlist import RowLists
 from hw.scan import Scan
@@ -139,8 +139,13 @@ class Group(wiring.Component):
         ]
 
         m.d.comb += [*join(lanes.pairs, lists.o), queues.twins.eq(self.command.twins), lanes.halves.eq(visits.halves), lanes.load.eq(self.load)]
+        column, far = queues.o[0].p, 0  # the same for all lanes; those far away get theirs as many cycles later
         for n in range(chip.lanes):
-            connect(m, queues.o[n], lanes.i[n])
+            if n // Lanes.FAR > far:
+                far = n // Lanes.FAR
+                column = delayed(m, column, 1, f"column_{far}")
+            came = delayed(m, queues.o[n].valid, far, f"came_{n}", control=True) if far else queues.o[n].valid
+            m.d.comb += [lanes.i[n].p.eq(column), lanes.i[n].valid.eq(came), queues.o[n].ready.eq(lanes.i[n].ready)]
             connect(m, lanes.o[n], drain.i[n])
 
         m.d.comb += [

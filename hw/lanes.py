@@ -37,11 +37,12 @@ class Lanes(wiring.Component):
     halves : bank half of every list
     i : one :py:`In(stream.Signature(item))` per lane, columns to compute, in order
     o : one :py:`Out(stream.Signature(result))` per lane
-    load : words of B for the banks
+    load : words of B for the banks, in those of lane n ``n // FAR`` cycles later
     busy : a product was issued; blocked : a column waited for room behind an idle lane; one bit per lane
     """
 
     HOP = 4
+    FAR = 16  # lanes that are reached in one cycle: what comes for those behind comes a cycle later for each so many
 
     def __init__(self, chip: Chip, target: str | None = None):
         self.chip = chip
@@ -120,12 +121,14 @@ class Lanes(wiring.Component):
         leave = Cat(o.ready for o in self.o)
         tag_moves, sum_moves = tags.moves(m, take, leave & sums.valids[-1]), sums.moves(m, last, leave)
 
-        pairs = self.pairs
+        pairs, load = self.pairs, self.load
         for n, lane in enumerate(lanes):
             m.submodules[f"lane_{n}"] = lane
+            if n and n % self.FAR == 0:
+                load = delayed(m, load, 1, f"load_{n // self.FAR}", control=True)
             if n % self.HOP == 0:
                 pairs = [delayed(m, pair, 1, f"pair_{n // self.HOP}_{s}") for s, pair in enumerate(pairs)]
-            here = (self.load.upper == n // BRICK) if count > BRICK else 1
+            here = (load.upper == n // BRICK) if count > BRICK else 1
             m.d.comb += [
                 *join(lane.pairs, pairs),
                 self.i[n].ready.eq(~head_valid[n]),
@@ -141,9 +144,9 @@ class Lanes(wiring.Component):
                 *join(lane.sum_moves, [move[n] for move in sum_moves]),
                 self.o[n].valid.eq(sums.valids[-1][n]),
                 self.o[n].p.eq(lane.o),
-                lane.load_enable.eq(self.load.enable & here),
-                lane.load_address.eq(self.load.address),
-                lane.load_word.eq(self.load.words[n % BRICK]),
+                lane.load_enable.eq(load.enable & here),
+                lane.load_address.eq(load.address),
+                lane.load_word.eq(load.words[n % BRICK]),
             ]
         return m
 

@@ -66,14 +66,15 @@ class Queues(wiring.Component):
 
         # Whose turn it is, as a number and as one bit; pointers count from zero in the first round.
         at = Signal(exact_log2(turns), reset_less=True)
+        ahead = Signal(exact_log2(turns), init=1, reset_less=True)  # whose turn is next
         turn = Signal(turns, init=1, reset_less=True)
         fresh = Signal(init=1)
         final = Signal(reset_less=True)  # the round's last turn
-        m.d.sync += [at.eq(at + 1), turn.eq(turn.rotate_left(1)), final.eq(at == turns - 2)]
+        m.d.sync += [at.eq(ahead), ahead.eq(ahead + 1), turn.eq(turn.rotate_left(1)), final.eq(at == turns - 2)]
         with m.If(final & ~self.restart):
             m.d.sync += fresh.eq(0)
         with m.If(self.restart):
-            m.d.sync += [at.eq(0), turn.eq(1), final.eq(0)]
+            m.d.sync += [at.eq(0), ahead.eq(1), turn.eq(1), final.eq(0)]
 
         # What is left of the step, of the lane whose turn it is first. A lane in its second cycle is in `own_now` and `other_now`.
         own, other = Signal(turns - 1), Signal(turns - 1)
@@ -88,6 +89,8 @@ class Queues(wiring.Component):
         m.d.comb += stays.eq(self.i.p.lanes & ~leaves)
         m.d.comb += [arrives[to].eq(leaves[n]) for n, to in enumerate(ring(chip))]
         m.d.comb += self.i.ready.eq(final & ~rest & ~own_stays & ~other_stays)
+        own_next, other_next = Signal(), Signal()
+        m.d.comb += [own_next.eq(own[0]), other_next.eq(other[0])]
         m.d.sync += [
             Cat(own_now, own).eq(Cat(own, own_stays)),
             Cat(other_now, other).eq(Cat(other, other_stays)),
@@ -99,20 +102,29 @@ class Queues(wiring.Component):
                 Cat(other, other_now).eq(arrives),
                 step.eq(self.i.p.item),
             ]
+            m.d.comb += [own_next.eq(stays[-1]), other_next.eq(arrives[-1])]
 
         # First cycle: the lane's pointers, and whether its head is free.
         m.submodules.pointers = pointers = Memory(shape=pointer, depth=turns, init=[])
         w_pointers, r_pointers = pointers.write_port(), pointers.read_port(domain="comb")
-        here = Signal(pointer)
+        there, here = Signal(pointer, reset_less=True), Signal(pointer)  # read a turn early; any lane's at a restart, when all queues are empty
         wanted = Signal()
         apart = Signal(places + 1)
         full, waits = Signal(), Signal()  # of its queue: no place is left; a column waits
-        m.d.comb += [r_pointers.addr.eq(at), apart.eq(r_pointers.data.write ^ r_pointers.data.read)]
-        m.d.sync += [full.eq(~fresh & apart[-1] & ~apart[:-1].any()), waits.eq(~fresh & apart.any())]
+        m.d.comb += [r_pointers.addr.eq(ahead), apart.eq(there.write ^ there.read)]
+        m.d.sync += there.eq(r_pointers.data)
+        filled = Signal()
+        m.d.comb += filled.eq(~fresh & apart[-1] & ~apart[:-1].any())
+        m.d.sync += [
+            full.eq(filled),
+            waits.eq(~fresh & apart.any()),
+            own_stays.eq(own_next & filled),
+            other_stays.eq(other_next & (own_next | filled)),
+        ]
         with m.If(fresh):
             m.d.sync += here.eq(0)
         with m.Else():
-            m.d.sync += here.eq(r_pointers.data)
+            m.d.sync += here.eq(there)
         # Lanes are asked a cycle before their turn, sixteen at a time: a head that is free stays so until then, and all are at a restart.
         asked = Signal(ceil_div(count, 16), init=-1, reset_less=True)
         free = Cat(o.ready for o in self.o) & turn.rotate_left(1)[:count]
@@ -125,8 +137,6 @@ class Queues(wiring.Component):
         m.d.comb += [
             push.eq((own_now | other_now) & ~full),
             pop.eq(wanted & waits),
-            own_stays.eq(own_now & full),
-            other_stays.eq(other_now & (own_now | full)),
         ]
 
         # Third: what has come of it is written.

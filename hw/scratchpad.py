@@ -75,7 +75,8 @@ class Scratchpad(wiring.Component):
                 with m.If(wants[n][h]):
                     m.d.sync += address.eq(port.address[split:bits])
             write = Signal(write_request(chip), name=f"write_to_{h}")
-            for w, held in enumerate(writes):
+            m.d.comb += write.eq(writes[0])  # of one writer alone nothing is chosen
+            for w, held in enumerate(writes[1:], 1):
                 with m.If(granted[h][w]):
                     m.d.comb += write.eq(held)
             m.d.comb += [
@@ -120,15 +121,16 @@ class Scratchpad(wiring.Component):
         """The same for one writer at a time: who goes next is decided a cycle before its transfer, so each goes every second cycle at most."""
         grant = Signal(self.writers)
         asking = Cat(port.valid for port in self.write) & ~grant
-        chosen, here = Signal(write_request(self.chip), reset_less=True), Signal()
-        half = Signal(range(max(2, len(halves))))
         m.d.comb += [port.ready.eq(grant[w]) for w, port in enumerate(self.write)]
         m.d.sync += grant.eq(asking & -asking)
+        chosen = Signal(write_request(self.chip), reset_less=True)
         for w, port in enumerate(self.write):
             with m.If(grant[w]):
-                m.d.sync += [chosen.eq(port.p), half.eq(half_of(port.p.address))]
-        m.d.sync += here.eq(grant.any())
-        return [here & (half == h) for h in halves], [chosen]
+                m.d.sync += chosen.eq(port.p)
+        granted = [Signal(1, name=f"granted_{h}") for h in halves]
+        for h in halves:
+            m.d.sync += granted[h].eq(Cat(grant[w] & (half_of(port.p.address) == h) for w, port in enumerate(self.write)).any())
+        return granted, [chosen]
 
     def _ports(self, m):
         """Ports and what their readers want of them."""

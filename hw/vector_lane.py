@@ -13,8 +13,8 @@ from spec.engine import Widths
 from spec.isa import SCALAR_WIDTH
 from spec.vector import beats
 
-# A beat's stages: words in registers, two of the multipliers, the first sum, the second.
-WORDS, PRODUCTS, SUM, RESULT = 1, 3, 4, 5
+# A beat's stages: words in registers, operands, two of the multipliers, the first sum, the second.
+WORDS, OPERANDS, PRODUCTS, SUM, RESULT = 1, 2, 4, 5, 6
 
 
 class VectorLane(wiring.Component):
@@ -23,17 +23,17 @@ class VectorLane(wiring.Component):
     Each of the lane's ``beats`` channels has its scalars and sums in rings: at every beat they turn by one, so that the head is
     the channel's own and nothing selects. The first ring of sums holds s2 in AFFINE.
 
-    Latency: ``Convert.LATENCY + 6`` cycles from a beat's words to ``word``. One beat a cycle; nothing stalls.
+    Latency: ``Convert.LATENCY + 7`` cycles from a beat's words to ``word``. One beat a cycle; nothing stalls.
 
     Members
     -------
     modes : what the command does; holds while anything is under way
     u, v, place : a beat's words, in the beat's cycle
     turn_1, load_1, s0, s1 : a cycle later: scalars turn; the one that enters is new
-    turn_3, load_3, clear_3, sum_uv : three cycles later, of the sums of products and s2; cleared is what enters
-    turn_4, load_4, clear_4, sum_u : four cycles later, of the sums of u
-    head_3, head_4 : sums at their heads
-    emit_5, index : five cycles later: the result goes to Convert, under this index
+    turn_4, load_4, clear_4, sum_uv : four cycles later, of the sums of products and s2; cleared is what enters
+    turn_5, load_5, clear_5, sum_u : five cycles later, of the sums of u
+    head_4, head_5 : sums at their heads
+    emit_6, index : six cycles later: the result goes to Convert, under this index
     valid, word, saturated : the word
     """
 
@@ -46,16 +46,16 @@ class VectorLane(wiring.Component):
             "u": In(signed(chip.width)),
             "v": In(signed(chip.width)),
             "place": In(chip.width),
-            **{f"turn_{n}": In(1) for n in (1, 3, 4)},
-            **{f"load_{n}": In(1) for n in (1, 3, 4)},
-            **{f"clear_{n}": In(1) for n in (3, 4)},
+            **{f"turn_{n}": In(1) for n in (1, 4, 5)},
+            **{f"load_{n}": In(1) for n in (1, 4, 5)},
+            **{f"clear_{n}": In(1) for n in (4, 5)},
             "s0": In(signed(SCALAR_WIDTH)),
             "s1": In(signed(SCALAR_WIDTH)),
             "sum_uv": In(acc),
             "sum_u": In(acc),
-            "head_3": Out(acc),
             "head_4": Out(acc),
-            "emit_5": In(1),
+            "head_5": Out(acc),
+            "emit_6": In(1),
             "index": In(32),
             "valid": Out(1),
             "word": Out(signed(chip.width)),
@@ -116,49 +116,54 @@ class VectorLane(wiring.Component):
             s1.eq(ring("s1", s1.shape(), self.turn_1, Mux(self.load_1, self.s1, s1))),
         ]
 
-        # by_v: u*v; both: u, times the one that was loaded as s1. A word of the wrong place is a zero.
+        # by_v: u*v; both: u, times the one that was loaded as s1. A word of the wrong place is a zero. Operands are registers, since
+        # multipliers are far away.
         products = [Multiplier(SCALAR_WIDTH, target=self.target) for _ in range(2)]
         m.submodules.product_0, m.submodules.product_1 = products
         first, second = products
-        m.d.comb += [
-            first.a.eq(Mux(modes.by_v, v, s0)),
-            first.b.eq(Mux(modes.back & ~match, 0, u)),
-            second.a.eq(s1),
-            second.b.eq(Mux(modes.both, u, Mux(modes.scale & ~modes.gate, v, 0))),
-        ]
+        chosen = (
+            (first.a, Mux(modes.by_v, v, s0)),
+            (first.b, Mux(modes.back & ~match, 0, u)),
+            (second.a, s1),
+            (second.b, Mux(modes.both, u, Mux(modes.scale & ~modes.gate, v, 0))),
+        )
+        for n, (into, word) in enumerate(chosen):
+            operand = Signal(signed(SCALAR_WIDTH), name=f"operand_{n}", reset_less=True)
+            m.d.sync += operand.eq(word)
+            m.d.comb += into.eq(operand)
 
         # The first sum: of products with s2, or with what there is.
-        head_3 = Signal(acc)
-        sum_3, sum_4 = Signal(acc), Signal(acc)
+        head_4 = Signal(acc)
+        sum_4, sum_5 = Signal(acc), Signal(acc)
         total, late = Signal(acc, reset_less=True), Signal(second.p.shape(), reset_less=True)
-        instead = (self.load_3, self.sum_uv), (modes.scale, head_3), (self.clear_3, 0)
+        instead = (self.load_4, self.sum_uv), (modes.scale, head_4), (self.clear_4, 0)
         m.d.comb += [
-            head_3.eq(ring("sum_uv", acc, self.turn_3, sum_3, instead)),
-            sum_3.eq(head_3 + first.p),
-            self.head_3.eq(head_3),
+            head_4.eq(ring("sum_uv", acc, self.turn_4, sum_4, instead)),
+            sum_4.eq(head_4 + first.p),
+            self.head_4.eq(head_4),
         ]
-        m.d.sync += [total.eq(sum_3), late.eq(second.p)]
+        m.d.sync += [total.eq(sum_4), late.eq(second.p)]
 
         # The second one: with the other product, or of u with what there is.
-        head_4 = Signal(acc)
+        head_5 = Signal(acc)
         m.d.comb += [
-            head_4.eq(ring("sum_u", acc, self.turn_4, sum_4, ((self.load_4, self.sum_u), (self.clear_4, 0)))),
-            sum_4.eq(Mux(modes.both, head_4, total) + late),
-            self.head_4.eq(head_4),
+            head_5.eq(ring("sum_u", acc, self.turn_5, sum_5, ((self.load_5, self.sum_u), (self.clear_5, 0)))),
+            sum_5.eq(Mux(modes.both, head_5, total) + late),
+            self.head_5.eq(head_5),
         ]
         result = Signal(acc, reset_less=True)
         drop = delayed(m, modes.gate & ~positive, RESULT - WORDS - 1, "drop")
         with m.If(drop):
             m.d.sync += result.eq(0)
         with m.Else():
-            m.d.sync += result.eq(sum_4)
+            m.d.sync += result.eq(sum_5)
 
         m.submodules.converter = converter = Converter(Widths(chip).convert, chip.compact)
         m.d.comb += [
             converter.shift.eq(modes.shift),
             converter.rounding.eq(modes.rounding),
             converter.key.eq(modes.key),
-            converter.i.valid.eq(self.emit_5),
+            converter.i.valid.eq(self.emit_6),
             converter.i.p.acc.eq(result),
             converter.i.p.index.eq(self.index),
             converter.o.ready.eq(1),

@@ -20,7 +20,7 @@ class VectorScale(wiring.Component):
     A step that computes comes as ``beats(chip)`` beats of ``vector_words`` words in a row; one that loads or unloads a channel
     as one. Nothing stalls: whoever sends steps has room for what they give.
 
-    Latency: ``Convert.LATENCY + 8`` cycles from a step's last beat to ``o``; seven from an unloading one.
+    Latency: ``Convert.LATENCY + 9`` cycles from a step's last beat to ``o``; eight from an unloading one.
 
     Members
     -------
@@ -101,21 +101,21 @@ class VectorScale(wiring.Component):
             ),
         ]
         s0, s1 = delayed(m, s0, 1, "s0"), delayed(m, s1, 1, "s1")
-        sum_uv = remembered(m, sum_uv, 3, "sum_uv", small=chip.compact)
-        sum_u = remembered(m, sum_u, 4, "sum_u", small=chip.compact)
-        load_3 = delayed(m, load_1, 2, "load_3", control=True)
-        load_4 = delayed(m, load_3, 1, "load_4", control=True)
+        sum_uv = remembered(m, sum_uv, 4, "sum_uv", small=chip.compact)
+        sum_u = remembered(m, sum_u, 5, "sum_u", small=chip.compact)
+        load_4 = delayed(m, load_1, 3, "load_4", control=True)
+        load_5 = delayed(m, load_4, 1, "load_5", control=True)
         compute_1 = delayed(m, compute, 1, "compute_1", control=True)
-        compute_3 = delayed(m, compute_1, 2, "compute_3", control=True)
-        compute_4 = delayed(m, compute_3, 1, "compute_4", control=True)
-        taken_3 = delayed(m, taken, 3, "taken_3", control=True)
-        taken_4 = delayed(m, taken_3, 1, "taken_4", control=True)
-        last_3 = delayed(m, compute & tag.last, 3, "last_3", control=True)
+        compute_4 = delayed(m, compute_1, 3, "compute_4", control=True)
+        compute_5 = delayed(m, compute_4, 1, "compute_5", control=True)
+        taken_4 = delayed(m, taken, 4, "taken_4", control=True)
+        taken_5 = delayed(m, taken_4, 1, "taken_5", control=True)
+        last_4 = delayed(m, compute & tag.last, 4, "last_4", control=True)
 
         # Rounding indices go on by a beat's words.
         index = Signal(32, reset_less=True)
         m.d.sync += index.eq(tag.index + (beat << lane_bits if beats(chip) > 1 else 0))
-        index_4 = remembered(m, index, RESULT - 2, "index_4", small=chip.compact)
+        index_5 = remembered(m, index, RESULT - 2, "index_5", small=chip.compact)
 
         for n, lane in enumerate(lanes):
             m.submodules[f"lane_{n}"] = lane
@@ -127,39 +127,39 @@ class VectorScale(wiring.Component):
                 with m.Else():
                     m.d.sync += held.eq(0)
             lane_index = Signal(32, name=f"index_{n}", reset_less=True)
-            m.d.sync += lane_index.eq(index_4 + n)
+            m.d.sync += lane_index.eq(index_5 + n)
             m.d.comb += [
                 # A copy of its own, each a cycle later than the one before: what is equal would be merged and reach far.
                 lane.modes.eq(delayed(m, modes, n + 1, f"modes_{n}") if count > 1 else modes),
                 lane.place.eq(tag.place),
                 lane.turn_1.eq(compute_1 | load_1[n]),
-                lane.turn_3.eq(compute_3 | load_3[n] | taken_3[n]),
                 lane.turn_4.eq(compute_4 | load_4[n] | taken_4[n]),
+                lane.turn_5.eq(compute_5 | load_5[n] | taken_5[n]),
                 lane.load_1.eq(load_1[n]),
-                lane.load_3.eq(load_3[n]),
                 lane.load_4.eq(load_4[n]),
-                lane.clear_3.eq(last_3 | taken_3[n]),
-                lane.clear_4.eq(taken_4[n]),
+                lane.load_5.eq(load_5[n]),
+                lane.clear_4.eq(last_4 | taken_4[n]),
+                lane.clear_5.eq(taken_5[n]),
                 lane.s0.eq(s0),
                 lane.s1.eq(s1),
                 lane.sum_uv.eq(sum_uv),
                 lane.sum_u.eq(sum_u),
-                lane.emit_5.eq(delayed(m, last_3, 2, f"emit_{n}", control=True)),
+                lane.emit_6.eq(delayed(m, last_4, 2, f"emit_{n}", control=True)),
                 lane.index.eq(lane_index),
             ]
 
         # Sums leave one channel after another, that of the products a stage before that of the words.
-        unload_4 = delayed(m, unload, 4, "unload_4", control=True)
-        end_5 = delayed(m, tag.part_end, 5, "end_5")
-        lane_3 = delayed(m, lane_of, 3, "lane_3")
+        unload_5 = delayed(m, unload, 5, "unload_5", control=True)
+        end_6 = delayed(m, tag.part_end, 6, "end_6")
+        lane_4 = delayed(m, lane_of, 4, "lane_4")
         products = Signal(acc, reset_less=True)
         sums = Signal(2 * chip.acc_width, reset_less=True)
         m.d.sync += [
-            products.eq(select(lane_3, [lane.head_3 for lane in lanes])),
-            sums.eq(Cat(select(delayed(m, lane_3, 1, "lane_4"), [lane.head_4 for lane in lanes]), products)),
+            products.eq(select(lane_4, [lane.head_4 for lane in lanes])),
+            sums.eq(Cat(select(delayed(m, lane_4, 1, "lane_5"), [lane.head_5 for lane in lanes]), products)),
         ]
         size = len(whole)
-        leaving = sums if record_bricks(chip) == 1 else Mux(end_5, sums[size:], sums[:size])
+        leaving = sums if record_bricks(chip) == 1 else Mux(end_6, sums[size:], sums[:size])
 
         # Words of beats become bricks.
         words = Cat(lane.word for lane in lanes)
@@ -173,7 +173,7 @@ class VectorScale(wiring.Component):
         with m.If(lanes[0].valid):
             m.d.sync += arrived.eq(Mux(arrived == beats(chip) - 1, 0, arrived + 1))
         m.d.sync += complete.eq(lanes[0].valid & (arrived == beats(chip) - 1))
-        unloaded = delayed(m, unload_4, 2, "unload_6", control=True)
+        unloaded = delayed(m, unload_5, 2, "unload_7", control=True)
         m.d.comb += [self.o.eq(gathered), self.valid.eq(complete | unloaded)]
         m.d.sync += self.saturated.eq(popcount(Cat(lane.saturated for lane in lanes)))
         return m

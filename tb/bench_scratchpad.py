@@ -78,11 +78,11 @@ class Model:
 
     def _half(self, address):
         """The memory that a brick lies in."""
-        return address // self.chip.scratch_depth, 0 if self.chip.compact else address % 2
+        return address // self.chip.scratch_depth, 0 if self.chip.one_port else address % 2
 
     def _port(self, reader):
-        """The last ``2 * pairs`` readers share a port, two and two; all readers of a compact chip do."""
-        if self.chip.compact:
+        """The last ``2 * pairs`` readers share a port, two and two; all readers of a chip with one port do."""
+        if self.chip.one_port:
             return 0
         alone = len(self.reads) - 2 * setting("pairs")
         return reader if reader < alone else alone + (reader - alone) // 2

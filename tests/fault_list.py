@@ -65,7 +65,7 @@ FAULTS = (
     Fault("lanes: words of B in the lanes next door", "hw/lanes.py",
           "(self.load.upper == n // BRICK) if count > BRICK else 1", "1", "1x16w16"),
     # Queues
-    Fault("queues: queue overrun", "hw/queues.py", "full.eq(~fresh & apart[-1] & ~apart[:-1].any())", "full.eq(0)", bench="queues"),
+    Fault("queues: queue overrun", "hw/queues.py", "filled.eq(~fresh & apart[-1] & ~apart[:-1].any())", "filled.eq(0)", bench="queues"),
     Fault("queues: full queue taken for an empty one", "hw/queues.py", "waits.eq(~fresh & apart.any())",
           "waits.eq(~fresh & apart[:-1].any())", bench="queues"),
     Fault("queues: step taken though a full lane has its column left", "hw/queues.py", "~rest & ~own_stays & ~other_stays", "~rest",

@@ -28,6 +28,7 @@ CASES = [
     ("engine", NARROW),
     *((name, COMPACT) for name in ("scratchpad", "vector")),
     ("scratchpad", ONE_BANK),
+    ("scratchpad", CHIPS["ecp5-1x64"]),  # one port, and memories of even and odd bricks
     ("scratchpad", replace(TINY, name="one_writer", vector_words=2)),
     *((name, MANY) for name in ("turns", "lanes", "rowlist", "drain", "finish", "engine")),
 ]
