@@ -112,12 +112,13 @@ async def takes_a_step_every_round(dut):
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
-async def a_full_queue_holds_back_one_step_only(dut):
-    """The other lanes get what is due in that step, and nothing of the next."""
+@cocotb.parametrize(late=[False, True])
+async def a_full_queue_holds_back_one_step_only(dut, late):
+    """The other lanes get what is due in that step, and nothing of the next. late : a lane that is asked last when a step can be taken."""
     rng, chip = generator(), load_spec(Chip)
     await start(dut)
     i, heads = Stream(dut, "i"), Heads(dut, chip, rng)
-    stalled = int(rng.integers(chip.lanes))
+    stalled = chip.lanes - 2 if late else int(rng.integers(chip.lanes))
     heads.busy[stalled] = 1.0
     # One column more than the queue holds and the head, which nobody takes from.
     steps = draw_steps(rng, i, chip.queue_depth + 5, 1.0)
