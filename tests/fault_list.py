@@ -69,7 +69,7 @@ FAULTS = (
     Fault("queues: pointers of the lane before", "hw/queues.py", "r_pointers.addr.eq(ahead)", "r_pointers.addr.eq(at)", bench="queues"),
     Fault("queues: a column that finds no place is lost", "hw/queues.py", "own_stays.eq(own_next & filled)", "own_stays.eq(0)", bench="queues"),
     Fault("scratchpad: one writer's place is that of the first", "hw/scratchpad.py", "(half_of(port.p.address) == h) for w, port",
-          "(half_of(self.write[0].p.address) == h) for w, port", bench="scratchpad"),
+          "(half_of(self.write[0].p.address) == h) for w, port", "ecp5-64", bench="scratchpad"),
     Fault("queues: full queue taken for an empty one", "hw/queues.py", "waits.eq(~fresh & apart.any())",
           "waits.eq(~fresh & apart[:-1].any())", bench="queues"),
     Fault("queues: step taken though a full lane has its column left", "hw/queues.py", "~rest & ~own_stays & ~other_stays", "~rest",
