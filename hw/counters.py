@@ -33,7 +33,7 @@ class Counters(wiring.Component):
     running : a command is under way; its rise clears the counters
     final_left : a group has nothing left to start; ends the steady window
     busy, blocked, outputs : per group, lanes; load_wait, saturated, working : per group, one bit
-    values : the counters, in the order of their names
+    values : the counters, in the order of their names; zero from the second cycle after a reset on
     """
 
     def __init__(self, chip: Chip):
@@ -74,7 +74,9 @@ class Counters(wiring.Component):
             seen.eq(seen | self.working),
             steady.eq(seen.all() & ~self.final_left),
         ]
-        v, steps = self.values, self.steps
+        steps = self.steps
+        v = Signal(self.values.shape(), name="counted", reset_less=True)
+        m.d.comb += self.values.eq(v)
         m.d.comb += steps.cycles.eq(self.running & was_running)
         with m.If(was_running):  # nothing happens in a command's last cycle, so that the end of one need not be seen here
             m.d.comb += [
@@ -89,10 +91,11 @@ class Counters(wiring.Component):
         late = Signal.like(steps)  # so that 40 bits of carry begin at registers; no event is in a command's last cycles
         m.d.sync += late.eq(steps)
         m.d.sync += [v[name].eq(v[name] + (steps if name == "cycles" else late)[name]) for name in COUNTERS]
-        begins = Signal()  # so that what clears all counters is a register; the first of the cycles counted is under way then
-        m.d.sync += begins.eq(self.running & ~was_running)
-        with m.If(begins):
-            m.d.sync += [v[name].eq(1 if name == "cycles" else 0) for name in COUNTERS]
+        # A register clears all counters, after a reset too; the first of the cycles counted is under way then.
+        clears = Signal(init=1)
+        m.d.sync += clears.eq(self.running & ~was_running)
+        with m.If(clears):
+            m.d.sync += [v[name].eq(was_running if name == "cycles" else 0) for name in COUNTERS]
         with m.If(self.running & ~was_running):
             m.d.sync += [seen.eq(0), steady.eq(0)]
         return m

@@ -34,7 +34,7 @@ class Lanes(wiring.Component):
     Members
     -------
     pairs : pairs of every row list, at the first lane; a pair's word comes ``hw.rowlist.BEHIND`` cycles after its offset
-    halves : bank half of every list
+    halves : bank half of every list, from ``FAR`` lanes on known later as `load` is
     i : one :py:`In(stream.Signature(item))` per lane, columns to compute, in order
     o : one :py:`Out(stream.Signature(result))` per lane
     load : words of B for the banks, in those of lane n ``n // FAR`` cycles later
@@ -121,11 +121,12 @@ class Lanes(wiring.Component):
         leave = Cat(o.ready for o in self.o)
         tag_moves, sum_moves = tags.moves(m, take, leave & sums.valids[-1]), sums.moves(m, last, leave)
 
-        pairs, load = self.pairs, self.load
+        pairs, load, halves = self.pairs, self.load, self.halves
         for n, lane in enumerate(lanes):
             m.submodules[f"lane_{n}"] = lane
             if n and n % self.FAR == 0:
                 load = delayed(m, load, 1, f"load_{n // self.FAR}", control=True)
+                halves = delayed(m, halves, 1, f"halves_{n // self.FAR}")
             if n % self.HOP == 0:
                 pairs = [delayed(m, pair, 1, f"pair_{n // self.HOP}_{s}") for s, pair in enumerate(pairs)]
             here = (load.upper == n // BRICK) if count > BRICK else 1
@@ -135,7 +136,7 @@ class Lanes(wiring.Component):
                 lane.push.eq(push[n]),
                 lane.item.eq(self.i[n].p),
                 lane.take.eq(take[n]),
-                lane.halves.eq(self.halves),
+                lane.halves.eq(halves),
                 lane.tuning.eq(tuning[n]),
                 lane.coming.eq(coming[n]),
                 lane.add.eq(add[n]),

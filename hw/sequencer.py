@@ -276,8 +276,9 @@ class Sequencer(wiring.Component):
         held = Signal(brick(chip))
         part = Signal(range(max(2, parts)))
         busy = Signal()
-        upper = Signal(bits_for(ceil_div(chip.lanes, BRICK)))  # which eight of the lanes
-        last_upper = upper == ceil_div(chip.lanes, BRICK) - 1
+        uppers = ceil_div(chip.lanes, BRICK)
+        upper = Signal(bits_for(uppers))  # which eight of the lanes
+        last_upper = Signal(init=uppers == 1)  # the last ones
         again = Signal()  # the same words a second time
         plain = Signal(init=1)  # not so; a register of its own for all the words' bits
         moves = Signal()  # on to the next words
@@ -312,16 +313,20 @@ class Sequencer(wiring.Component):
                 m.d.sync += column.eq(column + last_upper)
             with m.If(brick_ends):
                 m.d.sync += [bricks_behind.eq(bricks_behind - 1), upper.eq(Mux(last_upper, 0, upper + 1))]
+                if uppers > 1:
+                    m.d.sync += last_upper.eq(upper == uppers - 2)
             with m.If(row_ends):
                 m.d.sync += [
                     bricks_behind.eq(bricks - 2),
                     upper.eq(0),
+                    last_upper.eq(uppers == 1),
                     column.eq(0),
                     k_offset.eq(k_offset + command.columns),
                     rows_left.eq(rows_left + 1),
                 ]
         with m.Else():
-            m.d.sync += [column.eq(0), k_offset.eq(0), bricks_behind.eq(bricks - 2), rows_left.eq(0), upper.eq(0)]
+            m.d.sync += [column.eq(0), k_offset.eq(0), bricks_behind.eq(bricks - 2), rows_left.eq(0)]
+            m.d.sync += [upper.eq(0), last_upper.eq(uppers == 1)]
         m.d.sync += loading_done.eq(rows_left == k_length)  # counts while a tile is loaded; long reset when the next one is
         words = held.as_value().word_select(part, lanes * chip.width)
         address = (k_offset + column)[: widths.half_address]
