@@ -104,9 +104,9 @@ class Config:
             return Graph(mlp(samples.shape, samples.classes, self.hidden), self.inputs, self.formats, self.seed)
         return Graph(build(self.net, samples.shape, samples.classes), self.inputs, self.formats, self.seed)
 
-    def with_frac(self, frac: int) -> "Config":
+    def with_frac(self, frac: int, width: int = 16) -> "Config":
         """The same run with one format for every tensor, Gupta's <IL, FL> with FL = frac."""
-        return replace(self, inputs=Fixed(16, frac), formats=Formats.uniform(frac))
+        return replace(self, inputs=Fixed(width, frac), formats=Formats.uniform(frac, width))
 
 
 # The demo on digits: two hidden layers, 16 bits, stochastic rounding; the defaults are its settings.

@@ -25,6 +25,7 @@ class ProductOutcome:
     outputs: int  # elements computed, masked ones not; counted by the product that finishes them
     words: int  # of A, those outside the operand included
     nonzero: int
+    row_squares: int  # over rows, the squares of their nonzero words: how unlike rows are
     macs: int  # nonzero words of A times the outputs that want them: the ideal work
     macs_dense: int
 
@@ -67,7 +68,8 @@ def product(
     acc = np.zeros((f["m"], segments * f["n"]), np.int64)
     wanted = np.full(f["m"], acc.shape[1]) if mask is None else np.count_nonzero(mask, axis=1)
     tiles = _tiles(f)
-    nonzero = macs = 0
+    macs = 0
+    nonzero = np.zeros(f["m"], np.int64)  # of each row
     for tile in tiles:
         b, loaded = _bank(chip, f, scratch, tile, touched)
         for rows in _row_blocks(f["m"], tile.rows.size):
@@ -77,7 +79,7 @@ def product(
                 raise EmulatorError(f"product: word {np.flatnonzero(missing)[0]} of a tile meets no row of B loaded")
             acc[rows] += exact_product(a, b)
             counts = np.count_nonzero(a, axis=1)
-            nonzero += int(counts.sum())
+            nonzero[rows] += counts
             macs += int(counts @ wanted[rows])
     if mask is not None:
         acc[~mask] = 0
@@ -96,7 +98,8 @@ def product(
         saturations=saturations,
         outputs=int(wanted.sum()) if f["finish"] else 0,
         words=words,
-        nonzero=nonzero,
+        nonzero=int(nonzero.sum()),
+        row_squares=int(nonzero @ nonzero),
         macs=macs,
         macs_dense=words * acc.shape[1],
     )

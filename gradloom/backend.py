@@ -14,12 +14,17 @@ from spec.chip import Chip
 def opened(
     backend: str, chip: Chip, latency: int = 50, bandwidth: float = 8.0, exact: bool = False
 ) -> Generator[Backend, None, None]:
-    """A machine of ``chip``: "emulator", or "rtl", compiled if that has not been done.
+    """A machine of ``chip``: "emulator"; "estimate", an emulator that works out times; or "rtl", compiled if that has not been done.
 
     exact : units that rest are simulated too; slower, and cycles are the hardware's to the last one.
     """
     if backend == "emulator":
         yield EmulatedMachine(chip, MEMORY, RING)
+        return
+    if backend == "estimate":
+        from host.estimate import Bus, EstimatedMachine
+
+        yield EstimatedMachine(chip, MEMORY, RING, Bus(read_latency=latency, bandwidth=bandwidth))
         return
     from gradloom.machine import netlist
     from host.machines import NativeBackend

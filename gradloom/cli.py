@@ -7,6 +7,7 @@ import click
 from gradloom.bitstream import bitstream, board
 from gradloom.console import RefusingGroup, err, talk, write_json
 from gradloom.demo import demo
+from gradloom.estimate import estimate
 from gradloom.export import export
 from gradloom.options import chip_option, json_option, seed_option
 from gradloom.program import program
@@ -60,6 +61,7 @@ main.add_command(demo)
 main.add_command(train)
 main.add_command(trace)
 main.add_command(study)
+main.add_command(estimate)
 main.add_command(program)
 main.add_command(export)
 main.add_command(bitstream)

@@ -22,7 +22,7 @@ WIDTH = 150  # of a table where no terminal has one
 @click.option("--batch", type=click.IntRange(1), help="Samples of the step.  [default: the network's]")
 @click.option("--after", type=click.IntRange(0), default=0, show_default=True, help="Steps that golden takes before.")
 @chip_option("sim64")
-@click.option("--backend", type=click.Choice(["rtl", "emulator"]), default="rtl", show_default=True)
+@click.option("--backend", type=click.Choice(["rtl", "estimate", "emulator"]), default="rtl", show_default=True)
 @click.option(
     "--latency", type=click.IntRange(1), default=50, show_default=True, help="Of a read of memory, in cycles."
 )
@@ -48,8 +48,8 @@ def trace(
 ) -> None:
     """Time one training step of a network: cycles, stalls by cause, densities and bytes of each layer and phase.
 
-    Every tensor the step writes is compared with golden; a word that differs ends in status 1. The emulator has no clock:
-    with it only counts and bytes are told.
+    Every tensor the step writes is compared with golden; a word that differs ends in status 1. With `estimate`
+    nothing is simulated and times are worked out. The emulator has no clock: with it only counts and bytes are told.
     """
     from golden.presets import preset
     from gradloom.tracing import traced
@@ -57,7 +57,7 @@ def trace(
     from report.trace import timeline
 
     if ladder and backend == "emulator":
-        raise ValueError("the emulator has no clock: --ladder needs --backend rtl")
+        raise ValueError("the emulator has no clock: --ladder needs --backend rtl or estimate")
     config = replace(preset(net), seed=seed)
     if batch is not None:
         config = replace(config, batch=batch)

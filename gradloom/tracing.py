@@ -45,7 +45,7 @@ class Traced:
 
 
 @dataclass(frozen=True)
-class _Step:
+class Step:
     """A step to be taken again and again."""
 
     config: Config
@@ -59,10 +59,15 @@ class _Step:
     def plans(self) -> list[SgdPlan]:
         return [self.config.sgd_at(self.epoch).plan(formats, self.config.batch) for formats in self.graph.formats]
 
-    def take(self, graph: Graph, backend: Backend, skip: bool = True) -> tuple[list[Row], Tally]:
+    def driven(self, graph: Graph, backend: Backend, skip: bool = True) -> tuple[Driver, Tally]:
+        """A driver that has taken the step, every tensor compared."""
         driver = Driver(graph, backend, check=True, skip=skip)
         tally = Tally(GoldenExecute(backend.chip.width, backend.chip.acc_width))
         driver.step(tally, self.x, self.labels, self.plans, self.config.rounding, self.number)
+        return driver, tally
+
+    def take(self, graph: Graph, backend: Backend, skip: bool = True) -> tuple[list[Row], Tally]:
+        driver, tally = self.driven(graph, backend, skip)
         return driver.trace(), tally
 
     def first_wrong(self, backend: Backend) -> str:
@@ -95,7 +100,7 @@ def traced(
     """
     wrong = ""
     with threadpool_limits(1), opened(backend, chip, latency, bandwidth, exact=True) as machine:
-        step = _step(config, samples, after)
+        step = step_of(config, samples, after)
         progress("emulator")
         counted, tally = step.take(step.graph, EmulatedMachine(chip, MEMORY, RING))
         timed, steps, tallies = counted, {}, [tally]
@@ -129,14 +134,15 @@ def traced(
     )
 
 
-def _step(config: Config, samples: Samples, after: int) -> _Step:
+def step_of(config: Config, samples: Samples, after: int) -> Step:
+    """The step behind ``after`` steps of golden."""
     graph = config.graph(samples)
     if after:
         train(config, samples, network=graph, steps=after)
     epoch, first = divmod(after, steps_per_epoch(config, samples))
     chosen = next(rows for number, rows in enumerate(batches(samples, config, epoch)) if number == first)
     x = samples.words(samples.train_x[chosen], config.inputs)
-    return _Step(config, graph, x, samples.train_y[chosen], after, epoch)
+    return Step(config, graph, x, samples.train_y[chosen], after, epoch)
 
 
 def _cycles(rows: Sequence[Row]) -> dict[tuple[int, str], int]:

@@ -140,9 +140,11 @@ class Sequencer(wiring.Component):
         n_length = Signal(widths.psum_address + 1)
         n_rest = Signal(DIMENSION_BITS + 1)
         k_rest = Signal(DIMENSION_BITS + 1)
+        k_over = Signal()  # the last tile, and not a whole one; what hangs on n_length has no cycle left for the same
         m.d.sync += [
             n_rest.eq(command.n - n_base),
             k_rest.eq(command.k - k_base),
+            k_over.eq(k_next > command.k),
             n_length.eq(Mux(n_next > command.n, n_rest, command.columns << ceil_log2(chip.lanes))),
         ]
         n_spare, n_whole = Signal(ceil_log2(chip.lanes)), Signal()
@@ -152,7 +154,7 @@ class Sequencer(wiring.Component):
             narrow.eq(n_length <= BRICK),
         ]
         k_length = Signal(widths.half_address + 1)
-        m.d.sync += k_length.eq(Mux(k_next > command.k, k_rest, command.k_tile))
+        m.d.sync += k_length.eq(Mux(k_over, k_rest, command.k_tile))
         n_steps, n_tail = (Signal.like(self.tiles[0][name], name=name) for name in ("n_steps", "n_tail"))
         m.d.sync += [
             n_steps.eq((n_length + chip.lanes - 1) >> ceil_log2(chip.lanes)),
@@ -295,13 +297,14 @@ class Sequencer(wiring.Component):
             m.d.sync += [held.eq(self.brick), part.eq(0), busy.eq(1)]
         with m.Elif(brick_ends):
             m.d.sync += busy.eq(0)
-        with m.Elif(moves):
-            m.d.sync += part.eq(part + 1)
+        if parts > 1:
+            with m.Elif(moves):
+                m.d.sync += part.eq(part + 1)
         m.d.sync += [again.eq(busy & ~moves), plain.eq(~busy | moves)]
         m.d.comb += [
             moves.eq(busy & (again | ~command.twins)),
             writing.eq(busy & (column < command.columns)),
-            brick_ends.eq(moves & (part == parts - 1)),
+            brick_ends.eq(moves & (part == parts - 1) if parts > 1 else moves),
             row_ends.eq(brick_ends & bricks_behind[-1]),
         ]
         now = Signal(tile(chip))
