@@ -76,7 +76,8 @@ class Counters(wiring.Component):
         ]
         steps = self.steps
         v = Signal(self.values.shape(), name="counted", reset_less=True)
-        m.d.comb += self.values.eq(v)
+        late = Signal.like(steps)  # so that 40 bits of carry begin at registers; no event is in a command's last cycles
+        m.d.comb += [self.values.eq(v), self.values.cycles.eq(v.cycles + late.cycles)]  # cycles go on to the end
         m.d.comb += steps.cycles.eq(self.running & was_running)
         with m.If(was_running):  # nothing happens in a command's last cycle, so that the end of one need not be seen here
             m.d.comb += [
@@ -88,14 +89,12 @@ class Counters(wiring.Component):
             ]
             with m.If(steady):
                 m.d.comb += [steps.steady_cycles.eq(1), steps.steady_busy_lane_cycles.eq(busy)]
-        late = Signal.like(steps)  # so that 40 bits of carry begin at registers; no event is in a command's last cycles
         m.d.sync += late.eq(steps)
-        m.d.sync += [v[name].eq(v[name] + (steps if name == "cycles" else late)[name]) for name in COUNTERS]
-        # A register clears all counters, after a reset too; the first of the cycles counted is under way then.
-        clears = Signal(init=1)
+        m.d.sync += [v[name].eq(v[name] + late[name]) for name in COUNTERS]
+        clears = Signal(init=1)  # a register clears all counters, after a reset too
         m.d.sync += clears.eq(self.running & ~was_running)
         with m.If(clears):
-            m.d.sync += [v[name].eq(was_running if name == "cycles" else 0) for name in COUNTERS]
-        with m.If(self.running & ~was_running):
+            m.d.sync += v.eq(0)
+        with m.If(~was_running):
             m.d.sync += [seen.eq(0), steady.eq(0)]
         return m
