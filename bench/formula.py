@@ -20,13 +20,14 @@ from golden.presets import preset
 from golden.tally import Tally
 from gradloom.backend import opened
 from gradloom.tracing import Step, step_of
-from host.costs import Coefficients, product_cycles
+from host.costs import Coefficients, Visits, product_cycles, visits
 from host.datasets import DataError, load
 from host.driver import MEMORY, RING
 from host.estimate import EstimatedMachine
 from host.machines import Backend, Ran
 from spec.chip import CHIPS, Chip
 from spec.isa import DESCRIPTOR_BYTES, Opcode, decode
+from tb.native.memory import Memory
 
 
 @dataclass(frozen=True)
@@ -68,19 +69,22 @@ UNSEEN = (
 
 @dataclass(frozen=True)
 class Product:
-    """One product of a step: what the emulator says of it, and its cycles in simulation."""
+    """One product of a step, and its cycles in simulation."""
 
     chip: Chip
-    fields: dict[str, int]
-    outcome: ProductOutcome
+    visits: Visits
     cycles: int
 
 
 class Noted(EstimatedMachine):
     """Keeps the descriptors of every run."""
 
+    def __init__(self, chip: Chip):
+        super().__init__(chip, MEMORY, RING, Memory())
+        self.descriptors: list[bytes] = []
+
     def run(self, descriptors: bytes) -> None:
-        self.descriptors = [*getattr(self, "descriptors", []), descriptors]
+        self.descriptors.append(descriptors)
         super().run(descriptors)
 
 
@@ -92,13 +96,13 @@ def measured(work: Workload) -> tuple[int, int, list[Product]]:
     if work.frac is not None:
         config = config.with_frac(work.frac, work.width)
     step = step_of(config, load(work.data), work.after)
-    emulated = Noted(chip, MEMORY, RING)
+    emulated = Noted(chip)
     estimated, _ = _runs(step, emulated)
     with opened("rtl", chip, exact=True) as machine:
         simulated, tally = _runs(step, machine)
     assert not tally.differing_words, tally.first_difference
     products = [
-        Product(chip, values, told.outcome, seen.done - seen.issued)
+        Product(chip, visits(chip, values, told.outcome), seen.done - seen.issued)
         for descriptors, a, b in zip(emulated.descriptors[-len(estimated) :], estimated, simulated, strict=True)
         for told, seen in zip(a.commands, b.commands, strict=True)
         for opcode, values in (decode(descriptors[told.index * DESCRIPTOR_BYTES :][:DESCRIPTOR_BYTES]),)
@@ -127,7 +131,7 @@ def fitted(products: list[Product]) -> Coefficients:
     def residuals(values: np.ndarray) -> list[float]:
         costs = Coefficients(**dict(zip(names, values.tolist(), strict=True)))
         return [
-            math.log(product_cycles(p.chip, p.fields, p.outcome, costs) / p.cycles) * math.sqrt(p.cycles) / 100 for p in products
+            math.log(product_cycles(p.chip, p.visits, costs) / p.cycles) * math.sqrt(p.cycles) / 100 for p in products
         ]
 
     found = least_squares(residuals, start, bounds=(0, 10 * start + 1), diff_step=0.02)

@@ -21,19 +21,21 @@ def opened(
     if backend == "emulator":
         yield EmulatedMachine(chip, MEMORY, RING)
         return
-    if backend == "estimate":
-        from host.estimate import Bus, EstimatedMachine
+    from tb.native.memory import Memory
 
-        yield EstimatedMachine(chip, MEMORY, RING, Bus(read_latency=latency, bandwidth=bandwidth))
+    memory = Memory(read_latency=latency, bandwidth=bandwidth)
+    if backend == "estimate":
+        from host.estimate import EstimatedMachine
+
+        yield EstimatedMachine(chip, MEMORY, RING, memory)
         return
     from gradloom.machine import netlist
     from host.machines import NativeBackend
     from tb.native.machine import build_machine
     from tb.native.machine_host import NativeMachine
-    from tb.native.memory import Memory
 
     library = build_machine(netlist(chip, "machine"), trained=True)
-    with NativeMachine(chip, library, MEMORY, Memory(read_latency=latency, bandwidth=bandwidth)) as machine:
+    with NativeMachine(chip, library, MEMORY, memory) as machine:
         machine.rest(not exact)
         yield NativeBackend(machine, RING)
 

@@ -6,7 +6,17 @@ from pathlib import Path
 import click
 
 from gradloom.console import bars, err, talk, wide, write_folder, write_json
-from gradloom.options import INTERRUPTED, chip_option, json_option, seed_option
+from gradloom.options import (
+    INTERRUPTED,
+    batch_option,
+    chip_option,
+    data_options,
+    json_option,
+    memory_options,
+    net_option,
+    seed_option,
+)
+from host.arrays import ARRAYS
 from spec.chip import Chip
 from spec.number import MAX_WIDTH, MIN_WIDTH
 
@@ -35,18 +45,16 @@ class Numbers(click.ParamType):
 
 
 @click.command()
-@click.option("--data", default="digits", show_default=True, help="digits, mnist, fashion-mnist or cifar10.")
-@click.option("--download", is_flag=True, help="Fetch a data set that is missing to build/data.")
-@click.option("--net", default="cnn", show_default=True, help="A network, as `gradloom train` names them.")
-@click.option("--batch", type=click.IntRange(1), help="Samples of a step.  [default: the network's]")
+@data_options
+@net_option
+@batch_option
 @click.option("--after", type=click.IntRange(0), default=20, show_default=True, help="Steps that golden takes before.")
 @chip_option("sim64")
 @click.option("--frac", type=Numbers(0, MAX_WIDTH - 1), default="4:14", show_default=True, help="Fraction bits of every tensor.")
 @click.option("--width", type=Numbers(MIN_WIDTH, MAX_WIDTH), default="16", show_default=True, help="Bits of a word.")
 @click.option("--mhz", type=click.FloatRange(1, 2000), default=100.0, show_default=True, help="Clock rate, as `gradloom synth` finds it.")
-@click.option("--array", type=click.Choice(["dsp", "serial", "area"]), default="dsp", show_default=True, help="Of which lanes: one of DSP multipliers, of a bit a cycle, of equal area.")
-@click.option("--latency", type=click.IntRange(1), default=50, show_default=True, help="Of a read of memory, in cycles.")
-@click.option("--bandwidth", type=click.FloatRange(0, 1024), default=8.0, show_default=True, help="Of memory, in bytes a cycle.")
+@click.option("--array", type=click.Choice([*ARRAYS]), default="dsp", show_default=True, help="Of which lanes: one of DSP multipliers, of a bit a cycle, of equal area.")
+@memory_options
 @click.option("--train", "trained", is_flag=True, help="Train the network in every format too, for its error.")
 @click.option("--picture", type=Path, help="Draw time and error against fraction bits, as PNG.")
 @seed_option
@@ -77,22 +85,21 @@ def estimate(
     from golden.presets import preset
     from gradloom.estimating import Sweep, estimates
     from host.datasets import load
-    from host.estimate import Bus
     from report.estimate import estimate_table, picture_of
+    from tb.native.memory import Memory
 
     config = replace(preset(net), seed=seed)
     config = replace(config, batch=batch or config.batch)
     samples = load(data, download=download)
     if picture is not None:
         write_folder(picture.parent)
-    sweep = Sweep(config, chip, width, frac, Bus(read_latency=latency, bandwidth=bandwidth), after, array, mhz, trained)
-    formats = sum(f < w for w in width for f in frac)
-    if not formats:
+    sweep = Sweep(config, chip, width, frac, Memory(read_latency=latency, bandwidth=bandwidth), after, array, mhz, trained)
+    if not sweep.formats:
         raise ValueError(f"frac must be less than width: {min(frac)} of {max(width)} bits")
     told: list[dict] = []
     interrupted = False
     with bars() as progress:
-        task = progress.add_task(f"estimate {net}", total=formats, note="")
+        task = progress.add_task(f"estimate {net}", total=len(sweep.formats), note="")
         try:
             for row in estimates(sweep, samples):
                 told.append(row)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -12,18 +11,11 @@ from golden.layers import GoldenExecute
 from golden.tally import Tally
 from golden.trainer import evaluate, steps_per_epoch, train
 from gradloom.tracing import Step, step_of
+from host.arrays import ARRAYS
 from host.driver import MEMORY, RING
 from host.estimate import Bus, EstimatedMachine
+from host.profile import totalled
 from spec.chip import Chip
-
-# Cycles of a multiplication in a lane, by bits of a word: those of this project's lanes, which are one DSP multiplier of 18 bits each; of
-# lanes that take a bit a cycle; of lanes as large as one of 16 bits, if a multiplier's area is the square of its width.
-ARRAYS = {
-    "dsp": lambda width: ceil(width / 18) ** 2,
-    "serial": lambda width: width,
-    "area": lambda width: (width / 16) ** 2,
-}
-
 
 FOUND = (
     "steps_per_epoch", "cycles", "cycles_of_step", "cycles_bound", "bytes_of_step", "epoch_s", "error", "differing_words",
@@ -40,24 +32,26 @@ class Sweep:
     fracs: Sequence[int]
     bus: Bus
     after: int
-    array: str
+    array: str  # of host.arrays
     mhz: float
     trained: bool
 
+    @property
+    def formats(self) -> list[tuple[int, int]]:
+        """Width and fraction bits, in order; those that a word cannot hold are left out."""
+        return [(width, frac) for width in self.widths for frac in self.fracs if frac < width]
+
 
 def estimates(sweep: Sweep, samples: Samples) -> Iterator[dict[str, Any]]:
-    """A row for each format, in order; formats that a word cannot hold are left out, and a network may refuse others: ``reason``."""
-    for width in sweep.widths:
-        for frac in sweep.fracs:
-            if frac >= width:
-                continue
-            row: dict[str, Any] = {"net": sweep.config.net, "data": samples.name, "chip": sweep.chip.name, "array": sweep.array}
-            row |= {"batch": sweep.config.batch, "mhz": sweep.mhz, "width": width, "frac": frac, "reason": None}
-            try:
-                row |= _estimate(sweep, samples, width, frac)
-            except ValueError as refused:
-                row |= dict.fromkeys(FOUND) | {"reason": str(refused)}
-            yield row
+    """A row for each format, in order; a network may refuse some: ``reason``."""
+    for width, frac in sweep.formats:
+        row: dict[str, Any] = {"net": sweep.config.net, "data": samples.name, "chip": sweep.chip.name, "array": sweep.array}
+        row |= {"batch": sweep.config.batch, "mhz": sweep.mhz, "width": width, "frac": frac, "reason": None}
+        try:
+            row |= _estimate(sweep, samples, width, frac)
+        except ValueError as refused:
+            row |= dict.fromkeys(FOUND) | {"reason": str(refused)}
+        yield row
 
 
 def _estimate(sweep: Sweep, samples: Samples, width: int, frac: int) -> dict[str, Any]:
@@ -68,18 +62,14 @@ def _estimate(sweep: Sweep, samples: Samples, width: int, frac: int) -> dict[str
         step = step_of(config, samples, sweep.after)
         rows, tally = step.take(step.graph, EstimatedMachine(chip, MEMORY, RING, sweep.bus, per_multiplication))
         error = 1 - _accuracy(config, samples, step) if sweep.trained else None
-    cycles: dict[str, int] = {}
-    for row in rows:
-        cycles[row.phase] = cycles.get(row.phase, 0) + row.cycles
-    steps = steps_per_epoch(config, samples)
-    macs = sum(row.product.macs_done for row in rows if row.product is not None)
-    whole = sum(cycles.values())
+    cycles, moved = totalled(rows)
+    steps, whole = steps_per_epoch(config, samples), cycles.total()
     found = (
         steps,
-        cycles,
+        dict(cycles),
         whole,
-        round(macs * per_multiplication / chip.total_lanes),
-        sum(row.bytes_read + row.bytes_written for row in rows),
+        round(moved["macs"] * per_multiplication / chip.total_lanes),
+        moved["bytes"],
         round(whole * steps / sweep.mhz / 1e6, 6),
         None if error is None else round(error, 4),
         tally.differing_words,

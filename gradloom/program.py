@@ -7,17 +7,16 @@ from pathlib import Path
 import click
 
 from gradloom.console import Refusal, err, write_folder
-from gradloom.options import chip_option, seed_option
+from gradloom.options import batch_option, chip_option, data_options, net_option, seed_option
 from spec.chip import Chip
 
 LINE = 8  # words of a line of C
 
 
 @click.command()
-@click.option("--data", default="digits", show_default=True, help="digits, mnist, fashion-mnist or cifar10.")
-@click.option("--download", is_flag=True, help="Fetch a data set that is missing to build/data.")
-@click.option("--net", default="cnn", show_default=True, help="A network, as `gradloom train` names them.")
-@click.option("--batch", type=click.IntRange(1), help="Samples of a step.  [default: the network's]")
+@data_options
+@net_option
+@batch_option
 @click.option("--batches", type=click.IntRange(0), default=4, show_default=True, help="Batches of samples in the image.")
 @click.option("--checkpoint", type=Path, help="Parameters and steps of this run; the first ones if not given.")
 @chip_option("ecp5-64")

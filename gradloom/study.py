@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gradloom.console import bars, err, talk, wide, write_folder, write_json
-from gradloom.options import INTERRUPTED, chip_option, json_option, seed_option
+from gradloom.options import INTERRUPTED, batch_option, chip_option, data_options, json_option, net_option, seed_option
 from spec.chip import Chip
 
 if TYPE_CHECKING:
@@ -21,11 +21,10 @@ WIDTH = 170  # of the table where no terminal has one
 
 @click.command()
 @click.argument("name")
-@click.option("--data", default="digits", show_default=True, help="digits, mnist, fashion-mnist or cifar10.")
-@click.option("--download", is_flag=True, help="Fetch a data set that is missing to build/data.")
-@click.option("--net", default="cnn", show_default=True, help="A network, as `gradloom train` names them.")
+@data_options
+@net_option
 @click.option("--epochs", type=click.IntRange(1), help="Of every run.  [default: the network's]")
-@click.option("--batch", type=click.IntRange(1), help="Samples of a step.  [default: the network's]")
+@batch_option
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Runs of each variant.")
 @chip_option("sim64")
 @click.option("--workers", type=click.IntRange(0), help="Local processes; 0 works in this one.  [default: one for each core]")

@@ -22,6 +22,7 @@ from host.compiler import Unsupported
 from host.datasets import load
 from host.driver import Driver, without_masks
 from host.energy import energy
+from host.profile import totalled
 from spec.chip import Chip
 from spec.version import VERSION
 
@@ -132,7 +133,8 @@ def _timed(driver: Driver, config: Config, samples: Samples, graph: Graph) -> di
         if step in some or kind not in costs:
             driver.restore(before)
             driver.step(tally, *batch)
-            costs.setdefault(kind, []).append(_cost(driver))
+            cycles, moved = totalled(driver.trace())
+            costs.setdefault(kind, []).append(cycles + moved)
     whole: dict[str, float] = dict.fromkeys((*COUNTED, "macs", "bytes"), 0.0)
     for kind, taken in costs.items():
         for cost in taken:
@@ -156,17 +158,6 @@ def _steps(config: Config, samples: Samples) -> Iterator[tuple[int, np.ndarray]]
     for epoch in range(config.epochs):
         for chosen in batches(samples, config, epoch):
             yield epoch, chosen
-
-
-def _cost(driver: Driver) -> Counter[str]:
-    """Of the driver's last step: cycles by phase, multiplications, bytes."""
-    cost: Counter[str] = Counter()
-    for row in driver.trace():
-        cost[row.phase] += row.cycles
-        cost["bytes"] += row.bytes_read + row.bytes_written
-        if row.product is not None:
-            cost["macs"] += row.product.macs_done
-    return cost
 
 
 def planned(study: str, config: Config, data: str, seeds: int, chip: Chip) -> list[Job]:

@@ -8,7 +8,15 @@ import click
 from rich.console import Console
 
 from gradloom.console import err, talk, wide, write_folder, write_json
-from gradloom.options import chip_option, json_option, seed_option
+from gradloom.options import (
+    batch_option,
+    chip_option,
+    data_options,
+    json_option,
+    memory_options,
+    net_option,
+    seed_option,
+)
 from host.profile import Share, convolutions, totals
 from spec.chip import Chip
 
@@ -16,17 +24,13 @@ WIDTH = 150  # of a table where no terminal has one
 
 
 @click.command()
-@click.option("--data", default="digits", show_default=True, help="digits, mnist, fashion-mnist or cifar10.")
-@click.option("--download", is_flag=True, help="Fetch a data set that is missing to build/data.")
-@click.option("--net", default="cnn", show_default=True, help="A network, as `gradloom train` names them.")
-@click.option("--batch", type=click.IntRange(1), help="Samples of the step.  [default: the network's]")
+@data_options
+@net_option
+@batch_option
 @click.option("--after", type=click.IntRange(0), default=0, show_default=True, help="Steps that golden takes before.")
 @chip_option("sim64")
 @click.option("--backend", type=click.Choice(["rtl", "estimate", "emulator"]), default="rtl", show_default=True)
-@click.option(
-    "--latency", type=click.IntRange(1), default=50, show_default=True, help="Of a read of memory, in cycles."
-)
-@click.option("--bandwidth", type=float, default=8.0, show_default=True, help="Of memory, in bytes a cycle.")
+@memory_options
 @click.option("--ladder", is_flag=True, help="Take the step also without skipping zeros, without masks, without both.")
 @click.option("--picture", type=Path, help="Draw which unit worked when, as PNG.")
 @seed_option

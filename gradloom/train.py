@@ -9,7 +9,15 @@ import click
 from golden.layers import Formats
 from golden.trainer import Config, Result
 from gradloom.console import Refusal, bars, err, talk, write_folder, write_json
-from gradloom.options import INTERRUPTED, board_option, chip_option, json_option, seed_option
+from gradloom.options import (
+    INTERRUPTED,
+    batch_option,
+    board_option,
+    chip_option,
+    data_options,
+    json_option,
+    seed_option,
+)
 from gradloom.trace import print_trace
 from host.profile import Share
 from spec.boards import Board
@@ -18,8 +26,7 @@ from spec.number import Rounding
 
 
 @click.command()
-@click.option("--data", default="digits", show_default=True, help="digits, mnist, fashion-mnist or cifar10.")
-@click.option("--download", is_flag=True, help="Fetch a data set that is missing to build/data.")
+@data_options
 @click.option(
     "--net",
     default="mlp",
@@ -40,7 +47,7 @@ from spec.number import Rounding
 @click.option("--steps", type=click.IntRange(1), help="Stop after so many steps in all.")
 @click.option("--hidden", help="Units of mlp's hidden layers, with commas between them.  [default: 256,64]")
 @click.option("--test-samples", type=int, help="Test on the first so many samples of the test set.  [default: all]")
-@click.option("--batch", type=click.IntRange(1), help="Samples of one step.  [default: the network's]")
+@batch_option
 @click.option(
     "--rounding",
     type=click.Choice([mode.name.lower() for mode in Rounding]),

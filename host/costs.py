@@ -14,13 +14,12 @@ import numpy as np
 from golden.emulator_product import ProductOutcome
 from golden.window import seen
 from spec.chip import BRICK, Chip
-from spec.engine import load_cycles_per_brick
+from spec.engine import load_cycles_per_brick, queue_round
 from spec.isa import Kind, entry_bricks, record_bricks
 from spec.product import ceil_div
 from spec.vector import beats
 
 PORTS = 2  # bricks of A that the scratchpad gives in a cycle, to two groups
-ROUND = 8  # cycles of a round of the queues at least, one for each lane
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,11 @@ class Coefficients:
 class Visits:
     """What a product consists of. A visit is one row of A met by one tile of B, here the mean one.
 
-    visits : of a group, in a tile. tiles : of B, with each time that one is loaded again. load : cycles a tile takes into the banks. pairs :
-    nonzero words of A. uneven : by what share the busiest group has more of them, where rows stay with their groups. steps : columns handed to the lanes together. passes : columns of a lane. kept : columns of all lanes that a mask leaves; 0 without
-    one. bricks : of A. outputs : words converted.
+    visits : of a group, in a tile. tiles : of B, with each time that one is loaded again. load : cycles a tile takes into the banks.
+    pairs : nonzero words of A. uneven : by what share the busiest group has more of them, where rows stay with their groups.
+    steps : columns handed to the lanes together. passes : columns of a lane. masked : a mask says which columns are wanted.
+    kept : columns of all lanes that it leaves; 0 without one. bricks : of A. outputs : words converted.
+    finishes : what of a row's conversion falls to a visit.
     """
 
     visits: float
@@ -54,9 +55,11 @@ class Visits:
     uneven: float
     steps: int
     passes: float
+    masked: bool
     kept: float
     bricks: float
     outputs: float
+    finishes: float
 
 
 def visits(chip: Chip, f: Mapping[str, int], done: ProductOutcome) -> Visits:
@@ -82,29 +85,26 @@ def visits(chip: Chip, f: Mapping[str, int], done: ProductOutcome) -> Visits:
         uneven=largest * spread if k_tiles > 1 else 0.0,
         steps=segments * ceil_div(width, chip.lanes),
         passes=kept / chip.lanes if f["masked"] else segments * ceil_div(width, chip.lanes),
+        masked=bool(f["masked"]),
         kept=kept,
         bricks=bricks / k_tiles,
         outputs=f["finish"] * segments * BRICK * ceil_div(width, BRICK) / k_tiles,
+        finishes=f["finish"] / k_tiles,
     )
 
 
-def product_cycles(
-    chip: Chip, f: Mapping[str, int], done: ProductOutcome, c: Coefficients = Coefficients(), multiplication: float = 1.0
-) -> float:
+def product_cycles(chip: Chip, v: Visits, c: Coefficients = Coefficients(), multiplication: float = 1.0) -> float:
     """Of a product: its tiles one after another, each loaded while the one before it is worked on.
 
     multiplication : cycles of one in a lane, of machines that this one is compared with.
     """
-    v = visits(chip, f, done)
-    masked = bool(f["masked"])
-    uneven = 1 + c.imbalance * chip.lanes / (chip.lanes + v.kept) if masked else 1.0
+    uneven = 1 + c.imbalance * chip.lanes / (chip.lanes + v.kept) if v.masked else 1.0
     lanes = v.passes * v.pairs * uneven * multiplication
     fetch = v.pairs
     ports = v.bricks * c.port * max(1.0, chip.groups / PORTS)
-    finishes = (v.outputs > 0) * (c.row + masked * c.masked_row) / ceil_div(f["k"], f["k_tile"])
-    finish = (v.outputs + finishes) * chip.finish_groups
-    turn = max(ROUND, chip.lanes)
-    slot = (c.slot + masked * c.masked_slot + 2 * chip.groups + ports + fetch + lanes + c.turns * turn) / chip.slots
+    finish = (v.outputs + v.finishes * (c.row + v.masked * c.masked_row)) * chip.finish_groups
+    turn = queue_round(chip)
+    slot = (c.slot + v.masked * c.masked_slot + 2 * chip.groups + ports + fetch + lanes + c.turns * turn) / chip.slots
     feed = v.steps * turn  # a step a round of the queues
     tile = v.visits * max(lanes * (1 + v.uneven), fetch * (1 + v.uneven), ports, finish, slot, feed) + c.tile
     return c.product + v.load + (v.tiles - 1) * max(tile, v.load) + tile
@@ -125,8 +125,9 @@ def vector_cycles(chip: Chip, f: Mapping[str, int]) -> int:
     """Of a vector command, as docs/units/vector.md has them."""
     kind, bricks, every = Kind(f["kind"]), f["count"] * f["bricks"], beats(chip)
     once = ONCE[kind]
+    table = BRICK * entry_bricks(chip) * (1 if f["uniform"] else f["bricks"])  # of scalars, read before
     if kind == Kind.AFFINE:
-        return bricks * every + BRICK * entry_bricks(chip) * (1 if f["uniform"] else f["bricks"]) + once
+        return bricks * every + table + once
     if kind == Kind.REDUCE:
         record = BRICK * record_bricks(chip) * f["bricks"]
         return bricks * every + (BRICK if f["start"] else record) + (13 if f["convert"] else record) + once
@@ -141,7 +142,7 @@ def vector_cycles(chip: Chip, f: Mapping[str, int]) -> int:
     inside, _ = seen(f, np.arange(f["count"]), 0)
     steps = inside.sum(axis=1) + ~inside[:, -1]
     walked = f["bricks"] * int(np.maximum(taps, steps * every).sum())
-    return walked + once + (BRICK * entry_bricks(chip) * (1 if f["uniform"] else f["bricks"]) if kind == Kind.MEAN else 8)
+    return walked + once + (table if kind == Kind.MEAN else 8)
 
 
 def brick_pace(chip: Chip) -> int:

@@ -7,9 +7,10 @@ stores that move at the same time share the memory's bandwidth. What a command c
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import inf
+from typing import Protocol
 
 from golden.emulator_product import ProductOutcome
-from host.costs import brick_pace, fill_cycles, moved, product_cycles, vector_cycles
+from host.costs import brick_pace, fill_cycles, moved, product_cycles, vector_cycles, visits
 from host.machines import EmulatedMachine, Ran
 from spec.chip import Chip
 from spec.isa import DESCRIPTOR_BYTES, UNITS, Opcode, Unit, brick_bytes, decode
@@ -22,13 +23,17 @@ WAITED = 3  # from the end of what a command waits for
 ENDS = 12  # from the last unit's end to the interrupt
 
 
-@dataclass(frozen=True)
-class Bus:
-    """The memory that is supposed; latencies in cycles, ``bandwidth`` in bytes a cycle, reads and writes together, 0 for a beat of each."""
+class Bus(Protocol):
+    """The memory behind a machine; latencies in cycles, ``bandwidth`` in bytes a cycle, reads and writes together, 0 for a beat of each."""
 
-    read_latency: int = 50
-    write_latency: int = 20
-    bandwidth: float = 8.0
+    @property
+    def read_latency(self) -> int: ...
+
+    @property
+    def write_latency(self) -> int: ...
+
+    @property
+    def bandwidth(self) -> float: ...
 
 
 class EstimatedMachine(EmulatedMachine):
@@ -37,7 +42,7 @@ class EstimatedMachine(EmulatedMachine):
     multiplication : cycles of one in a lane; 1 on machines that can be built, another for comparison with other arrays.
     """
 
-    def __init__(self, chip: Chip, size: int, ring: int, bus: Bus = Bus(), multiplication: float = 1.0):
+    def __init__(self, chip: Chip, size: int, ring: int, bus: Bus, multiplication: float = 1.0):
         super().__init__(chip, size, ring)
         self.bus = bus
         self.multiplication = multiplication
@@ -125,7 +130,7 @@ def timed(chip: Chip, descriptors: bytes, ran: Ran, bus: Bus, multiplication: fl
         elif opcode == Opcode.PRODUCT:
             outcome = outcomes[index]
             assert isinstance(outcome, ProductOutcome)
-            units.begin(index, unit, last, product_cycles(chip, fields, outcome, multiplication=multiplication))
+            units.begin(index, unit, last, product_cycles(chip, visits(chip, fields, outcome), multiplication=multiplication))
         elif fields.get("fill"):
             units.begin(index, unit, last, fill_cycles(chip, fields))
         else:

@@ -1,6 +1,7 @@
 """Where a step's cycles went: layer by layer and phase by phase, from the times of its commands."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from golden.graph import Graph
@@ -51,6 +52,18 @@ def merged(timed: Sequence[Row], counted: Sequence[Row]) -> list[Row]:
     if len(timed) != len(counted) or any(a.label != b.label for a, b in zip(timed, counted, strict=True)):
         raise ValueError("rows of two machines must be of one program")
     return [replace(a, product=b.product) for a, b in zip(timed, counted, strict=True)]
+
+
+def totalled(rows: Iterable[Row]) -> tuple[Counter[str], Counter[str]]:
+    """Cycles by phase; multiplications done ("macs") and bytes moved ("bytes") of all rows."""
+    cycles: Counter[str] = Counter()
+    moved: Counter[str] = Counter()
+    for row in rows:
+        cycles[row.phase] += row.cycles
+        moved["bytes"] += row.bytes_read + row.bytes_written
+        if row.product is not None:
+            moved["macs"] += row.product.macs_done
+    return cycles, moved
 
 
 def profile(chip: Chip, graph: Graph, rows: Sequence[Row]) -> list[Share]:

@@ -10,9 +10,8 @@ from hw.bram import Bram
 from hw.layouts import item, ring
 from hw.logic import delayed
 from spec.chip import BRICK, Chip
+from spec.engine import queue_round
 from spec.product import ceil_div
-
-ROUND = 8  # cycles at least from one turn of a lane to the next: a column that was popped has then come to its head
 
 
 def column_step(chip: Chip):
@@ -21,7 +20,7 @@ def column_step(chip: Chip):
 
 
 class Queues(wiring.Component):
-    """Every lane has a queue of ``queue_depth`` columns; lanes have their turns in a fixed round of ``max(ROUND, lanes)`` cycles.
+    """Every lane has a queue of ``queue_depth`` columns; lanes have their turns in a fixed round of ``queue_round`` cycles.
 
     In its turn a lane gets at most one column into its queue and one out of it to its head. The drain takes its sums no faster, so
     the round slows down nothing; but one memory holds all queues, and one adder steps all pointers.
@@ -48,7 +47,7 @@ class Queues(wiring.Component):
     def __init__(self, chip: Chip, target: str | None = None):
         self.chip = chip
         self.target = target
-        self.round = max(ROUND, chip.lanes)
+        self.round = queue_round(chip)
         super().__init__(
             {
                 "twins": In(1),

@@ -102,6 +102,11 @@ def results(chip: Chip) -> int:
     return 2 if chip.compact and chip.lanes > BRICK else 3
 
 
+def queue_round(chip: Chip) -> int:
+    """Cycles from one turn of a lane's queue to its next: enough for a column that was popped to come to its head."""
+    return max(8, chip.lanes)
+
+
 def load_cycles_per_brick(chip: Chip) -> int:
     """Cycles a brick of B takes into the banks."""
     return max(1, BRICK // chip.lanes)

@@ -6,11 +6,9 @@ import cocotb
 from cocotb.triggers import RisingEdge
 
 from spec.chip import BRICK, Chip
-from spec.engine import Widths
+from spec.engine import Widths, queue_round
 from tb.kit import Stream, cycles, generator, guard, load_spec, reset, send, start
 from tb.models import setting
-
-ROUND = 8  # turns of a round at least
 
 
 class Heads:
@@ -73,7 +71,7 @@ async def arrival(dut, i, step, lane, rng):
 
 async def drained(dut, chip, heads):
     heads.busy = [0.0] * chip.lanes
-    await cycles(dut, 2 * (chip.queue_depth + 4) * max(ROUND, chip.lanes))
+    await cycles(dut, 2 * (chip.queue_depth + 4) * queue_round(chip))
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
@@ -99,7 +97,7 @@ async def takes_a_step_every_round(dut):
     rng, chip = generator(), load_spec(Chip)
     await start(dut)
     i, heads = Stream(dut, "i"), Heads(dut, chip, rng)
-    turns, taken = max(ROUND, chip.lanes), []
+    turns, taken = queue_round(chip), []
     cocotb.start_soon(send(i, draw_steps(rng, i, 20, 1.0), rng))
     for cycle in range(21 * turns):
         await cycles(dut, 1)
@@ -123,7 +121,7 @@ async def a_full_queue_holds_back_one_step_only(dut, late):
     # One column more than the queue holds and the head, which nobody takes from.
     steps = draw_steps(rng, i, chip.queue_depth + 5, 1.0)
     sender = cocotb.start_soon(send(i, steps, rng))
-    await cycles(dut, (chip.queue_depth + 8) * max(ROUND, chip.lanes))
+    await cycles(dut, (chip.queue_depth + 8) * queue_round(chip))
     counts = list(map(len, heads.got))
     assert counts == [0 if n == stalled else chip.queue_depth + 1 for n in range(chip.lanes)]
     await drained(dut, chip, heads)
@@ -148,7 +146,7 @@ async def hands_columns_of_fuller_lanes_to_the_next(dut):
         before = draw_steps(rng, i, min(3, chip.queue_depth - 2), 0.5 if turn else 0.0)
         await send(i, before, rng)
         dut.twins.value = 1
-        await cycles(dut, 4 * max(ROUND, chip.lanes))
+        await cycles(dut, 4 * queue_round(chip))
         due = [list(map(tuple, of_lane(before, n))) for n in range(chip.lanes)]
         # A head that is free when its lane's column comes takes it at once, so all count alike.
         levels = [start_at[n] + len(due[n]) for n in range(chip.lanes)]
@@ -174,7 +172,7 @@ async def has_its_latency(dut):
     """From the turn after the one in which the column was put into its queue."""
     rng, chip = generator(), load_spec(Chip)
     await start(dut)
-    i, turns = Stream(dut, "i"), max(ROUND, chip.lanes)
+    i, turns = Stream(dut, "i"), queue_round(chip)
     for n in range(chip.lanes):
         getattr(dut, f"o__{n}__ready").value = 1
     for lane in rng.permutation(chip.lanes).tolist():
@@ -190,7 +188,7 @@ async def begins_the_round_anew(dut):
     """Whenever the restart comes, each lane's turn comes as many cycles later."""
     rng, chip = generator(), load_spec(Chip)
     await start(dut)
-    i, turns = Stream(dut, "i"), max(ROUND, chip.lanes)
+    i, turns = Stream(dut, "i"), queue_round(chip)
     for n in range(chip.lanes):
         getattr(dut, f"o__{n}__ready").value = 1
     lane = int(rng.integers(chip.lanes))
