@@ -97,67 +97,68 @@ class Bricks(wiring.Component):
         only = Signal()  # one brick is left
         here_k = Signal(widths.half_address, reset_less=True)
         counts = Signal(Counts, reset_less=True)
-        asked = Signal()
 
         # Find taps that lie in the operand and in the tile.
         fits = Signal()  # the tile does not end before the tap does
-        looking = Signal()  # the state in which taps are taken, in a register of its own: it reaches many
+        looking, seeking = Signal(), Signal()  # the states in which taps are taken, in registers of their own: they reach many
         here = Signal()  # a tap of the tile is seen
-        take, moves = Signal(), Signal()
+        passes = Signal()  # the tile begins behind the tap that is seen
+        wanted, take, moves = Signal(), Signal(), Signal()
+        free = Signal(init=1)  # for the next job: `taps` are when the row has been stopped
         closes = Signal()  # the row ends with the tap that is seen
         m.d.comb += [
             fits.eq(~over[-1] | over.all()),
             here.eq(taps.o.valid & looking),
             taps.i.p.eq(self.i.p.row),
+            passes.eq(more & ~tap.bias),
             closes.eq(over[-1] | tap.final),
-            take.eq(here & (~asking | ~found | ~(ended | tap.inside))),
+            wanted.eq(looking & (~asking | ~found | ~(ended | tap.inside))),
+            take.eq(taps.o.valid & wanted),
+            taps.o.ready.eq(wanted | (seeking & passes)),
+            taps.i.valid.eq(self.i.valid & free),
+            self.i.ready.eq(free),
             moves.eq(found & ~asking & (ended | (here & tap.inside))),
         ]
         m.d.sync += taps.stop.eq(0)
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += [taps.i.valid.eq(self.i.valid & ~taps.stop), self.i.ready.eq(taps.i.ready & ~taps.stop)]
-                m.d.sync += [skip.eq(self.i.p.skip), more.eq(self.i.p.skip >= command.a_bricks)]
-                with m.If(self.i.valid & self.i.ready):
-                    m.d.sync += [nothing.eq(1), slot.eq(self.i.p.slot)]
+                with m.If(self.i.valid & free):
+                    m.d.sync += [free.eq(0), nothing.eq(1), slot.eq(self.i.p.slot), seeking.eq(1)]
                     m.next = "SEEK"
             with m.State("SEEK"):  # the tap in which the tile begins
-                with m.If(taps.o.valid):
-                    with m.If(more & ~tap.bias):
-                        m.d.comb += taps.o.ready.eq(1)
-                        m.d.sync += [skip.eq(skip - command.a_bricks), more.eq(skip >= command.a_bricks << 1)]
-                    with m.Else():
-                        m.next = "BEGIN"
-            with m.State("BEGIN"):
-                m.d.sync += [
-                    have.eq(command.a_bricks - skip),
-                    k.eq(0),
-                    k_next.eq(command.tap_k - (skip << ceil_log2(BRICK))),
-                ]
+                with m.If(taps.o.valid & ~passes):
+                    m.d.sync += seeking.eq(0)
+                    m.next = "BEGIN"
+            with m.State("BEGIN"):  # `have` settles
                 m.next = "BEGUN"
-            with m.State("BEGUN"):
-                m.d.sync += [over.eq(command.a_tile - have - 1), looking.eq(1)]
+            with m.State("BEGUN"):  # and `over`
+                m.d.sync += looking.eq(1)
                 m.next = "TAPS"
             with m.State("TAPS"):
-                m.d.comb += taps.o.ready.eq(take)
-                with m.If(take):
-                    m.d.sync += [
-                        have.eq(command.a_bricks),
-                        skip.eq(0),
-                        over.eq(over - command.a_bricks),
-                        k.eq(k_next),
-                        k_next.eq(k_next + command.tap_k),
-                    ]
-                    with m.If(closes):
-                        m.d.sync += taps.stop.eq(1)
-                        m.d.sync += looking.eq(0)
-                        m.next = "IDLE"
-        with m.If(moves):
-            m.d.sync += [found.eq(0), ended.eq(0)]
-        with m.If(take & (tap.inside | (closes & nothing))):
+                with m.If(take & closes):
+                    m.d.sync += [looking.eq(0), taps.stop.eq(1)]
+                    m.next = "IDLE"
+        with m.If(taps.stop):
+            m.d.sync += free.eq(1)
+        with m.If(free):
+            m.d.sync += [skip.eq(self.i.p.skip), more.eq(self.i.p.skip >= command.a_bricks)]
+        with m.Elif(taps.o.valid & taps.o.ready):
+            m.d.sync += [skip.eq(Mux(looking, 0, skip - command.a_bricks)), more.eq(skip >= command.a_bricks << 1)]
+        with m.If(take | ~looking):  # before the first tap they settle
             m.d.sync += [
-                found.eq(1),
-                nothing.eq(0),
+                have.eq(command.a_bricks - Mux(looking, 0, skip)),
+                over.eq(Mux(looking, over - command.a_bricks, command.a_tile - have - 1)),
+                k.eq(Mux(looking, k_next, 0)),
+                k_next.eq(command.tap_k + Mux(looking, k_next, -(skip << ceil_log2(BRICK)))),
+            ]
+        with m.If(moves | (take & closes)):
+            m.d.sync += ended.eq(take & closes)
+        with m.If(take & (tap.inside | (closes & nothing))):
+            m.d.sync += [found.eq(1), nothing.eq(0)]
+        with m.Elif(moves):
+            m.d.sync += found.eq(0)
+        with m.If(~found | moves):  # before a tap is found, anything
+            m.d.sync += [
                 found_slot.eq(slot),
                 found_address.eq(tap.address + skip),
                 found_left.eq(Mux(tap.bias | ~tap.inside, 1, Mux(over[-1], have + over + 1, have))),
@@ -166,30 +167,22 @@ class Bricks(wiring.Component):
             ]
             with m.If(~tap.inside):
                 m.d.sync += found_counts.eq(Counts.NONE)
-        with m.If(take & closes):
-            m.d.sync += ended.eq(1)
 
         # Ask for their bricks.
         m.d.comb += [
             self.request.valid.eq(asking & self.room),
             self.request.p.eq(address),
-            asked.eq(self.request.valid & self.request.ready),
             self.token.slot.eq(asking_slot),
             self.token.k.eq(here_k),
             self.token.counts.eq(Mux(only, counts, Counts.ALL)),
             self.token.last.eq(only & asking_last),
         ]
-        with m.If(asked):
+        with m.If(asking & self.room & self.request.ready):
+            m.d.sync += asking.eq(~only)
+        with m.Elif(moves):
+            m.d.sync += asking.eq(1)
+        with m.If(~asking):  # before bricks are asked for, those of the tap that was found
             m.d.sync += [
-                address.eq(address + 1),
-                here_k.eq(here_k + BRICK),
-                left.eq(left - 1),
-                only.eq(left == 2),
-                asking.eq(~only),
-            ]
-        with m.If(moves):
-            m.d.sync += [
-                asking.eq(1),
                 asking_slot.eq(found_slot),
                 asking_last.eq(ended),
                 address.eq(found_address),
@@ -198,4 +191,6 @@ class Bricks(wiring.Component):
                 only.eq(found_left == 1),
                 counts.eq(found_counts),
             ]
+        with m.Elif(self.room & self.request.ready):
+            m.d.sync += [address.eq(address + 1), here_k.eq(here_k + BRICK), left.eq(left - 1), only.eq(left == 2)]
         return m

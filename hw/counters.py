@@ -1,6 +1,6 @@
 """Counts what the groups do, for utilisation per command."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -33,7 +33,7 @@ class Counters(wiring.Component):
     running : a command is under way; its rise clears the counters
     final_left : a group has nothing left to start; ends the steady window
     busy, blocked, outputs : per group, lanes; load_wait, saturated, working : per group, one bit
-    values : the counters, in the order of their names; zero from the second cycle after a reset on
+    values : the counters, in the order of their names; zero from the third cycle after a reset on
     """
 
     def __init__(self, chip: Chip):
@@ -57,15 +57,16 @@ class Counters(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         groups = range(self.chip.groups)
-        was_running = Signal()
-        seen = Signal(self.chip.groups)
-        steady = Signal()
+        was_running, rested = Signal(), Signal(init=1)  # opposites, both in registers
+        seen = Signal(self.chip.groups, reset_less=True)
+        steady = Signal(reset_less=True)
         busy, blocked, outputs = (
             Signal(range(self.chip.total_lanes + 1), name=name) for name in ("busy_lanes", "blocked_lanes", "new_outputs")
         )
         load_wait, saturated = (Signal(range(self.chip.groups + 1), name=name) for name in ("waiting_groups", "clipped"))
         m.d.sync += [
             was_running.eq(self.running),
+            rested.eq(~self.running),
             busy.eq(sum(self.busy[g] for g in groups)),
             blocked.eq(sum(self.blocked[g] for g in groups)),
             outputs.eq(sum(self.outputs[g] for g in groups)),
@@ -76,10 +77,10 @@ class Counters(wiring.Component):
         ]
         steps = self.steps
         v = Signal(self.values.shape(), name="counted", reset_less=True)
-        late = Signal.like(steps)  # so that 40 bits of carry begin at registers; no event is in a command's last cycles
+        late = Signal.like(steps, reset_less=True)  # so that 40 bits of carry begin at registers; no event is in a command's last cycles
         m.d.comb += [self.values.eq(v), self.values.cycles.eq(v.cycles + late.cycles)]  # cycles go on to the end
         m.d.comb += steps.cycles.eq(self.running & was_running)
-        with m.If(was_running):  # nothing happens in a command's last cycle, so that the end of one need not be seen here
+        with m.If(~rested):  # nothing happens in a command's last cycle, so that the end of one need not be seen here
             m.d.comb += [
                 steps.busy_lane_cycles.eq(busy),
                 steps.outputs_computed.eq(outputs),
@@ -91,10 +92,12 @@ class Counters(wiring.Component):
                 m.d.comb += [steps.steady_cycles.eq(1), steps.steady_busy_lane_cycles.eq(busy)]
         m.d.sync += late.eq(steps)
         m.d.sync += [v[name].eq(v[name] + late[name]) for name in COUNTERS]
-        clears = Signal(init=1)  # a register clears all counters, after a reset too
-        m.d.sync += clears.eq(self.running & ~was_running)
-        with m.If(clears):
-            m.d.sync += v.eq(0)
-        with m.If(~was_running):
+        # Registers clear the counters, some a cycle after the others: after a reset too. Nothing is counted so early but cycles.
+        clears = Signal(2, init=-1)
+        m.d.sync += clears.eq(Cat(self.running & ~was_running, clears))
+        for n, name in enumerate(COUNTERS):
+            with m.If(clears[n % 2]):
+                m.d.sync += v[name].eq(0)
+        with m.If(rested):
             m.d.sync += [seen.eq(0), steady.eq(0)]
         return m

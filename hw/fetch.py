@@ -69,6 +69,7 @@ class Fetch(wiring.Component):
         chip, widths, command = self.chip, Widths(self.chip), self.command
         fours = ceil_div(chip.width, 4)
         held = Signal(range(BUFFERS + 1))  # bricks asked for and not yet begun
+        room = Signal(init=1)  # for one more
         asked = Signal()
         begin = Signal()
         m.submodules.bricks = bricks = Bricks(chip)
@@ -77,12 +78,12 @@ class Fetch(wiring.Component):
         connect(m, bricks.request, flipped(self.request))
         m.d.comb += [
             bricks.command.eq(command),
-            bricks.room.eq(held != BUFFERS),
+            bricks.room.eq(room),
             asked.eq(self.request.valid & self.request.ready),
             tokens.i.valid.eq(asked),
             tokens.i.p.eq(bricks.token),
         ]
-        m.d.sync += held.eq(held + asked - begin)
+        m.d.sync += [held.eq(held + asked - begin), room.eq(Mux(asked, begin | (held < BUFFERS - 1), begin | (held < BUFFERS)))]
 
         # Bricks move toward the extractor; what counts in them is found on the way.
         shift = Signal(init=1)  # `ready` is free in this cycle; it and `begin` reach many registers, so they are decided early

@@ -87,11 +87,10 @@ class Lanes(wiring.Component):
         running = vector("running")  # a pair passes that belongs to the column, or that ends it
         match = Cat(lane.match for lane in lanes)
         same = Cat(lane.same for lane in lanes)
-        waits, closed = vector("waits"), vector("closed")
+        waits, closed = vector("waits"), vector("closed")  # a column may begin: there is room for it until it does; one ends
         again, fire = vector("again"), vector("fire")
         tags, sums = (Places(count, results(chip), name) for name in ("tag", "sum"))
         m.d.comb += [
-            waits.eq(head_valid & tags.rooms[0]),
             closed.eq(running & match),
             # The next column of the same list begins with the very pair that closed the last one.
             again.eq(closed & waits & same),
@@ -99,10 +98,11 @@ class Lanes(wiring.Component):
             fire.eq(running & (~match | again)),
         ]
         m.d.sync += [
+            waits.eq(head_valid & tags.rooms[0] & ~take),
             tuning.eq(take & ~again),
             running.eq(tuning | fire),
             self.busy.eq(fire),
-            self.blocked.eq(head_valid & ~waits & ~running & ~tuning),
+            self.blocked.eq(head_valid & ~tags.rooms[0] & ~running & ~tuning),
         ]
 
         # That a pair was its column's last shows when the next one passes.

@@ -124,10 +124,10 @@ class Queues(wiring.Component):
             m.d.sync += here.eq(0)
         with m.Else():
             m.d.sync += here.eq(there)
-        # Lanes are asked a cycle before their turn, sixteen at a time: a head that is free stays so until then, and all are at a restart.
-        asked = Signal(ceil_div(count, 16), init=-1, reset_less=True)
+        # Lanes are asked a cycle before their turn, eight at a time: a head that is free stays so until then, and all are at a restart.
+        asked = Signal(ceil_div(count, 8), init=-1, reset_less=True)
         free = Cat(o.ready for o in self.o) & turn.rotate_left(1)[:count]
-        m.d.sync += [asked.eq(Cat(free[n : n + 16].any() for n in range(0, count, 16))), wanted.eq(asked.any())]
+        m.d.sync += [asked.eq(Cat(free[n : n + 8].any() for n in range(0, count, 8))), wanted.eq(asked.any())]
         with m.If(self.restart):
             m.d.sync += asked.eq(asked.init)
 

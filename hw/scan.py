@@ -75,8 +75,9 @@ class Scan(wiring.Component):
         next_column, next_offset = Signal.like(column), Signal.like(offset)
         x_left, y_left = Signal.like(command.seg_x), Signal.like(command.seg_y)
         last_x, last_segment = Signal(), Signal()
-        m.d.comb += last_x.eq(x_left == 1)
+        one_x = Signal()  # all segments are in one column
         m.d.sync += [
+            one_x.eq(command.seg_x == 1),
             last_segment.eq(last_x & (y_left == 1)),
             next_column.eq(segment_column + command.columns),
             next_offset.eq(segment_offset + Mux(last_x, command.seg_bank_y, command.seg_bank_x)),
@@ -87,7 +88,8 @@ class Scan(wiring.Component):
         address = Signal(widths.brick_address)
         half = Signal()
         last = Signal()
-        waiting = Signal()  # for a brick of the mask; a register of its own, as it loads many
+        asking = Signal()  # for a brick of the mask
+        waiting = Signal()  # until it comes; a register of its own, as it loads many
 
         # A step follows the one before when that has been taken, at the earliest every third cycle.
         pending = Signal(column_step(chip), reset_less=True)
@@ -166,6 +168,7 @@ class Scan(wiring.Component):
                     offset.eq(command.seg_start),
                     segment_offset.eq(command.seg_start),
                     x_left.eq(command.seg_x),
+                    last_x.eq(one_x),
                     y_left.eq(command.seg_y),
                     left.eq(steps_here),
                     length.eq(steps_here),
@@ -176,12 +179,8 @@ class Scan(wiring.Component):
                 with m.If(loaded):
                     m.next = "SETTLE"
                     with m.If(command.masked):
-                        m.next = "ASK"
-            with m.State("ASK"):
-                m.d.comb += self.request.valid.eq(1)
-                with m.If(self.request.ready):
-                    m.d.sync += [address.eq(address + 1), waiting.eq(1)]
-                    m.next = "MASK"
+                        m.d.sync += [asking.eq(1), waiting.eq(1)]
+                        m.next = "MASK"
             with m.State("MASK"):
                 with m.If(self.brick_valid):
                     m.d.sync += waiting.eq(0)
@@ -205,6 +204,7 @@ class Scan(wiring.Component):
                             offset.eq(next_offset),
                             segment_offset.eq(next_offset),
                             x_left.eq(Mux(last_x, command.seg_x, x_left - 1)),
+                            last_x.eq(Mux(last_x, one_x, x_left == 2)),
                             y_left.eq(y_left - last_x),
                             left.eq(length),
                             final.eq(length == 1),
@@ -212,12 +212,15 @@ class Scan(wiring.Component):
                         with m.If(last_segment):
                             m.next = "DONE"
                     with m.Elif(command.masked & ~away[-1]):
-                        m.next = "ASK"
+                        m.d.sync += [asking.eq(1), waiting.eq(1)]
+                        m.next = "MASK"
             with m.State("DONE"):
                 m.d.comb += through.eq(1)
                 m.d.sync += slot.eq(Mux(slot == chip.slots - 1, 0, slot + 1))
                 m.next = "IDLE"
         with m.If(waiting):
             m.d.sync += bits.eq(Cat(word[:8] for word in self.brick))
-        m.d.comb += self.request.p.eq(address)
+        with m.If(asking & self.request.ready):
+            m.d.sync += [asking.eq(0), address.eq(address + 1)]
+        m.d.comb += [self.request.valid.eq(asking), self.request.p.eq(address)]
         return m

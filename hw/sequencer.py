@@ -84,6 +84,7 @@ class Sequencer(wiring.Component):
         ]
         a_skip = Signal(DIMENSION_BITS)
         a_base = Signal(widths.brick_address)
+        a_next, slab = Signal.like(command.a_tile), Signal.like(command.a_slab)  # how far on the next tile's bricks are in a row; its slab
         b_tile = Signal(widths.brick_address)  # how far on the tile of B lies
         segments = Signal(len(command.seg_x)), Signal(len(command.seg_y))  # left to count
         opens = Cat(self.tiles[h].open for h in range(2))
@@ -97,6 +98,8 @@ class Sequencer(wiring.Component):
             m.d.comb += engaged[h].eq((opens[h] & ~closes) | done.any())
             with m.If(opens[h] & closes):
                 m.d.sync += self.tiles[h].open.eq(0)
+        still = Signal()  # something is at work; a cycle late
+        m.d.sync += still.eq(opens.any() | any_done.any() | ~self.idle.all())
         free = Signal()  # no tile is at work in this half; settled when the next may open
         m.d.sync += free.eq(~engaged.bit_select(half, 1))
         final = Signal()
@@ -140,12 +143,13 @@ class Sequencer(wiring.Component):
         n_length = Signal(widths.psum_address + 1)
         n_rest = Signal(DIMENSION_BITS + 1)
         k_rest = Signal(DIMENSION_BITS + 1)
-        k_over = Signal()  # the last tile, and not a whole one; what hangs on n_length has no cycle left for the same
+        k_over, n_over = Signal(), Signal()  # the last tile, and not a whole one
         m.d.sync += [
             n_rest.eq(command.n - n_base),
             k_rest.eq(command.k - k_base),
             k_over.eq(k_next > command.k),
-            n_length.eq(Mux(n_next > command.n, n_rest, command.columns << ceil_log2(chip.lanes))),
+            n_over.eq(n_next > command.n),
+            n_length.eq(Mux(n_over, n_rest, command.columns << ceil_log2(chip.lanes))),
         ]
         n_spare, n_whole = Signal(ceil_log2(chip.lanes)), Signal()
         m.d.sync += [
@@ -189,6 +193,14 @@ class Sequencer(wiring.Component):
         m.d.comb += [self.i.ready.eq(~self.running), self.queue_half.eq(half)]
         m.d.sync += [self.done.eq(0), self.restart.eq(0), self.queue_set.eq(0)]
 
+        resting = Signal(init=1)  # the first state, in a register of its own: hundreds of others hang on it alone
+        with m.If(resting):
+            m.d.sync += command.eq(self.i.p)  # whether or not it is valid
+        puts = Signal(2)  # a tile opens in this half
+        for h in range(2):
+            with m.If(puts[h]):
+                m.d.sync += self.tiles[h].eq(fresh)
+        m.d.sync += [puts.eq(0), a_next.eq(Mux(command.slabs, 0, command.a_tile)), slab.eq(Mux(command.slabs, command.a_slab, 0))]
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [
@@ -201,10 +213,8 @@ class Sequencer(wiring.Component):
                 ]
                 m.d.sync += [a_skip.eq(0), a_base.eq(self.i.p.a_base), b_tile.eq(0), self.span.eq(0)]
                 m.d.sync += [left.eq(count) for left, count in zip(segments, (self.i.p.seg_x, self.i.p.seg_y), strict=True)]
-                # Whether or not it is valid: hundreds of registers hang on the state alone.
-                m.d.sync += command.eq(self.i.p)
                 with m.If(self.i.valid & self.i.ready):
-                    m.d.sync += [self.running.eq(1), self.restart.eq(self.i.p.start)]
+                    m.d.sync += [self.running.eq(1), resting.eq(0), self.restart.eq(self.i.p.start)]
                     m.next = "SPAN"
             with m.State("SPAN"):
                 m.d.sync += [self.span.eq(self.span + command.columns), segments[0].eq(segments[0] - 1)]
@@ -218,19 +228,19 @@ class Sequencer(wiring.Component):
                     m.next = "OPEN"
             with m.State("OPEN"):
                 with m.If(free):
-                    for h in range(2):
-                        with m.If(half == h):
-                            m.d.sync += self.tiles[h].eq(fresh)
-                    m.d.sync += [
-                        rows_left.eq(k_length),
-                        bricks.eq((n_length + BRICK - 1) >> ceil_log2(BRICK)),
-                        bricks_left.eq((n_length + BRICK - 1) >> ceil_log2(BRICK)),
-                        last_brick.eq(narrow),
-                        last_row.eq(k_length == 1),
-                    ]
-                    m.d.sync += self.queue_set.eq(k_first)  # groups ask some cycles after the tile opens
-                    m.d.sync += [address.eq(first_row), row_address.eq(second_row), asking.eq(1), offered.eq(pace >> 1 == 0)]
-                    m.next = "LOAD"
+                    m.d.sync += puts.eq(Cat(~half, half))
+                    m.next = "PUT"
+            with m.State("PUT"):
+                m.d.sync += [
+                    rows_left.eq(k_length),
+                    bricks.eq((n_length + BRICK - 1) >> ceil_log2(BRICK)),
+                    bricks_left.eq((n_length + BRICK - 1) >> ceil_log2(BRICK)),
+                    last_brick.eq(narrow),
+                    last_row.eq(k_length == 1),
+                ]
+                m.d.sync += self.queue_set.eq(k_first)  # groups ask some cycles after the tile opens
+                m.d.sync += [address.eq(first_row), row_address.eq(second_row), asking.eq(1), offered.eq(pace >> 1 == 0)]
+                m.next = "LOAD"
             with m.State("LOAD"):
                 with m.If(loading_done):
                     m.d.sync += [half.eq(~half), settle.eq(0), k_base.eq(k_next)]
@@ -238,10 +248,7 @@ class Sequencer(wiring.Component):
                         with m.If(half == h):
                             m.d.sync += self.tiles[h].loaded.eq(1)
                     m.d.sync += b_tile.eq(b_tile + command.b_tile)
-                    with m.If(command.slabs):
-                        m.d.sync += a_base.eq(a_base + command.a_slab)
-                    with m.Else():
-                        m.d.sync += a_skip.eq(a_skip + command.a_tile)
+                    m.d.sync += [a_base.eq(a_base + slab), a_skip.eq(a_skip + a_next)]
                     m.next = "SETTLE"
                     with m.If(k_last):
                         m.d.sync += [k_base.eq(0), row_base.eq(row_next), a_skip.eq(0), a_base.eq(command.a_base), b_tile.eq(0)]
@@ -251,12 +258,12 @@ class Sequencer(wiring.Component):
                                 m.d.sync += [final.eq(1), final_half.eq(half)]
                                 m.next = "FLUSH"
             with m.State("FLUSH"):
-                with m.If(opens.any() | any_done.any() | ~self.idle.all()):
+                with m.If(still):
                     m.d.sync += flush.eq(0)
                 with m.Else():
                     m.d.sync += flush.eq(flush + 1)
-                    with m.If(flush == FLUSH):
-                        m.d.sync += [self.running.eq(0), self.done.eq(1)]
+                    with m.If(flush == FLUSH - 1):
+                        m.d.sync += [self.running.eq(0), resting.eq(1), self.done.eq(1)]
                         m.next = "IDLE"
         m.d.comb += self.queue_next.eq(row_base)
         m.d.sync += [

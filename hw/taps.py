@@ -65,20 +65,23 @@ class Taps(wiring.Component):
         moves_x, moves_y = Signal(), Signal()  # registers: what is added to an address waits for them
         holes = Signal.like(here.phase_x)  # between two positions; of the command
         m.d.sync += holes.eq(command.dilation - 1)
-        across, along, after = (Signal(widths.brick_address, name=name) for name in ("across", "along", "after"))
-        m.d.comb += [
-            across.eq(here.address + Mux(moves_x, command.step_x, 0)),
-            along.eq(line + Mux(moves_y, command.step_y, 0)),
-            after.eq(Mux(last_x, along, across)),
-        ]
+        hop_x, hop_y = (Signal(widths.brick_address, name=f"hop_{axis}", reset_less=True) for axis in "xy")  # to the next address
+        across, along = (Signal(widths.brick_address, name=name) for name in ("across", "along"))
+        m.d.comb += [across.eq(here.address + hop_x), along.eq(line + hop_y)]
+
+        def moving(moves, hop, phase, step):
+            """What a position's phase means for the next one."""
+            there = phase[: len(holes)] == holes
+            return [moves.eq(there), hop.eq(Mux(there, step, 0))]
+
         with m.If(step):
             next_x = Mux(last_x, line_phase, Mux(moves_x, 0, here.phase_x + 1))
-            m.d.sync += [here.address.eq(after), moves_x.eq(next_x[: len(holes)] == holes)]
+            m.d.sync += [here.address.eq(Mux(last_x, along, across)), *moving(moves_x, hop_x, next_x, command.step_x)]
             with m.If(last_x):
                 next_y = Mux(moves_y, 0, here.phase_y + 1)
-                m.d.sync += moves_y.eq(next_y[: len(holes)] == holes)
                 m.d.sync += [
-                    line.eq(after),
+                    *moving(moves_y, hop_y, next_y, command.step_y),
+                    line.eq(along),
                     here.x.eq(line_x),
                     here.phase_x.eq(line_phase),
                     here.y.eq(here.y + moves_y),
@@ -125,7 +128,7 @@ class Taps(wiring.Component):
             ]
         with m.Elif(skid.i.ready):
             m.d.sync += valid.eq(0)
-        with m.If(self.i.ready):  # whether there is a row shows in `busy` alone
+        with m.If(~busy):  # whether a row has come shows in `busy` alone
             m.d.sync += [
                 here.eq(self.i.p),
                 line.eq(self.i.p.address),
@@ -136,9 +139,9 @@ class Taps(wiring.Component):
                 last_x.eq(command.taps_x == 1),
                 last_y.eq(command.taps_y == 1),
                 at_bias.eq(0),
-                busy.eq(self.i.valid),
-                moves_x.eq(self.i.p.phase_x == holes),
-                moves_y.eq(self.i.p.phase_y == holes),
+                busy.eq(self.i.valid & ~valid),
+                *moving(moves_x, hop_x, self.i.p.phase_x, command.step_x),
+                *moving(moves_y, hop_y, self.i.p.phase_y, command.step_y),
             ]
         with m.If(self.stop):
             m.d.sync += [busy.eq(0), valid.eq(0)]

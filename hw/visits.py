@@ -48,7 +48,7 @@ class Visits(wiring.Component):
     halves, ends, filled, visits, mask_address : state of every slot; unscanned : filled, and not handed to the lanes
     pushed, pushed_slot : columns handed to the lanes; scanned, scanned_slot : all of them were
     written, written_slot : a sum arrived
-    finish : rows whose sums are complete; finished, finished_half : one was written out
+    finish : rows whose sums are complete; ``ready`` falls with a transfer only. finished, finished_half : one was written out
     idle : no row is in flight
     """
 
@@ -288,19 +288,18 @@ class Visits(wiring.Component):
 
         # Rows leave in the order in which they came.
         m.submodules.leaving = leaving = Chain(leaving_row(chip), chip.slots)
-        complete = Signal()  # of the oldest slot
         m.d.comb += [
             leaving.i.valid.eq(Cat(begun).any()),
             leaving.i.p.job.eq(Cat(now_row.row, half, base)),
             leaving.i.p.last.eq(now.last),
             leaving.o.ready.eq(retire),
-            retire.eq(complete & (~leaving.o.p.last | self.finish.ready)),
-            self.finish.valid.eq(complete & leaving.o.p.last),
+            self.finish.valid.eq(retire & leaving.o.p.last),
             self.finish.p.eq(leaving.o.p.job),
             self.unscanned.eq(everywhere & ~scanned),
             self.idle.eq(~busy.any()),
         ]
-        m.d.sync += complete.eq(~retire & leaving.o.valid & (done & busy).bit_select(oldest, 1))
+        # Room for a row that leaves stays until one has come, so that it is known a cycle before.
+        m.d.sync += retire.eq(~retire & leaving.o.valid & done.bit_select(oldest, 1) & (~leaving.o.p.last | self.finish.ready))
         with m.If(retire):
             m.d.sync += oldest.eq(Mux(oldest == chip.slots - 1, 0, oldest + 1))
 

@@ -97,7 +97,7 @@ def results(chip: Chip) -> int:
     """Finished sums that wait in a lane for the drain.
 
     A lane has its turn every ``lanes`` cycles: with sixteen of them a third place would gain nothing. In half as many a list of
-    five pairs keeps its lane busy with three places, and one of nine pairs with two.
+    six pairs keeps its lane busy with three places, and one of ten pairs with two.
     """
     return 2 if chip.compact and chip.lanes > BRICK else 3
 

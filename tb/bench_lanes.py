@@ -17,12 +17,12 @@ from tb.models import BEHIND, HOP, pack, put, setting, to_signed
 
 COLUMNS = 5
 COUNTED = 2  # cycles from a pair at its lane to the busy bit of its product
-ENTRY = 2  # cycles from an item's transfer to the pair it begins with, in a lane that has nothing to do
+ENTRY = 3  # cycles from an item's transfer to the pair it begins with, in a lane that has nothing to do
 
 
 def shortest(chip):
     """A list of this many pairs keeps a lane busy; columns of a shorter one wait for room among the sums."""
-    return {3: 5, 2: 9}[results(chip)]
+    return {3: 6, 2: 10}[results(chip)]
 
 
 def spread(chip):

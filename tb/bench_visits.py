@@ -252,16 +252,20 @@ class World:
         """Takes rows whose sums are complete; they are read in order, some time later."""
         dut, edge, books = self.dut, RisingEdge(self.dut.clk), self.books
         valid, ready = dut.finish__valid, dut.finish__ready
+        takes = False  # until a row has come
         while True:
             waiting = len(books.finished) - books.read
-            ready.value = int(waiting < 3 and not self.idles())
+            takes = waiting < 3 and (takes or not self.idles())
+            ready.value = int(takes)
             reads = waiting > 0 and self.rng.random() < 0.1
             if reads:
                 dut.finished_half.value = self._half(books.finished[books.read][0])
             dut.finished.value = int(reads)
             await edge
             books.read += int(reads)
-            if valid.value and ready.value:
+            if valid.value:
+                assert takes, "a row leaves when there is no room for it"
+                takes = False
                 row, half, base = (int(getattr(dut, f"finish__payload__{n}").value) for n in ("row", "half", "base"))
                 last = [visit for visit in books.visits if books.plan[visit.tile].last]
                 visit = last[len(books.finished)]
