@@ -1,5 +1,6 @@
 """The same training in float64: what exact arithmetic would have learned."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +18,11 @@ class FloatEpoch:
     accuracy: float  # of the test samples, after the epoch
 
 
-def train_float(config: Config, samples: Samples) -> list[FloatEpoch]:
+def train_float(config: Config, samples: Samples, on_epoch: Callable[[FloatEpoch], None] = lambda _: None) -> list[FloatEpoch]:
     """Train as :func:`golden.trainer.train` does, in float64.
 
     First weights, order of the samples, rate, momentum and decay are those of ``config``;
-    its formats and rounding are not used beyond the first weights.
+    its formats and rounding are not used beyond the first weights. on_epoch : called after each.
     """
     start = config.network(samples)
     network = FloatGraph.like(start) if isinstance(start, Graph) else _Layers(start)
@@ -44,6 +45,7 @@ def train_float(config: Config, samples: Samples) -> list[FloatEpoch]:
             z = network.forward(test_x[first : first + TEST_BATCH])[0]
             correct += int(np.count_nonzero(z.argmax(axis=1) == samples.test_y[first : first + TEST_BATCH]))
         history.append(FloatEpoch(epoch, total / len(train_x), correct / len(test_x)))
+        on_epoch(history[-1])
     return history
 
 
