@@ -28,6 +28,7 @@ WIDTH = 150  # of a table where no terminal has one
 @net_option
 @batch_option
 @click.option("--after", type=click.IntRange(0), default=0, show_default=True, help="Steps that golden takes before.")
+@click.option("--checkpoint", type=Path, help="Parameters and steps of this run instead; its batch may be another.")
 @chip_option("sim64")
 @click.option("--backend", type=click.Choice(["rtl", "estimate", "emulator"]), default="rtl", show_default=True)
 @memory_options
@@ -41,6 +42,7 @@ def trace(
     net: str,
     batch: int | None,
     after: int,
+    checkpoint: Path | None,
     chip: Chip,
     backend: str,
     latency: int,
@@ -69,7 +71,7 @@ def trace(
     if picture is not None:
         write_folder(picture.parent)
     with err.status("compiling") as status:
-        result = traced(config, samples, chip, backend, after, latency, bandwidth, ladder, status.update)
+        result = traced(config, samples, chip, backend, after, checkpoint, latency, bandwidth, ladder, status.update)
     title = f"{net} on {data}, batch {config.batch}, chip {chip.name} ({chip.total_lanes} lanes)"
     console = talk(json_to)
     print_trace(console, title, result.shares)

@@ -1,17 +1,19 @@
 """One step on a machine, and what it cost."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from golden.checkpoint import Checkpoint
 from golden.emulator_scratch import EmulatorError
 from golden.graph import Graph
 from golden.layers import GoldenExecute
 from golden.optimizer import SgdPlan
 from golden.tally import Tally
-from golden.trainer import Config, Samples, batches, steps_per_epoch, train
+from golden.trainer import Config, Samples, batches, described, steps_per_epoch, train
 from gradloom.backend import opened
 from host.driver import MEMORY, RING, Driver, without_masks
 from host.locate import Lockstep, WrongCommand
@@ -88,19 +90,20 @@ def traced(
     chip: Chip,
     backend: str,
     after: int = 0,
+    checkpoint: Path | None = None,
     latency: int = 50,
     bandwidth: float = 8.0,
     ladder: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Traced:
-    """One step, with the weights that ``after`` steps of golden leave.
+    """One step, with the weights that ``after`` steps of golden leave, or with those of a checkpoint.
 
     It is taken twice, by the machine and by the emulator, which counts the multiplications that had to be done; with
     ``ladder`` also without skipping zeros, without masks, and without both. progress : told now and then what is going on.
     """
     wrong = ""
     with threadpool_limits(1), opened(backend, chip, latency, bandwidth, exact=True) as machine:
-        step = step_of(config, samples, after)
+        step = step_of(config, samples, after, checkpoint)
         progress("emulator")
         counted, tally = step.take(step.graph, EmulatedMachine(chip, MEMORY, RING))
         timed, steps, tallies = counted, {}, [tally]
@@ -134,13 +137,23 @@ def traced(
     )
 
 
-def step_of(config: Config, samples: Samples, after: int) -> Step:
-    """The step behind ``after`` steps of golden."""
-    graph = config.graph(samples)
-    if after:
+def step_of(config: Config, samples: Samples, after: int, checkpoint: Path | None = None) -> Step:
+    """The step behind ``after`` steps of golden, or behind those of a checkpoint, whose run may have had another batch."""
+    graph, run = config.graph(samples), config
+    if checkpoint is not None:
+        if after:
+            raise ValueError(f"after is {after}: a checkpoint has steps of its own")
+        kept = Checkpoint.load(checkpoint)
+        run = replace(config, batch=kept.run.get("batch", config.batch))
+        if config.batch > run.batch:
+            raise ValueError(f"batch must be at most the checkpoint's, {run.batch}, not {config.batch}")
+        kept.check(described(run, samples))
+        graph.restore(kept.state)
+        after = kept.steps
+    elif after:
         train(config, samples, network=graph, steps=after)
-    epoch, first = divmod(after, steps_per_epoch(config, samples))
-    chosen = next(rows for number, rows in enumerate(batches(samples, config, epoch)) if number == first)
+    epoch, first = divmod(after, steps_per_epoch(run, samples))
+    chosen = next(rows for number, rows in enumerate(batches(samples, run, epoch)) if number == first)[: config.batch]
     x = samples.words(samples.train_x[chosen], config.inputs)
     return Step(config, graph, x, samples.train_y[chosen], after, epoch)
 

@@ -325,3 +325,25 @@ def test_train_and_trace_on_the_emulator():
     assert 0 < conv["masked_share"] < 1
     assert conv["bytes_read"] > 64 * 8 * 8 * 16 * 2
     assert conv["ideal_cycles"] > 0
+
+
+def test_trace_takes_the_step_behind_a_checkpoint(tmp_path):
+    """Whose run may have had larger batches."""
+    kept = tmp_path / "run.npz"
+    trained = ("--net", "cnn", "--batch", "64", "--steps", "3", "--checkpoint", str(kept))
+    assert run("train", *trained).exit_code == 0
+    densities = []
+    for own in (("--checkpoint", str(kept)), ("--after", "3", "--batch", "64"), ()):
+        result = run("trace", "--net", "cnn", "--batch", "16", *own, "--backend", "emulator", "--json", "-")
+        assert result.exit_code == 0, result.stderr
+        densities.append([row["density"] for row in json.loads(result.stdout) if row["kind"] == "conv" and row["phase"] == "FP"])
+    assert densities[0] != densities[2]
+    assert max(abs(a - b) for a, b in zip(*densities[:2], strict=True)) < 0.1
+    for options, says in (
+        (("--net", "mlp"), "net 'cnn', not 'mlp'"),
+        (("--net", "cnn", "--after", "1"), "after is 1"),
+        (("--net", "cnn", "--batch", "65"), "batch must be at most the checkpoint's, 64, not 65"),
+    ):
+        result = run("trace", *options, "--checkpoint", str(kept), "--backend", "emulator")
+        assert result.exit_code == 2
+        assert says in result.stderr
