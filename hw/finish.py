@@ -117,7 +117,11 @@ class Finish(wiring.Component):
             ),
             start.eq(base + multiplier.p),
         ]
-        m.d.sync += base.eq(reduce(or_, parts))
+        # All bits of an index take long to add, and it is not wanted before the next product is there.
+        summed, indexed = Signal(32, reset_less=True), Signal()
+        m.d.sync += [base.eq(reduce(or_, parts)), summed.eq(start), indexed.eq(0)]
+        with m.If(indexed):
+            m.d.sync += row_index.eq(summed)
 
         column = Signal(widths.psum_address)
         above = Signal(widths.column)  # address of a sum, less the lane
@@ -183,7 +187,7 @@ class Finish(wiring.Component):
                 with m.If(wait == Multiplier.LATENCY + 1):
                     m.d.sync += [wait.eq(0), product.eq(product.rotate_left(1))]
                     with m.If(~product[0]):
-                        m.d.sync += row_index.eq(start)
+                        m.d.sync += indexed.eq(1)
                     with m.If(~product[1]):
                         m.d.sync += c_address.eq(start)
                         with m.If(~command.masked):

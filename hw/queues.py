@@ -109,14 +109,15 @@ class Queues(wiring.Component):
         there, here = Signal(pointer, reset_less=True), Signal(pointer)  # read a turn early; any lane's at a restart, when all queues are empty
         wanted = Signal()
         apart = Signal(places + 1)
+        there_full, there_some = Signal(reset_less=True), Signal(reset_less=True)  # no place is left, some are taken; if not `fresh`
         full, waits = Signal(), Signal()  # of its queue: no place is left; a column waits
-        m.d.comb += [r_pointers.addr.eq(ahead), apart.eq(there.write ^ there.read)]
-        m.d.sync += there.eq(r_pointers.data)
+        m.d.comb += [r_pointers.addr.eq(ahead), apart.eq(r_pointers.data.write ^ r_pointers.data.read)]
+        m.d.sync += [there.eq(r_pointers.data), there_full.eq(apart[-1] & ~apart[:-1].any()), there_some.eq(apart.any())]
         filled = Signal()
-        m.d.comb += filled.eq(~fresh & apart[-1] & ~apart[:-1].any())
+        m.d.comb += filled.eq(~fresh & there_full)
         m.d.sync += [
             full.eq(filled),
-            waits.eq(~fresh & apart.any()),
+            waits.eq(~fresh & there_some),
             own_stays.eq(own_next & filled),
             other_stays.eq(other_next & (own_next | filled)),
         ]

@@ -76,11 +76,14 @@ class Sequencer(wiring.Component):
         ]
         # What the present tile is the first or the last of settles before it opens.
         k_first, k_last, row_last, n_last = (Signal(name=name) for name in ("k_first", "k_last", "row_last", "n_last"))
+        rows_last, tile_last = Signal(), Signal()  # of these columns; of the command
         m.d.sync += [
             k_first.eq(k_base == 0),
             k_last.eq(k_next >= command.k),
             row_last.eq(row_next >= command.m),
             n_last.eq(n_next >= command.n),
+            rows_last.eq(k_last & row_last),
+            tile_last.eq(k_last & row_last & n_last),
         ]
         a_skip = Signal(DIMENSION_BITS)
         a_base = Signal(widths.brick_address)
@@ -194,8 +197,10 @@ class Sequencer(wiring.Component):
         m.d.sync += [self.done.eq(0), self.restart.eq(0), self.queue_set.eq(0)]
 
         resting = Signal(init=1)  # the first state, in a register of its own: hundreds of others hang on it alone
-        with m.If(resting):
-            m.d.sync += command.eq(self.i.p)  # whether or not it is valid
+        with m.If(resting):  # whether or not there is a command
+            m.d.sync += [command.eq(self.i.p), k_base.eq(0), n_base.eq(0), row_base.eq(0), final.eq(0), settle.eq(0), flush.eq(0)]
+            m.d.sync += [a_skip.eq(0), a_base.eq(self.i.p.a_base), b_tile.eq(0), self.span.eq(0)]
+            m.d.sync += [left.eq(count) for left, count in zip(segments, (self.i.p.seg_x, self.i.p.seg_y), strict=True)]
         puts = Signal(2)  # a tile opens in this half
         for h in range(2):
             with m.If(puts[h]):
@@ -203,16 +208,6 @@ class Sequencer(wiring.Component):
         m.d.sync += [puts.eq(0), a_next.eq(Mux(command.slabs, 0, command.a_tile)), slab.eq(Mux(command.slabs, command.a_slab, 0))]
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [
-                    k_base.eq(0),
-                    n_base.eq(0),
-                    row_base.eq(0),
-                    final.eq(0),
-                    settle.eq(0),
-                    flush.eq(0),
-                ]
-                m.d.sync += [a_skip.eq(0), a_base.eq(self.i.p.a_base), b_tile.eq(0), self.span.eq(0)]
-                m.d.sync += [left.eq(count) for left, count in zip(segments, (self.i.p.seg_x, self.i.p.seg_y), strict=True)]
                 with m.If(self.i.valid & self.i.ready):
                     m.d.sync += [self.running.eq(1), resting.eq(0), self.restart.eq(self.i.p.start)]
                     m.next = "SPAN"
@@ -252,11 +247,11 @@ class Sequencer(wiring.Component):
                     m.next = "SETTLE"
                     with m.If(k_last):
                         m.d.sync += [k_base.eq(0), row_base.eq(row_next), a_skip.eq(0), a_base.eq(command.a_base), b_tile.eq(0)]
-                        with m.If(row_last):
-                            m.d.sync += [row_base.eq(0), n_base.eq(n_next)]
-                            with m.If(n_last):
-                                m.d.sync += [final.eq(1), final_half.eq(half)]
-                                m.next = "FLUSH"
+                    with m.If(rows_last):
+                        m.d.sync += [row_base.eq(0), n_base.eq(n_next)]
+                    with m.If(tile_last):
+                        m.d.sync += [final.eq(1), final_half.eq(half)]
+                        m.next = "FLUSH"
             with m.State("FLUSH"):
                 with m.If(still):
                     m.d.sync += flush.eq(0)
@@ -322,14 +317,13 @@ class Sequencer(wiring.Component):
             with m.If(moves):
                 m.d.sync += column.eq(column + last_upper)
             with m.If(brick_ends):
-                m.d.sync += [bricks_behind.eq(bricks_behind - 1), upper.eq(Mux(last_upper, 0, upper + 1))]
+                wraps = last_upper | bricks_behind[-1]
+                m.d.sync += [bricks_behind.eq(bricks_behind - 1), upper.eq(Mux(wraps, 0, upper + 1))]
                 if uppers > 1:
-                    m.d.sync += last_upper.eq(upper == uppers - 2)
+                    m.d.sync += last_upper.eq(~wraps & (upper == uppers - 2))
             with m.If(row_ends):
                 m.d.sync += [
                     bricks_behind.eq(bricks - 2),
-                    upper.eq(0),
-                    last_upper.eq(uppers == 1),
                     column.eq(0),
                     k_offset.eq(k_offset + command.columns),
                     rows_left.eq(rows_left + 1),
