@@ -66,14 +66,15 @@ class Queues(wiring.Component):
         # Whose turn it is, as a number and as one bit; pointers count from zero in the first round.
         at = Signal(exact_log2(turns), reset_less=True)
         ahead = Signal(exact_log2(turns), init=1, reset_less=True)  # whose turn is next
+        further = Signal(exact_log2(turns), init=2, reset_less=True)  # and after that
         turn = Signal(turns, init=1, reset_less=True)
         fresh = Signal(init=1)
         final = Signal(reset_less=True)  # the round's last turn
-        m.d.sync += [at.eq(ahead), ahead.eq(ahead + 1), turn.eq(turn.rotate_left(1)), final.eq(at == turns - 2)]
+        m.d.sync += [at.eq(ahead), ahead.eq(further), further.eq(further + 1), turn.eq(turn.rotate_left(1)), final.eq(at == turns - 2)]
         with m.If(final & ~self.restart):
             m.d.sync += fresh.eq(0)
         with m.If(self.restart):
-            m.d.sync += [at.eq(0), ahead.eq(1), turn.eq(1), final.eq(0)]
+            m.d.sync += [at.eq(0), ahead.eq(1), further.eq(2), turn.eq(1), final.eq(0)]
 
         # What is left of the step, of the lane whose turn it is first. A lane in its second cycle is in `own_now` and `other_now`.
         own, other = Signal(turns - 1), Signal(turns - 1)
@@ -106,13 +107,15 @@ class Queues(wiring.Component):
         # First cycle: the lane's pointers, and whether its head is free.
         m.submodules.pointers = pointers = Memory(shape=pointer, depth=turns, init=[])
         w_pointers, r_pointers = pointers.write_port(), pointers.read_port(domain="comb")
-        there, here = Signal(pointer, reset_less=True), Signal(pointer)  # read a turn early; any lane's at a restart, when all queues are empty
+        # Read two turns early; any lane's at a restart, when all queues are empty.
+        coming, there, here = Signal(pointer, reset_less=True), Signal(pointer, reset_less=True), Signal(pointer)
         wanted = Signal()
         apart = Signal(places + 1)
         there_full, there_some = Signal(reset_less=True), Signal(reset_less=True)  # no place is left, some are taken; if not `fresh`
         full, waits = Signal(), Signal()  # of its queue: no place is left; a column waits
-        m.d.comb += [r_pointers.addr.eq(ahead), apart.eq(r_pointers.data.write ^ r_pointers.data.read)]
-        m.d.sync += [there.eq(r_pointers.data), there_full.eq(apart[-1] & ~apart[:-1].any()), there_some.eq(apart.any())]
+        m.d.comb += [r_pointers.addr.eq(further), apart.eq(coming.write ^ coming.read)]
+        m.d.sync += [coming.eq(r_pointers.data), there.eq(coming)]
+        m.d.sync += [there_full.eq(apart[-1] & ~apart[:-1].any()), there_some.eq(apart.any())]
         filled = Signal()
         m.d.comb += filled.eq(~fresh & there_full)
         m.d.sync += [

@@ -124,15 +124,16 @@ class Scan(wiring.Component):
                 pending_last.eq(last),
             ]
 
-        # Count them four by four.
-        fours = [
-            cleared(m, ~stepped, popcount(pending.lanes[n : n + 4]), f"count_{n}") for n in range(0, chip.lanes, 4)
+        # Count them: of few lanes four by four. A slot may come again before more cycles than these have passed.
+        some = 4 if chip.lanes <= 32 else 8
+        counts = [
+            cleared(m, ~stepped, popcount(pending.lanes[n : n + some]), f"count_{n}") for n in range(0, chip.lanes, some)
         ]
-        halves = paired(m, fours, 8, "count")
+        halves = paired(m, counts, 2 * some, "count")
         # With many lanes there are more halves than one cycle adds.
         late = 1 if len(halves) > 2 else 0
         if late:
-            halves = paired(m, halves, 16, "count")
+            halves = paired(m, halves, 4 * some, "count")
         count = Signal(range(chip.lanes + 1))
         counted_last = Signal()
         counted_slot = Signal.like(slot)

@@ -87,8 +87,9 @@ class Sequencer(wiring.Component):
         ]
         a_skip = Signal(DIMENSION_BITS)
         a_base = Signal(widths.brick_address)
-        a_next, slab = Signal.like(command.a_tile), Signal.like(command.a_slab)  # how far on the next tile's bricks are in a row; its slab
         b_tile = Signal(widths.brick_address)  # how far on the tile of B lies
+        # Of the next tile, unless it is the first of other rows or columns; they settle as `k_next` does.
+        skip_next, base_next, b_next = Signal.like(a_skip), Signal.like(a_base), Signal.like(b_tile)
         segments = Signal(len(command.seg_x)), Signal(len(command.seg_y))  # left to count
         opens = Cat(self.tiles[h].open for h in range(2))
         all_done = Signal(2)
@@ -205,7 +206,23 @@ class Sequencer(wiring.Component):
         for h in range(2):
             with m.If(puts[h]):
                 m.d.sync += self.tiles[h].eq(fresh)
-        m.d.sync += [puts.eq(0), a_next.eq(Mux(command.slabs, 0, command.a_tile)), slab.eq(Mux(command.slabs, command.a_slab, 0))]
+        moves_on = Signal()
+        m.d.sync += [
+            puts.eq(0),
+            moves_on.eq(0),
+            skip_next.eq(a_skip + Mux(command.slabs, 0, command.a_tile)),
+            base_next.eq(a_base + Mux(command.slabs, command.a_slab, 0)),
+            b_next.eq(b_tile + command.b_tile),
+        ]
+        with m.If(moves_on):
+            m.d.sync += [half.eq(~half), settle.eq(0), k_base.eq(k_next)]
+            m.d.sync += [b_tile.eq(b_next), a_base.eq(base_next), a_skip.eq(skip_next)]
+            with m.If(k_last):
+                m.d.sync += [k_base.eq(0), row_base.eq(row_next), a_skip.eq(0), a_base.eq(command.a_base), b_tile.eq(0)]
+            with m.If(rows_last):
+                m.d.sync += [row_base.eq(0), n_base.eq(n_next)]
+            with m.If(tile_last):
+                m.d.sync += [final.eq(1), final_half.eq(half)]
         with m.FSM():
             with m.State("IDLE"):
                 with m.If(self.i.valid & self.i.ready):
@@ -238,20 +255,15 @@ class Sequencer(wiring.Component):
                 m.next = "LOAD"
             with m.State("LOAD"):
                 with m.If(loading_done):
-                    m.d.sync += [half.eq(~half), settle.eq(0), k_base.eq(k_next)]
                     for h in range(2):
                         with m.If(half == h):
                             m.d.sync += self.tiles[h].loaded.eq(1)
-                    m.d.sync += b_tile.eq(b_tile + command.b_tile)
-                    m.d.sync += [a_base.eq(a_base + slab), a_skip.eq(a_skip + a_next)]
-                    m.next = "SETTLE"
-                    with m.If(k_last):
-                        m.d.sync += [k_base.eq(0), row_base.eq(row_next), a_skip.eq(0), a_base.eq(command.a_base), b_tile.eq(0)]
-                    with m.If(rows_last):
-                        m.d.sync += [row_base.eq(0), n_base.eq(n_next)]
-                    with m.If(tile_last):
-                        m.d.sync += [final.eq(1), final_half.eq(half)]
-                        m.next = "FLUSH"
+                    m.d.sync += moves_on.eq(1)
+                    m.next = "ON"
+            with m.State("ON"):  # to the next tile
+                m.next = "SETTLE"
+                with m.If(tile_last):
+                    m.next = "FLUSH"
             with m.State("FLUSH"):
                 with m.If(still):
                     m.d.sync += flush.eq(0)
@@ -285,7 +297,7 @@ class Sequencer(wiring.Component):
         last_upper = Signal(init=uppers == 1)  # the last ones
         again = Signal()  # the same words a second time
         plain = Signal(init=1)  # not so; a register of its own for all the words' bits
-        moves = Signal()  # on to the next words
+        moves = Signal()  # on to the next words; a register, as much hangs on it
         column = Signal(widths.column + 1)
         k_offset = Signal(widths.half_address + 1)
         bricks_behind = Signal(signed(widths.psum_address + 1))  # the one that comes and the next; negative at a row's last
@@ -302,9 +314,12 @@ class Sequencer(wiring.Component):
         if parts > 1:
             with m.Elif(moves):
                 m.d.sync += part.eq(part + 1)
-        m.d.sync += [again.eq(busy & ~moves), plain.eq(~busy | moves)]
+        m.d.sync += [
+            again.eq(busy & ~moves),
+            plain.eq(~busy | moves),
+            moves.eq(Mux(command.twins, busy & ~moves, self.brick_valid | (busy & ~brick_ends))),
+        ]
         m.d.comb += [
-            moves.eq(busy & (again | ~command.twins)),
             writing.eq(busy & (column < command.columns)),
             brick_ends.eq(moves & (part == parts - 1) if parts > 1 else moves),
             row_ends.eq(brick_ends & bricks_behind[-1]),

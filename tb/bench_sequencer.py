@@ -121,7 +121,8 @@ async def run(dut, chip, rng, product, b, stall, pause):
     await send(Stream(dut, "i"), {n: [w] for n, w in zip(names, words, strict=True)}, rng)
     tiles = ceil_div(product.m, product.row_tile) * ceil_div(product.k, product.k_tile)
     tiles *= ceil_div(product.n, product.columns * chip.lanes)
-    for _ in range(20_000 + 2 * pause * tiles):
+    loading = 8 * product.k_tile * ceil_div(product.columns * chip.lanes, BRICK)  # a brick twice, its requests stalled
+    for _ in range(20_000 + (2 * pause + loading) * tiles):
         await cycles(dut, 1)
         if dut.done.value:
             break
