@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from golden.checkpoint import Checkpoint
 from golden.config import Config, Samples
-from golden.graph import Graph
 from golden.layers import GoldenExecute
 from golden.tally import Tally
 from golden.techniques.catalog import PAPER_ROWS, Variant, variants
-from golden.trainer import batches, evaluate, steps_per_epoch, train
+from golden.techniques.rescaling import Stage
+from golden.trainer import batches, described, evaluate, steps_per_epoch, train
 from host.compiler import Unsupported
 from host.datasets import load
 from host.driver import Driver, without_masks
@@ -71,22 +72,33 @@ def kept(job: Job, folder: Path) -> dict[str, Any]:
     return result
 
 
-def _followed(job: Job, samples: Samples) -> tuple[Config, Graph]:
+def _stages(job: Job, samples: Samples) -> tuple[Config, list[Stage]]:
+    """What is trained one after the other; of most variants one network all along."""
     config = job.config if job.variant.settings is None else job.variant.settings(job.config)
+    if job.variant.stages is not None:
+        return config, job.variant.stages(config, samples)
     graph = config.graph(samples)
     if job.variant.policy is not None:
         graph.follow(job.variant.policy(job.config), steps_per_epoch(config, samples))
-    return config, graph
+    return config, [Stage(graph, samples, 0, config.epochs)]
 
 
 def _train(job: Job) -> dict[str, Any]:
     """Accuracy after the last epoch."""
     samples = load(job.data)
     try:
-        config, graph = _followed(job, samples)
+        config, stages = _stages(job, samples)
     except ValueError as refused:
         return {"refused": str(refused)}
-    train(config, samples, network=graph)
+    per_epoch = steps_per_epoch(config, samples)
+    history: tuple[dict[str, Any], ...] = ()
+    for stage in stages:
+        stage.begin()
+        point = Checkpoint(described(config, stage.samples), stage.graph.state(), stage.first * per_epoch, history=history)
+        resume = point if stage.first else None
+        done = train(config, stage.samples, network=stage.graph, resume=resume, steps=stage.last * per_epoch)
+        history = tuple(asdict(log) for log in done.history)
+    graph = stages[-1].graph
     if job.variant.finish is not None:
         job.variant.finish(graph)
     return {"accuracy": evaluate(graph, samples, Tally(GoldenExecute()))}
@@ -99,64 +111,83 @@ def _time(job: Job) -> dict[str, Any]:
     assert job.chip is not None
     samples = load(job.data)
     try:
-        config, graph = _followed(job, samples)
+        config, stages = _stages(job, samples)
+        timing = Timing(Tally(GoldenExecute(job.chip.width, job.chip.acc_width)))
         with opened("rtl", job.chip, exact=True) as machine:
-            driver = Driver(graph if job.variant.masks else without_masks(graph), machine, check=True, skip=job.variant.skip)
-            if job.variant.policy is not None:
-                driver.follow(job.variant.policy(job.config), steps_per_epoch(config, samples))
-            return _timed(driver, config, samples, graph)
+            for stage in stages:
+                stage.begin()
+                graph = stage.graph if job.variant.masks else without_masks(stage.graph)
+                driver = Driver(graph, machine, check=True, skip=job.variant.skip)
+                if job.variant.policy is not None:
+                    driver.follow(job.variant.policy(job.config), steps_per_epoch(config, samples))
+                timing.add(driver, config, stage)
+        return timing.told(job.chip)
     except Unsupported as reason:
         return {"unsupported": str(reason)}
     except ValueError as refused:
         return {"refused": str(refused)}
 
 
-def _timed(driver: Driver, config: Config, samples: Samples, graph: Graph) -> dict[str, Any]:
-    """Golden takes every step, the machine the first of each kind and some others, from golden's state."""
-    total = config.epochs * steps_per_epoch(config, samples)
-    some = {round((i + 0.5) * total / TIMED) for i in range(TIMED)}
-    costs: dict[Hashable, list[Counter[str]]] = {}
-    kinds: Counter[Hashable] = Counter()
-    tally = Tally(GoldenExecute(driver.backend.chip.width, driver.backend.chip.acc_width))
-    formats = config.formats
-    for step, (epoch, chosen) in enumerate(_steps(config, samples)):
-        if config.formats_at(epoch) != formats:
-            formats = config.formats_at(epoch)
-            graph.reformat(formats)
-            driver.reformat(formats)
-        before = graph.state()
-        plans = [config.sgd_at(epoch).plan(own, config.batch) for own in graph.formats]
-        batch = samples.words(samples.train_x[chosen], config.inputs), samples.train_y[chosen], plans, config.rounding, step
-        graph.step(GoldenExecute(), *batch)
-        kind: Hashable = (graph.policy.variant(), len(chosen), formats)
-        kinds[kind] += 1
-        if step in some or kind not in costs:
-            driver.restore(before)
-            driver.step(tally, *batch)
-            cycles, moved = totalled(driver.trace())
-            costs.setdefault(kind, []).append(cycles + moved)
-    whole: dict[str, float] = dict.fromkeys((*COUNTED, "macs", "bytes"), 0.0)
-    for kind, taken in costs.items():
-        for cost in taken:
-            for name, n in cost.items():
-                whole[name] += n * kinds[kind] / len(taken)
-    return {
-        "cycles": {phase: round(whole[phase]) for phase in COUNTED},
-        "cycles_bound": round(whole["macs"] / driver.backend.chip.total_lanes),
-        "bytes": round(whole["bytes"]),
-        "energy": energy(driver.backend.chip, whole),
-        "by_host": driver.lowering.by_host,
-        "steps": total,
-        "timed": sum(map(len, costs.values())),
-        "words_compared": tally.words_compared,
-        "differing_words": tally.differing_words,
-        "first_difference": tally.first_difference,
-    }
+class Timing:
+    """Cycles, multiplications and bytes of a run, stage by stage, from the steps of it that a machine takes."""
+
+    def __init__(self, tally: Tally):
+        self.tally = tally
+        self.whole: dict[str, float] = dict.fromkeys((*COUNTED, "macs", "bytes"), 0.0)
+        self.steps = self.timed = 0
+        self.by_host = False
+
+    def add(self, driver: Driver, config: Config, stage: Stage) -> None:
+        """Golden takes every step, the machine the first of each kind and some others, from golden's state."""
+        graph, samples = stage.graph, stage.samples
+        begun, total = (epoch * steps_per_epoch(config, samples) for epoch in (stage.first, stage.last - stage.first))
+        some = {begun + round((i + 0.5) * total / TIMED) for i in range(TIMED)}
+        costs: dict[Hashable, list[Counter[str]]] = {}
+        kinds: Counter[Hashable] = Counter()
+        formats = config.formats
+        for step, (epoch, chosen) in enumerate(_steps(config, stage), begun):
+            if config.formats_at(epoch) != formats:
+                formats = config.formats_at(epoch)
+                graph.reformat(formats)
+                driver.reformat(formats)
+            before = graph.state()
+            plans = [config.sgd_at(epoch).plan(own, config.batch) for own in graph.formats]
+            batch = samples.words(samples.train_x[chosen], config.inputs), samples.train_y[chosen], plans, config.rounding, step
+            graph.step(GoldenExecute(), *batch)
+            kind: Hashable = (graph.policy.variant(), len(chosen), formats)
+            kinds[kind] += 1
+            if step in some or kind not in costs:
+                driver.restore(before)
+                driver.step(self.tally, *batch)
+                cycles, moved = totalled(driver.trace())
+                costs.setdefault(kind, []).append(cycles + moved)
+        for kind, taken in costs.items():
+            for cost in taken:
+                for name, n in cost.items():
+                    self.whole[name] += n * kinds[kind] / len(taken)
+        self.steps += total
+        self.timed += sum(map(len, costs.values()))
+        self.by_host |= driver.lowering.by_host
+
+    def told(self, chip: Chip) -> dict[str, Any]:
+        """Of the whole run."""
+        return {
+            "cycles": {phase: round(self.whole[phase]) for phase in COUNTED},
+            "cycles_bound": round(self.whole["macs"] / chip.total_lanes),
+            "bytes": round(self.whole["bytes"]),
+            "energy": energy(chip, self.whole),
+            "by_host": self.by_host,
+            "steps": self.steps,
+            "timed": self.timed,
+            "words_compared": self.tally.words_compared,
+            "differing_words": self.tally.differing_words,
+            "first_difference": self.tally.first_difference,
+        }
 
 
-def _steps(config: Config, samples: Samples) -> Iterator[tuple[int, np.ndarray]]:
-    for epoch in range(config.epochs):
-        for chosen in batches(samples, config, epoch):
+def _steps(config: Config, stage: Stage) -> Iterator[tuple[int, np.ndarray]]:
+    for epoch in range(stage.first, stage.last):
+        for chosen in batches(stage.samples, config, epoch):
             yield epoch, chosen
 
 

@@ -133,6 +133,33 @@ def test_a_study_from_the_command_line(tmp_path, monkeypatch):
     assert all(row["speedup"] is None for row in told)
 
 
+def test_stages_are_trained_and_timed_one_after_the_other(monkeypatch):
+    """Of kernel rescaling, two networks, each an epoch long."""
+
+    @contextmanager
+    def opened(*_, **__):
+        yield EmulatedMachine(CHIPS["tiny"], MEMORY, RING)
+
+    monkeypatch.setattr("gradloom.backend.opened", opened)
+    digits = load("digits")
+    few = replace(digits, train_x=digits.train_x[:40], train_y=digits.train_y[:40])
+    monkeypatch.setattr(gradloom.studying, "load", lambda name: few)
+    jobs = planned("rescaling", replace(CONFIG, epochs=2, batch=16), "digits", 1, CHIPS["tiny"])
+    done = {job: job.run() for job in jobs if job.place}
+    timed = [result for job, result in done.items() if job.kind == "time"]
+    assert [result["steps"] for result in timed] == [6, 6]
+    assert all(result["differing_words"] == 0 and result["words_compared"] > 10_000 for result in timed)
+    trained = [result["accuracy"] for job, result in done.items() if job.kind == "train"]
+    assert len(trained) == 2
+    assert trained[0] != trained[1]
+    told = rows("rescaling", done, replace(CONFIG, epochs=1), "digits")
+    assert [row["role"] for row in told] == ["baseline", "technique", "control"]
+    job = next(job for job in jobs if job.place)
+    assert replace(job, config=replace(CONFIG, epochs=1)).run() == {
+        "refused": "kernel rescaling cannot train cnn: two epochs at least are needed, not 1"
+    }
+
+
 @pytest.mark.rtl
 @pytest.mark.slow
 def test_a_study_on_generated_hardware(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from golden.float_graph import FloatGraph
 from golden.graph import Graph
 from golden.layers import Formats, GoldenExecute, Role, tensor_key
 from golden.networks import build, mlp
-from golden.nodes import Builder
+from golden.nodes import Builder, ConvNode
 from golden.operators import SLOTS, Pass, ProductOperator
 from golden.optimizer import Sgd
 from golden.policy import CHOICE_SLOT, EXACT, Composed, Policy
@@ -32,7 +32,7 @@ from golden.techniques.pruning import (
     rescaled,
     threshold,
 )
-from golden.techniques.rescaling import grow, images, resized, smaller
+from golden.techniques.rescaling import grow, images, resized, smaller, stages
 from golden.techniques.sampling import FACTOR_BITS, Choice, ColumnRowSampling, choose, drawn, weights_of
 from golden.techniques.similarity import InputSimilarity, leaders, signatures
 from golden.techniques.tracking import GUESS_BITS, WeightTracking, stream
@@ -773,11 +773,39 @@ def test_images_are_made_smaller():
 
 
 def test_refuses_networks_that_cannot_be_smaller():
-    with pytest.raises(ValueError, match="kernel rescaling cannot make cnn smaller: cnn-6: node 5: add"):
-        smaller(build("cnn", (8, 8, 1), 10), 6)
+    with pytest.raises(ValueError, match="kernel rescaling cannot make vgg11 smaller: vgg11-21: node 28: kernel must be at most 1"):
+        smaller(build("vgg11", (32, 32, 3), 10), 21)
     b = Builder((8, 8, 1))
     b.conv(2, 4)
     b.flatten()
     b.dense(2)
     with pytest.raises(ValueError, match="kernel rescaling knows kernels of 1, 3, 5, 7, 11, not 4, of node 0"):
         smaller(b.build("even"), 6)
+
+
+@pytest.mark.parametrize(("net", "side", "kernels"), [("cnn", 5, [2, 3]), ("resnet20", 24, [2] * 9 + [1] + [2] * 6 + [1] + [2] * 4)])
+def test_operands_of_sums_keep_one_size(net, side, kernels):
+    """A convolution that a sum spans alone keeps its kernel; where two are spanned, one enlarges what the other shrinks."""
+    few = smaller(build(net, (8, 8, 1) if net == "cnn" else (32, 32, 3), 10), side)
+    assert [node.kernel for node in few.nodes if isinstance(node, ConvNode)] == kernels
+
+
+def test_a_run_goes_on_with_grown_kernels(rng):
+    """Smaller until an epoch before the rate drops, then grown; the control begins with words of its own."""
+    config = replace(preset("cnn"), epochs=4, rate_drops=((3, 0.5),))
+    digits = load("digits")
+    small, large = stages(config, digits)
+    assert [(stage.first, stage.last) for stage in (small, large)] == [(0, 2), (2, 4)]
+    assert small.samples.shape == (5, 5, 1)
+    assert small.samples.train_x.shape == (1437, 25)
+    own = {number: words.copy() for number, words in large.graph.weights.items()}
+    small.graph.weights[0][:] = 96
+    large.begin()
+    assert (abs(large.graph.weights[0] - 96 * 4 / 9) <= 0.5).all()
+    _, other = stages(config, digits, carries=False)
+    other.begin()
+    assert all((other.graph.weights[number] == words).all() for number, words in own.items())
+    with pytest.raises(ValueError, match="kernel rescaling cannot train mlp: it has no convolution"):
+        stages(replace(config, net="mlp"), digits)
+    with pytest.raises(ValueError, match="two epochs at least are needed, not 1"):
+        stages(replace(config, epochs=1), digits)

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from golden.config import Config
+from golden.config import Config, Samples
 from golden.graph import Graph
 from golden.layers import Formats
 from golden.policy import Policy
@@ -14,6 +15,7 @@ from golden.techniques.layers import product_layers
 from golden.techniques.local import LocalizedLearning, Table
 from golden.techniques.prediction import GradientPrediction, Groups, Guess
 from golden.techniques.pruning import Keep, StructuredPruning, ThresholdPruning
+from golden.techniques.rescaling import Stage, stages
 from golden.techniques.sampling import Choice, ColumnRowSampling
 from golden.techniques.similarity import InputSimilarity
 from golden.techniques.tracking import WeightTracking
@@ -26,7 +28,8 @@ TRACKED = 0.25  # share of the weights
 class Variant:
     """One way to train, ``role`` "baseline", "technique" or "control".
 
-    policy : for a run's settings; None trains exactly. settings : what changes in them. finish : done to the trained network before
+    policy : for a run's settings; None trains exactly. settings : what changes in them. stages : what is trained one after the other, if
+    not the same network all along. finish : done to the trained network before
     it is tested. skip, masks : whether the machine skips zeros and masks outputs. paper : a published row beside which it stands.
     """
 
@@ -35,6 +38,7 @@ class Variant:
     role: str
     policy: Callable[[Config], Policy] | None = None
     settings: Callable[[Config], Config] | None = None
+    stages: Callable[[Config, Samples], list[Stage]] | None = None
     finish: Callable[[Graph], None] | None = None
     skip: bool = True
     masks: bool = True
@@ -43,7 +47,7 @@ class Variant:
     @property
     def steps_exactly(self) -> bool:
         """Whether its steps give the baseline's words."""
-        return self.policy is None and self.settings is None
+        return self.policy is None and self.settings is None and self.stages is None
 
     @property
     def trains_exactly(self) -> bool:
@@ -94,12 +98,13 @@ BASELINE = Variant("exact", "exact", "baseline")
 
 STUDIES: dict[str, tuple[Variant, ...]] = {
     "rounding": (
-        Variant("rounding", "stochastic, 12 fraction bits", "technique", settings=lambda c: c.with_frac(12)),
+        Variant("rounding", "stochastic, 12 fraction bits", "technique", settings=lambda c: c.with_frac(12), paper="gupta-2015"),
         Variant(
             "rounding",
             "nearest, 12 fraction bits",
             "control",
             settings=lambda c: replace(c.with_frac(12), rounding=Rounding.NEAREST),
+            paper="gupta-2015-nearest",
         ),
         Variant("rounding", "stochastic, 8 bits first, then 12", "technique", settings=low_first),
         Variant("rounding", "stochastic, 8 fraction bits", "control", settings=lambda c: c.with_frac(8)),
@@ -143,6 +148,10 @@ STUDIES: dict[str, tuple[Variant, ...]] = {
         Variant("similarity", "shared", "technique", lambda c: InputSimilarity(20), paper="janfaza-2023-mercury"),
         Variant("similarity", "skipped", "control", lambda c: InputSimilarity(20, reuse=False)),
     ),
+    "rescaling": (
+        Variant("rescaling", "kernels grown", "technique", stages=stages, paper="de-gusmao-2016"),
+        Variant("rescaling", "begun anew", "control", stages=partial(stages, carries=False)),
+    ),
 }
 
 
@@ -155,6 +164,8 @@ class PaperRow:
 
 
 PAPER_ROWS = {
+    "gupta-2015": PaperRow("Gupta et al. 2015, convolutions on MNIST, 12 fraction bits: 99.10 % against 99.23 %", True),
+    "gupta-2015-nearest": PaperRow("Gupta et al. 2015, convolutions on MNIST, 12 or 14 fraction bits: diverges after 60 to 80 epochs", True),
     "wang-2019-resnet20": PaperRow("Wang et al. 2019, ResNet-20 and VGG-19: upwards of 7 % less wall clock", False),
     "adelman-2018-wrn": PaperRow("Adelman, Silberstein 2018, WRN-28-10 on CIFAR-100, half of the compute: 77.1 % against 78 %", True),
     "krithivasan-2022": PaperRow("Krithivasan et al. 2022: up to 1.5 times faster, about 0.5 % loss", False),
@@ -162,6 +173,7 @@ PAPER_ROWS = {
     "mcdanel-2022": PaperRow("McDanel et al. 2022, ResNet-18 on CIFAR-10: 95.2 % against 95.3 %", True),
     "mcdanel-2022-random": PaperRow("McDanel et al. 2022, ResNet-18 on CIFAR-10: 94.5 % against 95.3 %", True),
     "yang-2020": PaperRow("Yang et al. 2020 (Procrustes): up to 4 times faster", False),
+    "de-gusmao-2016": PaperRow("de Gusmao et al. 2016, ResNet-34 on ImageNet: 145.60 hours instead of 179.33, 72.91 % against 72.61 %", True),
     "janfaza-2023-mercury": PaperRow("Janfaza et al. 2023 (MERCURY): 1.97 times faster, mean of 12 networks", False),
 }
 

@@ -5,13 +5,16 @@ table 1 and equation 5. Bilinear, as there. The factor is ``1 / s**2`` with s = 
 direction makes about five times too large.
 """
 
-from dataclasses import replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 
 import numpy as np
 
+from golden.config import Config, Samples
 from golden.graph import Graph
-from golden.nodes import Architecture, ConvNode, Node
+from golden.nodes import AddNode, Architecture, ConvNode, Node
 from golden.operators import BatchNormOperator, ConvOperator, DenseOperator, FlattenOperator, Operator
 from golden.techniques.layers import refused
 
@@ -21,12 +24,41 @@ SMALLER = {1: 1, 3: 2, 5: 3, 7: 5, 11: 7}  # the paper's table 1, target to pre
 def smaller(architecture: Architecture, size: int) -> Architecture:
     """The same network with smaller kernels, for images of ``size`` by ``size``; ValueError with the reason where its shapes do not fit.
 
-    Padding that keeps an image's size does so too; even kernels, which cannot, enlarge it and shrink it in turn (ours).
+    Padding that keeps an image's size does so too; even kernels, which cannot, enlarge it and shrink it in turn. Where that leaves the two
+    operands of a sum of different sizes, the last convolution in front of it keeps its kernel (both ours).
     """
+    keeps: set[int] = set()
+    while True:
+        nodes = _smaller_nodes(architecture, keeps)
+        try:
+            return Architecture(f"{architecture.name}-{size}", (size, size, architecture.input[2]), nodes)
+        except ValueError as error:
+            conv = _uneven(architecture, nodes, size)
+            if conv is None or conv in keeps:
+                raise ValueError(f"kernel rescaling cannot make {architecture.name} smaller: {error}") from error
+            keeps.add(conv)
+
+
+def _uneven(architecture: Architecture, nodes: tuple[Node, ...], size: int) -> int | None:
+    """The last convolution in front of the first sum whose operands differ in shape."""
+    shapes: list[tuple[int, ...]] = []
+    image = (size, size, architecture.input[2])
+    for node in nodes:
+        try:
+            shapes.append(node.shape(*(shapes[read] if read >= 0 else image for read in node.reads)))
+        except ValueError:
+            number = node.reads[0] if isinstance(node, AddNode) else -1
+            while number >= 0 and not isinstance(nodes[number], ConvNode):
+                number = nodes[number].reads[0]
+            return number if number >= 0 else None
+    return None
+
+
+def _smaller_nodes(architecture: Architecture, keeps: Collection[int]) -> tuple[Node, ...]:
     nodes: list[Node] = []
     enlarges = True
     for number, node in enumerate(architecture.nodes):
-        if isinstance(node, ConvNode):
+        if isinstance(node, ConvNode) and number not in keeps:
             if node.kernel not in SMALLER:
                 sizes = ", ".join(map(str, SMALLER))
                 raise ValueError(f"kernel rescaling knows kernels of {sizes}, not {node.kernel}, of node {number}")
@@ -38,10 +70,7 @@ def smaller(architecture: Architecture, size: int) -> Architecture:
                 raise ValueError(f"kernel rescaling needs padding of 0 or half a kernel, not {node.padding}, of node {number}")
             node = replace(node, kernel=kernel, padding=padding)
         nodes.append(node)
-    try:
-        return Architecture(f"{architecture.name}-{size}", (size, size, architecture.input[2]), tuple(nodes))
-    except ValueError as error:
-        raise ValueError(f"kernel rescaling cannot make {architecture.name} smaller: {error}") from error
+    return tuple(nodes)
 
 
 def weights_between(source: int, target: int) -> tuple[np.ndarray, int]:
@@ -106,3 +135,39 @@ def _grown(graphs: tuple[Graph, Graph], own: Operator, other: Operator, words: n
     kernel = words[: size * channels].reshape(*before, channels, columns)
     grown = resized(kernel, after, keeps_sum=True).reshape(-1, columns)
     return np.concatenate([grown, words[size * channels :]])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Epochs ``first`` to ``last``, the last one left out, of a run: what is trained in them, on what. begin : done before the first step."""
+
+    graph: Graph
+    samples: Samples
+    first: int
+    last: int
+    begin: Callable[[], None] = lambda: None
+
+
+def stages(config: Config, samples: Samples, carries: bool = True) -> list[Stage]:
+    """The network with smaller kernels on images of two thirds the side, until an epoch before the first drop of the rate (half of the epochs
+    where there is none); then the network itself, whose first weights are those that were grown, or, without ``carries``, its own.
+
+    ValueError with the reason for a network, or a number of epochs, of which that cannot be done.
+    """
+    graph = config.graph(samples)
+    if not any(isinstance(op, ConvOperator) for op in graph.operators):
+        raise refused("kernel rescaling", graph, "it has no convolution")
+    drops = [epoch for epoch, _ in config.rate_drops if epoch < config.epochs]
+    switch = max(1, min(drops) - 1 if drops else config.epochs // 2)
+    if switch >= config.epochs:
+        raise refused("kernel rescaling", graph, f"two epochs at least are needed, not {config.epochs}")
+    side = round(samples.shape[0] * 2 / 3)
+    few = replace(
+        samples,
+        shape=(side, side, samples.shape[2]),
+        train_x=images(samples.train_x, samples.shape, side),
+        test_x=images(samples.test_x, samples.shape, side),
+    )
+    small = Graph(smaller(graph.architecture, side), config.inputs, config.formats, config.seed)
+    begin = partial(grow, small, graph) if carries else lambda: None
+    return [Stage(small, few, 0, switch), Stage(graph, samples, switch, config.epochs, begin)]
