@@ -17,7 +17,7 @@ from gradloom.options import (
     net_option,
     seed_option,
 )
-from host.profile import Share, convolutions, totals
+from host.profile import Share, convolutions, gains, totals
 from spec.chip import Chip
 
 WIDTH = 150  # of a table where no terminal has one
@@ -60,7 +60,7 @@ def trace(
     from golden.presets import preset
     from gradloom.tracing import traced
     from host.datasets import load
-    from report.trace import timeline
+    from report.trace import gains_table, timeline
 
     if ladder and backend == "emulator":
         raise ValueError("the emulator has no clock: --ladder needs --backend rtl or estimate")
@@ -84,6 +84,8 @@ def trace(
         console.print(f"cycles of the step: {sum(cycles.values()):,} ({told})")
     for name, steps in result.ladder.items():
         console.print(f"{name}: {sum(steps.values()):,} cycles")
+    if result.ladder:
+        wide(console, WIDTH).print(gains_table(gains(result.shares, result.ladder)))
     console.print(f"differing words: {result.differing_words} of {result.words_compared:,} compared")
     if picture is not None:
         console.print(f"kept: {timeline(title, result.spans, picture)}")

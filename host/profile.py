@@ -20,7 +20,7 @@ class Share:
 
     cycles : of its commands, as :func:`host.timeline.charged` has them: of units at work beside each other one has each cycle.
     ideal_cycles : multiplications of words that are not zero for
-    outputs that are wanted, over the lanes. product_cycles : of `cycles`, with a product under way. stall_cycles : the rest of
+    outputs that are wanted, over the lanes. dense_cycles : all multiplications over the lanes. product_cycles : of `cycles`, with a product under way. stall_cycles : the rest of
     `cycles` by cause: inside products rows that waited for B's tile ("tile_load"), sums that waited for the drain, lanes
     without work ("lanes"); between products another unit at work ("vector", "load", "store") or none ("issue"). Layers
     without products have no ideal, and what their vector commands take is no stall.
@@ -34,6 +34,7 @@ class Share:
     kernel: int
     cycles: int
     ideal_cycles: float
+    dense_cycles: float
     utilisation: float
     density: float
     masked_share: float
@@ -104,6 +105,7 @@ def _share(chip: Chip, graph: Graph, layer: int, phase: str, rows: Sequence[Row]
         kernel=1 if isinstance(node, DenseNode) else getattr(node, "kernel", 1),
         cycles=cycles,
         ideal_cycles=round(ideal, 1),
+        dense_cycles=round(counts.macs_dense / chip.total_lanes, 1),
         utilisation=round(ideal / cycles, 4) if cycles else 0.0,
         density=round(counts.density, 4),
         masked_share=round(1 - counts.mask_density, 4) if counts.outputs else 0.0,
@@ -133,6 +135,28 @@ def convolutions(shares: Sequence[Share], kernel: int = 3, skipped: int = 0) -> 
             result[phase] = {"mean": round(sum(every) / len(every), 4), "least": min(every)}
             if wide:
                 result[phase]["wide"] = round(sum(wide) / len(wide), 4)
+    return result
+
+
+def gains(shares: Sequence[Share], ladder: Mapping[str, Mapping[tuple[int, str], int]]) -> list[dict[str, float | str]]:
+    """What skipping and masks save in layers with products: for each phase and rung of ``ladder`` but "dense" the ``speedup`` over that, and its
+    ``bound``, that of a machine whose lanes are always at work.
+
+    Rows of the whole phase, and of its layers one by one; ``layer`` is -1 for the phase.
+    """
+    left = {"input": lambda s: s.density, "output": lambda s: 1 - s.masked_share, "both": lambda s: s.ideal_cycles / s.dense_cycles}
+    result: list[dict[str, float | str]] = []
+    for phase in ("FP", "BP", "WG"):
+        some = [s for s in shares if s.phase == phase and s.dense_cycles]
+        for layers in (some, *([s] for s in some if len(some) > 1)):
+            for rung, share in left.items():
+                dense, cycles = (sum(ladder[name][s.layer, phase] for s in layers) for name in ("dense", rung))
+                wanted = sum(s.dense_cycles * share(s) for s in layers)
+                if cycles and wanted:
+                    bound = sum(s.dense_cycles for s in layers) / wanted
+                    layer = -1 if layers is some else layers[0].layer
+                    told = {"speedup": round(dense / cycles, 3), "bound": round(bound, 3), "of_bound": round(dense / cycles / bound, 3)}
+                    result.append({"phase": phase, "layer": layer, "rung": rung} | told)
     return result
 
 

@@ -49,6 +49,19 @@ def trace_table(title: str, shares: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
+def gains_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """What skipping zeros and masks save of each phase's products, beside the bound."""
+    table = Table(title="products: speedup over the dense machine, and its bound", box=box.SIMPLE)
+    for name in ("phase", "layer", "rung"):
+        table.add_column(name)
+    for name in ("speedup", "bound", "of bound"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        layer = "all" if row["layer"] < 0 else str(row["layer"])
+        table.add_row(row["phase"], layer, row["rung"], *(f"{row[name]:.3f}" for name in ("speedup", "bound", "of_bound")))
+    return table
+
+
 def timeline(title: str, spans: Sequence[dict[str, Any]], picture: Path) -> Path:
     """Which unit worked when, coloured by phase: ``spans`` have unit, phase, begin and end in cycles. PNG to ``picture``."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

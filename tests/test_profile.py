@@ -9,7 +9,7 @@ import pytest
 from golden.graph import Graph
 from golden.nodes import Builder
 from golden.tally import PhaseTally
-from host.profile import convolutions, merged, profile, totals
+from host.profile import gains, convolutions, merged, profile, totals
 from host.program import Label
 from host.timeline import Row, charged
 from report.trace import timeline, trace_table
@@ -165,3 +165,15 @@ def test_a_trace_is_printed_and_drawn(graph, tmp_path):
     spans = [{"unit": row.unit.name.lower(), "phase": row.phase, "begin": row.issued, "end": row.done} for row in STEP]
     picture: Path = timeline("step", spans, tmp_path / "step.png")
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_gains_are_ratios_to_the_dense_machine_and_to_its_bound(graph):
+    """conv: 30 of dense multiplications wanted; the dense machine takes 310 cycles, 155 of which are left."""
+    shares = profile(CHIP, graph, STEP)
+    conv = shares[0]
+    ladder = {"dense": 310, "input": 200, "output": 250, "both": 155}
+    told = gains(shares, {name: {(0, "FP"): cycles} for name, cycles in ladder.items()})
+    assert [(row["phase"], row["layer"], row["rung"]) for row in told] == [("FP", -1, rung) for rung in ("input", "output", "both")]
+    assert [row["speedup"] for row in told] == [1.55, 1.24, 2.0]
+    assert [row["bound"] for row in told] == [2.5, 2.5, round(conv.dense_cycles / 30, 3)]
+    assert told[1]["of_bound"] == 0.496
