@@ -42,7 +42,7 @@ class Visits:
     """What a product consists of. A visit is one row of A met by one tile of B, here the mean one.
 
     visits : of a group, in a tile. tiles : of B, with each time that one is loaded again. load : cycles a tile takes into the banks.
-    pairs : nonzero words of A. uneven : by what share the busiest group has more of them, where rows stay with their groups.
+    pairs : words of A that meet B, nonzero ones where others are skipped. uneven : by what share the busiest group has more of them, where rows stay with their groups.
     steps : columns handed to the lanes together. passes : columns of a lane. masked : a mask says which columns are wanted.
     kept : columns of all lanes that it leaves; 0 without one. bricks : of A. outputs : words converted.
     finishes : what of a row's conversion falls to a visit.
@@ -72,16 +72,17 @@ def visits(chip: Chip, f: Mapping[str, int], done: ProductOutcome) -> Visits:
     walks = k_tiles if f["slabs"] else 1  # of all taps
     bricks = int(inside.sum()) * f["a_bricks"] / f["m"] * walks + f["bias"]
     kept = done.macs / max(done.nonzero, 1) / n_tiles if f["masked"] else 0.0
-    mean = done.nonzero / f["m"]
+    streamed, squares = (done.nonzero, done.row_squares) if f["skip"] else _all_words(f, done, inside)
+    mean = streamed / f["m"]
     rows = max(1.0, f["m"] / row_tiles / chip.groups)
-    spread = sqrt(max(0.0, done.row_squares / f["m"] - mean * mean) / rows) / max(mean, 1.0)
+    spread = sqrt(max(0.0, squares / f["m"] - mean * mean) / rows) / max(mean, 1.0)
     # What the largest of so many normal values is expected to be: Blom 1958.
     largest = NormalDist().inv_cdf((chip.groups - 0.375) / (chip.groups + 0.25))
     return Visits(
         visits=rows,
         tiles=k_tiles * n_tiles * row_tiles,
         load=min(f["k_tile"], f["k"]) * ceil_div(width, BRICK) * load_cycles_per_brick(chip) * (1 + f["twins"]),
-        pairs=done.nonzero / (f["m"] * k_tiles),
+        pairs=streamed / (f["m"] * k_tiles),
         uneven=largest * spread if k_tiles > 1 else 0.0,
         steps=segments * ceil_div(width, chip.lanes),
         passes=kept / chip.lanes if f["masked"] else segments * ceil_div(width, chip.lanes),
@@ -91,6 +92,13 @@ def visits(chip: Chip, f: Mapping[str, int], done: ProductOutcome) -> Visits:
         outputs=f["finish"] * segments * BRICK * ceil_div(width, BRICK) / k_tiles,
         finishes=f["finish"] / k_tiles,
     )
+
+
+def _all_words(f: Mapping[str, int], done: ProductOutcome, inside: np.ndarray) -> tuple[float, float]:
+    """Words of A that lie in the operand, zeros too; and over rows the sum of their squares."""
+    of_tap = (done.words / f["m"] - f["bias"]) / inside.shape[1]
+    rows = inside.sum(axis=1) * of_tap + f["bias"]
+    return float(rows.sum()), float(rows @ rows)
 
 
 def product_cycles(chip: Chip, v: Visits, c: Coefficients = Coefficients(), multiplication: float = 1.0) -> float:

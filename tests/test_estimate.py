@@ -123,6 +123,17 @@ def test_an_estimate_gives_the_emulators_words_and_times():
     assert sum(row.cycles for row in slower) > sum(row.cycles for row in rows)
 
 
+def test_zeros_that_are_not_skipped_take_time():
+    step = step_of(replace(preset("cnn"), batch=8), load("digits"), 2)
+    dense, skipped = (
+        [row for row in step.take(step.graph, EstimatedMachine(TINY, MEMORY, RING, MEMORY_BEHIND), skip)[0] if row.label.layer == 3]
+        for skip in (False, True)
+    )
+    for phase in ("FP", "WG"):
+        cycles = [sum(row.cycles for row in rows if row.phase == phase) for rows in (dense, skipped)]
+        assert cycles[0] > 1.4 * cycles[1], phase
+
+
 def test_command_tells_time_and_error_by_format(tmp_path):
     out, picture = tmp_path / "rows.json", tmp_path / "time.png"
     told = ["estimate", "--net", "cnn", "--frac", "6,12", "--width", "8,16", "--after", "1", "--mhz", "50", "--picture", str(picture)]
