@@ -9,7 +9,7 @@ import pytest
 from golden.graph import Graph
 from golden.nodes import Builder
 from golden.tally import PhaseTally
-from host.profile import gains, convolutions, merged, profile, totals
+from host.profile import convolutions, gains, merged, profile, totals
 from host.program import Label
 from host.timeline import Row, charged
 from report.trace import timeline, trace_table
@@ -176,4 +176,4 @@ def test_gains_are_ratios_to_the_dense_machine_and_to_its_bound(graph):
     assert [(row["phase"], row["layer"], row["rung"]) for row in told] == [("FP", -1, rung) for rung in ("input", "output", "both")]
     assert [row["speedup"] for row in told] == [1.55, 1.24, 2.0]
     assert [row["bound"] for row in told] == [2.5, 2.5, round(conv.dense_cycles / 30, 3)]
-    assert told[1]["of_bound"] == 0.496
+    assert [row["of_bound"] for row in told[:2]] == [0.62, 0.496]
