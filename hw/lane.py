@@ -36,7 +36,7 @@ class Lane(wiring.Component):
     load_enable, load_address, load_word : writes the bank; the top address bit is the half
     """
 
-    LATENCY = BEHIND + Mac.LATENCY
+    LATENCY = BEHIND + 1 + Mac.LATENCY
 
     def __init__(self, chip: Chip, target: str | None = None):
         self.chip = chip
@@ -89,6 +89,8 @@ class Lane(wiring.Component):
         k = Signal(widths.half_address, reset_less=True)
         address = Signal(widths.half_address + 1, reset_less=True)
         m.d.sync += [k.eq(passing_k), address.eq(Cat((k + current.offset)[: widths.half_address], half))]
+        word = Signal(chip.width, reset_less=True)  # of A; multipliers are far from where lists pass
+        m.d.sync += word.eq(select(delayed(m, current.slot, BEHIND, "slot"), [pair.a for pair in self.pairs]))
         m.submodules.bank = bank = Bram(width=chip.width, depth=chip.bank_depth, target=self.target)
         m.submodules.mac = mac = Mac(chip.width, widths.lane_sum, target=self.target, compact=chip.compact)
         m.d.comb += [
@@ -96,7 +98,7 @@ class Lane(wiring.Component):
             bank.w_addr.eq(self.load_address),
             bank.w_data.eq(self.load_word),
             bank.r_addr.eq(address),
-            mac.a.eq(select(delayed(m, current.slot, BEHIND, "slot"), [pair.a for pair in self.pairs])),
+            mac.a.eq(word),
             mac.b.eq(bank.r_data),
             mac.coming.eq(self.coming),
             mac.add.eq(self.add),

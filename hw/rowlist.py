@@ -10,8 +10,9 @@ from hw.logic import remembered
 from spec.chip import Chip
 from spec.engine import Widths
 
-# Cycles by which a pair's word passes after its offset: a lane picks the offset, adds its column's, addresses its bank and has the word of B.
-BEHIND = 3 + Bram.LATENCY
+# Cycles by which a pair's word passes after its offset: a lane picks the offset, adds its column's, addresses its bank and has the word of B; it
+# picks that of A a cycle before.
+BEHIND = 2 + Bram.LATENCY
 
 
 class RowLists(wiring.Component):

@@ -12,7 +12,7 @@ from spec.chip import BRICK
 from tb.kit import Stream
 
 HOP = 4  # lanes that a pair comes to in one cycle
-BEHIND = 5  # cycles by which a pair's word comes after its offset
+BEHIND = 4  # cycles by which a pair's word comes after its offset
 
 
 def setting(name: str) -> int:
