@@ -115,6 +115,14 @@ class FlattenNode(Node):
         return (height * width * channels,)
 
 
+class NodeError(ValueError):
+    """A node that cannot take what it reads; ``number`` is its place."""
+
+    def __init__(self, name: str, number: int, error: ValueError):
+        super().__init__(f"{name}: node {number}: {error}")
+        self.number = number
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A network without numbers: the last node's output are the logits.
@@ -147,7 +155,7 @@ class Architecture:
             try:
                 shapes.append(node.shape(*(self.input if i == SAMPLES else shapes[i] for i in node.reads)))
             except ValueError as error:
-                raise ValueError(f"{self.name}: node {number}: {error}") from error
+                raise NodeError(self.name, number, error) from error
         return shapes
 
     @property

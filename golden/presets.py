@@ -1,6 +1,7 @@
 """Settings that each network trains with, by name."""
 
 from dataclasses import replace
+from typing import Any
 
 from golden.layers import Formats
 from golden.networks import NETWORKS
@@ -53,6 +54,11 @@ _PRESETS = {
     # 0.01, halved after 50, 75 and 100 epochs; momentum and decay are not given there, these are the other network's
     "gupta-cifar": _gupta("gupta-cifar", 0.01, Fixed(16, 12), ((50, 0.5), (75, 0.5), (100, 0.5)), 125),
 }
+
+
+def settings_of(net: str, **settings: Any) -> Config:
+    """The named network's settings with those that are given; None leaves the network's own."""
+    return replace(preset(net), **{name: value for name, value in settings.items() if value is not None})
 
 
 def preset(net: str) -> Config:

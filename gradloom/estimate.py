@@ -1,21 +1,11 @@
 """``gradloom estimate``: how long an epoch would take, by format, without a machine or its simulation."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from gradloom.console import bars, err, talk, wide, write_folder, write_json
-from gradloom.options import (
-    INTERRUPTED,
-    batch_option,
-    chip_option,
-    data_options,
-    json_option,
-    memory_options,
-    net_option,
-    seed_option,
-)
+from gradloom.options import INTERRUPTED, chip_option, json_option, memory_options, network_options, seed_option
 from host.arrays import ARRAYS
 from spec.chip import Chip
 from spec.number import MAX_WIDTH, MIN_WIDTH
@@ -45,9 +35,7 @@ class Numbers(click.ParamType):
 
 
 @click.command()
-@data_options
-@net_option
-@batch_option
+@network_options
 @click.option("--after", type=click.IntRange(0), default=20, show_default=True, help="Steps that golden takes before.")
 @chip_option("sim64")
 @click.option("--frac", type=Numbers(0, MAX_WIDTH - 1), default="4:14", show_default=True, help="Fraction bits of every tensor.")
@@ -82,14 +70,13 @@ def estimate(
     One step is carried out by the emulator, in golden's words, and its cycles are worked out from what every command finds: zeros,
     masks, bytes. docs/estimate.md says how, and how far that is from simulated hardware.
     """
-    from golden.presets import preset
+    from golden.presets import settings_of
     from gradloom.estimating import Sweep, estimates
     from host.datasets import load
     from report.estimate import estimate_table, picture_of
     from tb.native.memory import Memory
 
-    config = replace(preset(net), seed=seed)
-    config = replace(config, batch=batch or config.batch)
+    config = settings_of(net, seed=seed, batch=batch)
     samples = load(data, download=download)
     if picture is not None:
         write_folder(picture.parent)

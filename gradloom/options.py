@@ -67,6 +67,7 @@ data_options = together(
 )
 net_option = click.option("--net", default="cnn", show_default=True, help="A network, as `gradloom train` names them.")
 batch_option = click.option("--batch", type=click.IntRange(1), help="Samples of a step.  [default: the network's]")
+network_options = together(data_options, net_option, batch_option)
 memory_options = together(
     click.option("--latency", type=click.IntRange(1), default=50, show_default=True, help="Of a read of memory, in cycles."),
     click.option(

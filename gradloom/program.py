@@ -1,22 +1,19 @@
 """``gradloom program``: a network as a file for a processor without Python."""
 
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import click
 
 from gradloom.console import Refusal, err, write_folder
-from gradloom.options import batch_option, chip_option, data_options, net_option, seed_option
+from gradloom.options import chip_option, network_options, seed_option
 from spec.chip import Chip
 
 LINE = 8  # words of a line of C
 
 
 @click.command()
-@data_options
-@net_option
-@batch_option
+@network_options
 @click.option("--batches", type=click.IntRange(0), default=4, show_default=True, help="Batches of samples in the image.")
 @click.option("--checkpoint", type=Path, help="Parameters and steps of this run; the first ones if not given.")
 @chip_option("ecp5-64")
@@ -39,15 +36,13 @@ def program(
     describes it, and the driver that `generate --unit machine` writes carries it out. Every word is the one that `train` gives.
     """
     from golden.checkpoint import Checkpoint
-    from golden.presets import preset
+    from golden.presets import settings_of
     from golden.trainer import batches as in_order
     from golden.trainer import described, steps_per_epoch
     from host.datasets import load
     from host.image import build_image
 
-    config = replace(preset(net), seed=seed)
-    if batch is not None:
-        config = replace(config, batch=batch)
+    config = settings_of(net, seed=seed, batch=batch)
     samples = load(data, download=download)
     graph, step = config.graph(samples), 0
     if checkpoint is not None:

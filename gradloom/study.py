@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gradloom.console import bars, err, talk, wide, write_folder, write_json
-from gradloom.options import INTERRUPTED, batch_option, chip_option, data_options, json_option, net_option, seed_option
+from gradloom.options import INTERRUPTED, chip_option, json_option, network_options, seed_option
 from spec.chip import Chip
 
 if TYPE_CHECKING:
@@ -21,10 +20,8 @@ WIDTH = 170  # of the table where no terminal has one
 
 @click.command()
 @click.argument("name")
-@data_options
-@net_option
+@network_options
 @click.option("--epochs", type=click.IntRange(1), help="Of every run.  [default: the network's]")
-@batch_option
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Runs of each variant.")
 @chip_option("sim64")
 @click.option("--workers", type=click.IntRange(0), help="Local processes; 0 works in this one.  [default: one for each core]")
@@ -52,15 +49,14 @@ def study(
     NAME is a study or `all`. Every variant trains golden's words with several seeds; of each one's run a simulated machine takes the
     first step of every kind and some others, compared word by word. Results are kept one by one: a run that was interrupted goes on.
     """
-    from golden.presets import preset
+    from golden.presets import settings_of
     from golden.workers import cores
     from gradloom.backend import opened
     from gradloom.studying import planned, rows
     from host.datasets import load
     from report.study import picture, study_table
 
-    config = replace(preset(net), seed=seed)
-    config = replace(config, epochs=epochs or config.epochs, batch=batch or config.batch)
+    config = settings_of(net, seed=seed, epochs=epochs, batch=batch)
     samples = load(data, download=download)
     config.graph(samples)  # an unknown shape is refused before anything runs
     jobs = planned(name, config, data, seeds, chip)

@@ -1,22 +1,14 @@
 """``gradloom trace``: one training step on a machine, layer by layer and phase by phase."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from gradloom.console import err, talk, wide, write_folder, write_json
-from gradloom.options import (
-    batch_option,
-    chip_option,
-    data_options,
-    json_option,
-    memory_options,
-    net_option,
-    seed_option,
-)
+from gradloom.options import chip_option, json_option, memory_options, network_options, seed_option
 from host.profile import Share, convolutions, gains, totals
 from spec.chip import Chip
 
@@ -24,9 +16,7 @@ WIDTH = 150  # of a table where no terminal has one
 
 
 @click.command()
-@data_options
-@net_option
-@batch_option
+@network_options
 @click.option("--after", type=click.IntRange(0), default=0, show_default=True, help="Steps that golden takes before.")
 @click.option("--checkpoint", type=Path, help="Parameters and steps of this run instead; its batch may be another.")
 @chip_option("sim64")
@@ -57,16 +47,14 @@ def trace(
     Every tensor the step writes is compared with golden; a word that differs ends in status 1. With `estimate`
     nothing is simulated and times are worked out. The emulator has no clock: with it only counts and bytes are told.
     """
-    from golden.presets import preset
+    from golden.presets import settings_of
     from gradloom.tracing import traced
     from host.datasets import load
     from report.trace import gains_table, timeline
 
     if ladder and backend == "emulator":
         raise ValueError("the emulator has no clock: --ladder needs --backend rtl or estimate")
-    config = replace(preset(net), seed=seed)
-    if batch is not None:
-        config = replace(config, batch=batch)
+    config = settings_of(net, seed=seed, batch=batch)
     samples = load(data, download=download)
     if picture is not None:
         write_folder(picture.parent)

@@ -17,7 +17,7 @@ class Lane(wiring.Component):
     """What words pass through in a lane; :class:`hw.lanes.Lanes` decides for all lanes of a group at once.
 
     All row lists circulate past the lane. It picks the pair of its column's list, reads its own word of
-    B at the pair's offset plus the column's, multiplies and adds; the pair's word of A passes when that of B is there. Finished sums wait in ``spec.engine.results`` places, and so do
+    B at the pair's offset plus the column's, multiplies and adds; the pair's word of A passes a cycle before that of B is there. Finished sums wait in ``spec.engine.results`` places, and so do
     the tags that name their elements; a tag begins to wait when its column starts.
 
     Latency: ``LATENCY`` cycles from a pair on ``pairs`` to the cycle in which its product is added.

@@ -118,8 +118,8 @@ def command_line(tmp_path, monkeypatch, chip, batch):
     return told
 
 
-def test_a_study_from_the_command_line(tmp_path, monkeypatch):
-    """On the emulator, which has no clock; two steps."""
+def on_the_emulator(monkeypatch, samples):
+    """Machines have no clock, and few samples to train on."""
 
     @contextmanager
     def opened(*_, **__):
@@ -127,23 +127,20 @@ def test_a_study_from_the_command_line(tmp_path, monkeypatch):
 
     monkeypatch.setattr("gradloom.backend.opened", opened)
     digits = load("digits")
-    few = replace(digits, train_x=digits.train_x[:24], train_y=digits.train_y[:24])
+    few = replace(digits, train_x=digits.train_x[:samples], train_y=digits.train_y[:samples])
     monkeypatch.setattr(gradloom.studying, "load", lambda name: few)
+
+
+def test_a_study_from_the_command_line(tmp_path, monkeypatch):
+    """Two steps."""
+    on_the_emulator(monkeypatch, 24)
     told = command_line(tmp_path, monkeypatch, "tiny", 16)
     assert all(row["speedup"] is None for row in told)
 
 
 def test_stages_are_trained_and_timed_one_after_the_other(monkeypatch):
     """Of kernel rescaling, two networks, each an epoch long."""
-
-    @contextmanager
-    def opened(*_, **__):
-        yield EmulatedMachine(CHIPS["tiny"], MEMORY, RING)
-
-    monkeypatch.setattr("gradloom.backend.opened", opened)
-    digits = load("digits")
-    few = replace(digits, train_x=digits.train_x[:40], train_y=digits.train_y[:40])
-    monkeypatch.setattr(gradloom.studying, "load", lambda name: few)
+    on_the_emulator(monkeypatch, 40)
     jobs = planned("rescaling", replace(CONFIG, epochs=2, batch=16), "digits", 1, CHIPS["tiny"])
     done = {job: job.run() for job in jobs if job.place}
     timed = [result for job, result in done.items() if job.kind == "time"]

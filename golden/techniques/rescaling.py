@@ -5,7 +5,7 @@ table 1 and equation 5. Bilinear, as there. The factor is ``1 / s**2`` with s = 
 direction makes about five times too large.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -14,7 +14,7 @@ import numpy as np
 
 from golden.config import Config, Samples
 from golden.graph import Graph
-from golden.nodes import AddNode, Architecture, ConvNode, Node
+from golden.nodes import AddNode, Architecture, ConvNode, Node, NodeError
 from golden.operators import BatchNormOperator, ConvOperator, DenseOperator, FlattenOperator, Operator
 from golden.techniques.layers import refused
 
@@ -33,25 +33,20 @@ def smaller(architecture: Architecture, size: int) -> Architecture:
         try:
             return Architecture(f"{architecture.name}-{size}", (size, size, architecture.input[2]), nodes)
         except ValueError as error:
-            conv = _uneven(architecture, nodes, size)
+            conv = _uneven(nodes, error)
             if conv is None or conv in keeps:
                 raise ValueError(f"kernel rescaling cannot make {architecture.name} smaller: {error}") from error
             keeps.add(conv)
 
 
-def _uneven(architecture: Architecture, nodes: tuple[Node, ...], size: int) -> int | None:
-    """The last convolution in front of the first sum whose operands differ in shape."""
-    shapes: list[tuple[int, ...]] = []
-    image = (size, size, architecture.input[2])
-    for node in nodes:
-        try:
-            shapes.append(node.shape(*(shapes[read] if read >= 0 else image for read in node.reads)))
-        except ValueError:
-            number = node.reads[0] if isinstance(node, AddNode) else -1
-            while number >= 0 and not isinstance(nodes[number], ConvNode):
-                number = nodes[number].reads[0]
-            return number if number >= 0 else None
-    return None
+def _uneven(nodes: Sequence[Node], error: ValueError) -> int | None:
+    """The last convolution in front of the sum that failed; None where something else did."""
+    if not isinstance(error, NodeError) or not isinstance(nodes[error.number], AddNode):
+        return None
+    number = nodes[error.number].reads[0]
+    while number >= 0 and not isinstance(nodes[number], ConvNode):
+        number = nodes[number].reads[0]
+    return number if number >= 0 else None
 
 
 def _smaller_nodes(architecture: Architecture, keeps: Collection[int]) -> tuple[Node, ...]:
