@@ -332,11 +332,16 @@ def test_trace_takes_the_step_behind_a_checkpoint(tmp_path):
     kept = tmp_path / "run.npz"
     trained = ("--net", "cnn", "--batch", "64", "--steps", "3", "--checkpoint", str(kept))
     assert run("train", *trained).exit_code == 0
-    densities = []
-    for own in (("--checkpoint", str(kept)), ("--after", "3", "--batch", "64"), ()):
-        result = run("trace", "--net", "cnn", "--batch", "16", *own, "--backend", "emulator", "--json", "-")
+
+    def traced(*options):
+        result = run("trace", "--net", "cnn", *options, "--backend", "emulator", "--json", "-")
         assert result.exit_code == 0, result.stderr
-        densities.append([row["density"] for row in json.loads(result.stdout) if row["kind"] == "conv" and row["phase"] == "FP"])
+        return json.loads(result.stdout)
+
+    behind = traced("--batch", "64", "--after", "3")
+    assert traced("--batch", "64", "--checkpoint", str(kept)) == behind
+    few, before = traced("--batch", "16", "--checkpoint", str(kept)), traced("--batch", "16")
+    densities = [[row["density"] for row in rows if row["kind"] == "conv" and row["phase"] == "FP"] for rows in (few, behind, before)]
     assert densities[0] != densities[2]
     assert max(abs(a - b) for a, b in zip(*densities[:2], strict=True)) < 0.1
     for options, says in (
