@@ -128,18 +128,18 @@ class Queues(wiring.Component):
             m.d.sync += here.eq(0)
         with m.Else():
             m.d.sync += here.eq(there)
-        # Lanes are asked two cycles before their turn, eight at a time, then four such: a head that is free stays so until then, and all are at
-        # a restart.
+        # Lanes are asked before their turn, eight at a time, then four such: a head that is free stays so until then, and all are at a restart.
+        # Eight lanes have their turns so soon that theirs must be asked late: a head is free two cycles after its column came, at the earliest.
+        early = 1 if count <= 8 else 2
         asked = Signal(ceil_div(count, 8), init=-1, reset_less=True)
-        some = Signal(ceil_div(len(asked), 4), init=-1, reset_less=True)
-        free = Cat(o.ready for o in self.o) & turn.rotate_left(2)[:count]
-        m.d.sync += [
-            asked.eq(Cat(free[n : n + 8].any() for n in range(0, count, 8))),
-            some.eq(Cat(asked[n : n + 4].any() for n in range(0, len(asked), 4))),
-            wanted.eq(some.any()),
-        ]
+        some = asked if early == 1 else Signal(ceil_div(len(asked), 4), init=-1, reset_less=True)
+        free = Cat(o.ready for o in self.o) & turn.rotate_left(early)[:count]
+        m.d.sync += asked.eq(Cat(free[n : n + 8].any() for n in range(0, count, 8)))
+        if early == 2:
+            m.d.sync += some.eq(Cat(asked[n : n + 4].any() for n in range(0, len(asked), 4)))
+        m.d.sync += wanted.eq(some.any())
         with m.If(self.restart):
-            m.d.sync += [asked.eq(asked.init), some.eq(some.init)]
+            m.d.sync += [asked.eq(-1), some.eq(-1)]
 
         # Second: push and pop.
         push, pop = Signal(), Signal()

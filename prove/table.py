@@ -328,7 +328,8 @@ PROOFS = (
         reach=18,
         faults=(
             Fault("lanes: tag leaves without its sum", "hw/lanes.py", "leave & sums.valids[-1]", "leave"),
-            Fault("lanes: column begins without a place for its sum", "hw/lanes.py", "waits.eq(head_valid & tags.rooms[0])", "waits.eq(head_valid)"),
+            Fault("lanes: column begins without a place for its sum", "hw/lanes.py", "waits.eq(head_valid & tags.rooms[0] & ~take)",
+                  "waits.eq(head_valid & ~take)"),
         ),
     ),
     Proof(
@@ -356,8 +357,8 @@ PROOFS = (
         claim="a request for a brick waits unchanged, while room falls only with a request",
         harness="prove.units:bricks",
         faults=(
-            Fault("bricks: address counts on though it waits", "hw/bricks.py", "asked.eq(self.request.valid & self.request.ready)",
-                  "asked.eq(self.request.valid)"),
+            Fault("bricks: address counts on though it waits", "hw/bricks.py", "with m.Elif(self.room & self.request.ready):",
+                  "with m.Elif(self.room):"),
         ),
     ),
     Proof(

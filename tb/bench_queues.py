@@ -110,6 +110,27 @@ async def takes_a_step_every_round(dut):
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
+async def serves_every_lane_once_a_round(dut):
+    """A lane takes a column from its head at once, and the head is free in the third cycle after the column came."""
+    rng, chip = generator(), load_spec(Chip)
+    await start(dut)
+    i, turns = Stream(dut, "i"), queue_round(chip)
+    cocotb.start_soon(send(i, draw_steps(rng, i, 20, 1.0), rng))
+    heads = [Stream(dut, f"o__{n}") for n in range(chip.lanes)]
+    came = [[-3] for _ in heads]
+    for cycle in range(24 * turns):
+        for head, since in zip(heads, came, strict=True):
+            head.ready.value = int(cycle - since[-1] > 2)
+        await cycles(dut, 1)
+        for head, since in zip(heads, came, strict=True):
+            if head.valid.value:
+                since.append(cycle)
+    for since in came:
+        assert {b - a for a, b in pairwise(since[1:])} == {turns}
+        assert len(since) == 21
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
 @cocotb.parametrize(late=[False, True])
 async def a_full_queue_holds_back_one_step_only(dut, late):
     """The other lanes get what is due in that step, and nothing of the next. late : a lane that is asked last when a step can be taken."""

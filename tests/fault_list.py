@@ -70,6 +70,8 @@ FAULTS = (
     Fault("queues: a column that finds no place is lost", "hw/queues.py", "own_stays.eq(own_next & filled)", "own_stays.eq(0)", bench="queues"),
     Fault("scratchpad: one writer's place is that of the first", "hw/scratchpad.py", "(half_of(port.p.address) == h) for w, port",
           "(half_of(self.write[0].p.address) == h) for w, port", "ecp5-64", bench="scratchpad"),
+    Fault("queues: heads asked too early for a round of eight", "hw/queues.py", "early = 1 if count <= 8 else 2", "early = 2", "2x8w12",
+          bench="queues"),
     Fault("queues: full queue taken for an empty one", "hw/queues.py", "there_some.eq(apart.any())",
           "there_some.eq(apart[:-1].any())", bench="queues"),
     Fault("queues: step taken though a full lane has its column left", "hw/queues.py", "~rest & ~own_stays & ~other_stays", "~rest",
