@@ -29,12 +29,12 @@ def opened(
 
         yield EstimatedMachine(chip, MEMORY, RING, memory)
         return
-    from gradloom.machine import netlist
+    from gradloom.machine import compiled_twice, netlist
     from host.machines import NativeBackend
     from tb.native.machine import build_machine
     from tb.native.machine_host import NativeMachine
 
-    library = build_machine(netlist(chip, "machine"), trained=True)
+    library = build_machine(netlist(chip, "machine"), trained=compiled_twice(chip))
     with NativeMachine(chip, library, MEMORY, memory) as machine:
         machine.rest(not exact)
         yield NativeBackend(machine, RING)

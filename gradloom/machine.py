@@ -46,6 +46,11 @@ def netlist(chip: Chip, unit: str = "engine", target: str | None = None) -> Netl
     return Netlist(verilog=folder / f"{unit}.v", top=unit)
 
 
+def compiled_twice(chip: Chip) -> bool:
+    """Whether a simulation of ``chip`` is compiled by what a first build did: of few lanes, none is long enough to earn the minute back."""
+    return chip.groups * chip.lanes >= 32
+
+
 def native_engine(chip: Chip, *, progress: bool = True) -> NativeEngine:
     """A running engine of ``chip``: its Verilog written and compiled unless that is done already."""
-    return NativeEngine(chip, build_engine(netlist(chip), trained=True, progress=progress))
+    return NativeEngine(chip, build_engine(netlist(chip), trained=compiled_twice(chip), progress=progress))

@@ -21,21 +21,29 @@ ONE_BANK = replace(COMPACT, name="one_bank", scratch_banks=1)
 # The same with as many lanes as take long for a round of turns.
 MANY = replace(COMPACT, name="many", lanes=16, psum_depth=512)
 ELSEWHERE = {"convert", "keyed"}  # tests of their own, over more than a chip's parameters
-CASES = [
-    *((name, TINY) for name in UNITS if name not in ELSEWHERE),
-    *((name, chip) for name in ("sequencer", "scan", "queues", "lanes", "arbiter", "turns", "rowqueue") for chip in (WIDE, NARROW)),
-    *((name, WIDE) for name in ("visits", "axi_read", "axi_write", "load", "store", "check", "scratchpad")),
-    ("engine", NARROW),
-    *((name, COMPACT) for name in ("scratchpad", "vector")),
-    ("scratchpad", ONE_BANK),
+QUICK = [
+    *((name, TINY) for name in UNITS if name not in ELSEWHERE and name != "machine"),
+    *((name, NARROW) for name in ("sequencer", "scan", "queues")),
+    ("scratchpad", COMPACT),
     ("scratchpad", CHIPS["ecp5-1x64"]),  # one port, and memories of even and odd bricks
     ("scratchpad", replace(TINY, name="one_writer", vector_words=2)),
-    *((name, MANY) for name in ("turns", "lanes", "rowlist", "drain", "finish", "engine")),
+    *((name, MANY) for name in ("turns", "lanes", "rowlist", "drain", "finish")),
 ]
+SLOW = [
+    ("machine", TINY),
+    *((name, WIDE) for name in ("sequencer", "scan", "queues", "lanes", "arbiter", "turns", "rowqueue")),
+    *((name, WIDE) for name in ("visits", "axi_read", "axi_write", "load", "store", "check", "scratchpad")),
+    *((name, NARROW) for name in ("lanes", "arbiter", "turns", "rowqueue", "engine")),
+    ("scratchpad", ONE_BANK),
+    ("vector", COMPACT),
+    ("engine", MANY),
+]
+CASES = [*QUICK, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)]
+NAMES = [f"{name}-{chip.name}" for name, chip in QUICK + SLOW]
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize(("name", "chip"), CASES, ids=[f"{name}-{chip.name}" for name, chip in CASES])
+@pytest.mark.parametrize(("name", "chip"), CASES, ids=NAMES)
 def test_unit_passes_its_bench(name, chip, tmp_path, seed):
     bench = build_unit(name, chip, tmp_path)
     ran, failed = run(bench.module, bench.netlist, seed, env=bench.env)

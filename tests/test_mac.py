@@ -96,7 +96,10 @@ endmodule
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize(("target", "compact"), [*((target, False) for target in PRIMITIVES), ("ecp5", False), ("ecp5", True)])
+@pytest.mark.parametrize(
+    ("target", "compact"),
+    [("xc7", False), ("ecp5", True), *(pytest.param(target, False, marks=pytest.mark.slow) for target in (*PRIMITIVES, "ecp5") if target != "xc7")],
+)
 def test_primitive_and_portable_twin_agree_whenever_a_product_is_added(target, compact, tmp_path, seed):
     make = lambda w, s: lambda t: Mac(w, s, t, compact)
     sources = [file for w, s in SIZES for file in write_pair(make(w, s), f"mac{w}", tmp_path, target)]

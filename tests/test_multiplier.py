@@ -69,7 +69,7 @@ endmodule
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize("target", MULTIPLIER_TARGETS)
+@pytest.mark.parametrize("target", [name if name == "ecp5" else pytest.param(name, marks=pytest.mark.slow) for name in MULTIPLIER_TARGETS])
 def test_primitive_and_portable_twin_agree_in_every_cycle(target, tmp_path, seed):
     widths = [w for w in WIDTHS if w <= PRIMITIVES[target][0]]
     make = lambda w: lambda t: Multiplier(w, t)

@@ -374,7 +374,9 @@ endmodule
 """
 
 
-@pytest.mark.parametrize("target", ["ecp5-25k", "ice40-up5k", "lifcl-40", "gw2a-18", "xc7a100t", "xczu3eg"])
+@pytest.mark.parametrize(
+    "target", ["ecp5-25k", "ice40-up5k", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lifcl-40", "gw2a-18", "xc7a100t", "xczu3eg"))]
+)
 def test_memory_that_falls_into_look_up_tables_is_named(target, tmp_path):
     """Yosys puts 16 words of 8 bits into look-up tables or flip-flops though the source means block RAM."""
     source = tmp_path / "unit.v"
@@ -401,7 +403,7 @@ def test_block_ram_is_told_by_the_name_that_the_source_gives_it(tmp_path):
     assert (memory.bits, memory.for_block, memory.in_block) == (16384, True, True)
 
 
-@pytest.mark.parametrize("target", ["ecp5-85k", "gw2a-18"])
+@pytest.mark.parametrize("target", ["ecp5-85k", pytest.param("gw2a-18", marks=pytest.mark.slow)])
 def test_no_memory_of_a_group_falls_into_look_up_tables(target, tmp_path):
     """On primitives of block RAM, and where block RAM is left to inference; all multipliers keep their registers."""
     chip = CHIPS["tiny"]
