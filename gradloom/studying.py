@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
@@ -23,6 +23,7 @@ from host.compiler import Unsupported
 from host.datasets import load
 from host.driver import Driver, without_masks
 from host.energy import energy
+from host.overlap import exposed
 from host.profile import totalled
 from spec.chip import Chip
 from spec.version import VERSION
@@ -119,7 +120,7 @@ def _time(job: Job) -> dict[str, Any]:
                 graph = stage.graph if job.variant.masks else without_masks(stage.graph)
                 driver = Driver(graph, machine, check=True, skip=job.variant.skip)
                 if job.variant.policy is not None:
-                    driver.follow(job.variant.policy(job.config), steps_per_epoch(config, samples))
+                    driver.follow(job.variant.policy(job.config), steps_per_epoch(config, samples), job.variant.resident)
                 timing.add(driver, config, stage)
         return timing.told(job.chip)
     except Unsupported as reason:
@@ -133,7 +134,7 @@ class Timing:
 
     def __init__(self, tally: Tally):
         self.tally = tally
-        self.whole: dict[str, float] = dict.fromkeys((*COUNTED, "macs", "bytes"), 0.0)
+        self.whole: dict[str, float] = dict.fromkeys((*COUNTED, "exposed", "macs", "bytes"), 0.0)
         self.steps = self.timed = 0
         self.by_host = False
 
@@ -159,7 +160,9 @@ class Timing:
             if step in some or kind not in costs:
                 driver.restore(before)
                 driver.step(self.tally, *batch)
-                cycles, moved = totalled(driver.trace())
+                trace = driver.trace()
+                cycles, moved = totalled(trace)
+                moved["exposed"] = exposed(trace, awaited=getattr(driver.policy, "predicting", False))
                 costs.setdefault(kind, []).append(cycles + moved)
         for kind, taken in costs.items():
             for cost in taken:
@@ -173,6 +176,7 @@ class Timing:
         """Of the whole run."""
         return {
             "cycles": {phase: round(self.whole[phase]) for phase in COUNTED},
+            "exposed": round(self.whole["exposed"]),
             "cycles_bound": round(self.whole["macs"] / chip.total_lanes),
             "bytes": round(self.whole["bytes"]),
             "energy": energy(chip, self.whole),
@@ -192,14 +196,24 @@ def _steps(config: Config, stage: Stage) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def planned(study: str, config: Config, data: str, seeds: int, chip: Chip) -> list[Job]:
-    """All work of a study: a training for each variant and seed, a timing for each variant, but what would be the baseline's again."""
+    """All work of a study: a training for each variant and seed, a timing for each variant, but nothing that would be an earlier one's again."""
     jobs = []
-    for place, variant in enumerate(variants(study)):
-        if not place or not variant.trains_exactly:
+    found = variants(study)
+    for place in range(len(found)):
+        if _trained_at(found, place) == place:
             jobs += [Job("train", study, place, replace(config, seed=config.seed + n), data) for n in range(seeds)]
-        if not place or not variant.runs_exactly:
+        if _timed_at(found, place) == place:
             jobs.append(Job("time", study, place, config, data, chip))
     return jobs
+
+
+def _trained_at(found: Sequence[Variant], place: int) -> int:
+    """The first of the variants that trains as the one at ``place``."""
+    return [variant.training for variant in found].index(found[place].training)
+
+
+def _timed_at(found: Sequence[Variant], place: int) -> int:
+    return [variant.running for variant in found].index(found[place].running)
 
 
 def rows(study: str, jobs: Mapping[Job, dict[str, Any]], config: Config, data: str) -> list[dict[str, Any]]:
@@ -216,8 +230,8 @@ def rows(study: str, jobs: Mapping[Job, dict[str, Any]], config: Config, data: s
     return [
         _row(
             variant,
-            trained[0 if variant.trains_exactly else place],
-            timed.get(0 if variant.runs_exactly else place, {}),
+            trained[_trained_at(found, place)],
+            timed.get(_timed_at(found, place), {}),
             base,
             config,
             data,
@@ -235,6 +249,8 @@ def _row(
     if timed.get("by_host"):
         reasons.append("the host chooses, in time that is not counted")
     cycles = timed.get("cycles")
+    if cycles and variant.apart:
+        cycles = cycles | {"predict": timed["exposed"]}
     before = sum(base["cycles"].values()) if cycles and "cycles" in base else None
     return {
         "technique": variant.technique,

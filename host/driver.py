@@ -75,11 +75,14 @@ class Driver:
         self.lowering = Lowering(EXACT)
         self._state = graph.state()
 
-    def follow(self, policy: Policy, epoch_steps: int) -> None:
-        """As :meth:`golden.graph.Graph.follow`, before the first step; raises :class:`host.compiler.errors.Unsupported` too."""
+    def follow(self, policy: Policy, epoch_steps: int, resident: bool = False) -> None:
+        """As :meth:`golden.graph.Graph.follow`, before the first step; raises :class:`host.compiler.errors.Unsupported` too.
+
+        resident : the weights of a predictor of gradients stay in the scratchpad.
+        """
         if self._place is not None:
             raise ValueError("a policy is followed from the first step on, and the network is in memory already")
-        self.lowering = lowered(deepcopy(policy))
+        self.lowering = lowered(deepcopy(policy), resident)
         self.policy = self.lowering.policy
         self.policy.bind(self.graph, epoch_steps)
         self.graph.follow(deepcopy(policy), epoch_steps)

@@ -80,6 +80,25 @@ def test_what_was_not_trained_yet_has_no_row_of_the_baselines():
     ]
 
 
+def test_ways_to_run_a_predictor_are_trained_once_and_timed_by_where_its_weights_lie():
+    jobs = planned("prediction", CONFIG, "digits", 2, CHIPS["tiny"])
+    found = variants("prediction")
+    assert [(found[job.place].name, job.kind) for job in jobs if found[job.place].role == "technique"] == [
+        ("predicted", "train"),
+        ("predicted", "train"),
+        ("predicted", "time"),
+        ("predicted, predictor's weights stay on chip", "time"),
+    ]
+
+    def result(job):
+        shared = {"FP": 10, "BP": 20, "WG": 10, "update": 0, "predict": 20 if job.place == 1 else 10 if job.place else 0}
+        return {"accuracy": 0.5 + job.place / 10} if job.kind == "train" else {"cycles": shared, "exposed": 5}
+
+    told = rows("prediction", {job: result(job) for job in jobs}, CONFIG, "digits")
+    assert [row["accuracy_mean"] for row in told] == [0.5, 0.6, 0.6, 0.6, 0.9, 1.0]
+    assert [sum(row["cycles"].values()) for row in told] == [40, 60, 50, 45, 50, 50]
+
+
 def test_what_no_machine_carries_out_has_a_reason_and_no_cycles(monkeypatch):
     job = next(job for job in planned("similarity", CONFIG, "digits", 1, CHIPS["tiny"]) if job.kind == "time" and job.place == 1)
     monkeypatch.delitem(LOWERINGS, InputSimilarity)

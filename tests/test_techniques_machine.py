@@ -1,5 +1,7 @@
 """Training shortcuts on machines: golden's words in memory after every step, and only the work that golden does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from machine_cases import MACHINE_CHIPS
@@ -14,11 +16,12 @@ from golden.tally import Tally
 from golden.techniques.approximation import Batches, Gradient, GradientApproximation
 from golden.techniques.local import Dynamic, LocalizedLearning, Table
 from golden.techniques.prediction import GradientPrediction, Groups, Guess
+from golden.techniques.predictor import Shape
 from golden.techniques.pruning import Keep, StructuredPruning, ThresholdPruning
 from golden.techniques.sampling import Choice, ColumnRowSampling
 from golden.techniques.similarity import InputSimilarity
 from golden.techniques.tracking import WeightTracking
-from host.compiler import Unsupported
+from host.compiler import DoesNotFit, Unsupported
 from host.compiler.techniques.on_host import OnHost
 from host.driver import MEMORY, RING, Driver
 from host.machines import EmulatedMachine, NativeBackend
@@ -75,13 +78,13 @@ def network(channels=8, pool=False):
     return b.build("small")
 
 
-def driven(policy, count, backend=None, pool=False, channels=8, check=True):
+def driven(policy, count, backend=None, pool=False, channels=8, check=True, resident=False):
     """A machine after some steps by ``policy``, the tally of its comparisons, and the programs carried out."""
     rng = np.random.default_rng(5)
     backend = backend or EmulatedMachine(CHIPS["tiny"], MEMORY, RING)
     graph = Graph(network(channels, pool), Fixed(backend.chip.width, 8), seed=3)
     on = Driver(graph, backend, check=check)
-    on.follow(policy, EPOCH)
+    on.follow(policy, EPOCH, resident)
     plans = [SGD.plan(formats, BATCH) for formats in graph.formats]
     tally = Tally(GoldenExecute())
     programs = []
@@ -114,6 +117,42 @@ def test_pooled_maps_of_few_channels_have_goldens_words():
     for name in ("spikes", "local layers", "predictions"):
         _, tally, _ = driven(POLICIES[name](), 3, pool=True, channels=5)
         assert (tally.differing_words, tally.first_difference) == (0, "")
+
+
+@pytest.mark.parametrize(("filters", "kept"), [(4, True), (12, False)])
+def test_a_predictors_weights_stay_in_the_scratchpad(filters, kept):
+    """Loaded once in a predicted batch, in a true one with every layer; of a dense layer whose rows do not lie as a product wants them always so."""
+    chip = replace(CHIPS["tiny"], scratch_depth=4096)
+    loads = []
+    for resident in (False, True):
+        policy = GradientPrediction(Groups(1, ((1, 1, 9),)), size=Shape(3, filters))
+        on, tally, programs = driven(policy, 3, EmulatedMachine(chip, MEMORY, RING), resident=resident)
+        assert (tally.differing_words, tally.first_difference) == (0, "")
+        tensors = [on.program(BATCH, None).tensors[f"predictor.weights{node}"] for node in (0, 3)]
+        loads.append([weights_loaded(program, tensors) for program in programs])
+        if resident:
+            ends = {at.fields["scratch"] + at.fields["bricks"] for at in commands(programs[2]) if at.label.what == "weights that stay"}
+            assert max(ends) == chip.scratch_bricks
+    (first, later), (held, held_later) = ((some[0], some[2]) for some in loads)
+    layers = len(LAYERS)
+    assert (first, later) == (held, layers * 2)
+    assert held_later == (2 if kept else 2 + layers)
+
+
+def test_weights_that_do_not_fit_beside_the_layers_are_refused():
+    small = EmulatedMachine(replace(CHIPS["tiny"], scratch_depth=64), MEMORY, RING)
+    with pytest.raises(DoesNotFit, match=r"^node 0: the predictor of gradients takes 343 bricks of scratchpad, chip tiny has 256: 87"):
+        driven(GradientPrediction(Groups(1, ((1, 1, 9),)), size=Shape(3, 4)), 3, small, resident=True)
+
+
+def commands(program):
+    return [command for part in program.parts for command in getattr(part, "commands", ())]
+
+
+def weights_loaded(program, tensors):
+    """Loads that begin within one of the tensors' first rows."""
+    starts = {tensor.at(0) for tensor in tensors}
+    return sum(command.opcode == Opcode.LOAD and command.fields.get("address") in starts for command in commands(program))
 
 
 LAYERS = {0: {"FP", "WG"}, 2: {"FP", "BP", "WG"}, 5: {"FP", "BP", "WG"}, 9: {"FP", "BP", "WG"}, 11: {"FP", "BP", "WG"}}

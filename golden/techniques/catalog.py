@@ -30,7 +30,8 @@ class Variant:
 
     policy : for a run's settings; None trains exactly. settings : what changes in them. stages : what is trained one after the other, if
     not the same network all along. finish : done to the trained network before
-    it is tested. skip, masks : whether the machine skips zeros and masks outputs. paper : a published row beside which it stands.
+    it is tested. skip, masks : whether the machine skips zeros and masks outputs. resident : whether a predictor's weights stay in its
+    scratchpad. apart : whether the predictor has lanes of its own. paper : a published row beside which it stands.
     """
 
     technique: str
@@ -42,22 +43,24 @@ class Variant:
     finish: Callable[[Graph], None] | None = None
     skip: bool = True
     masks: bool = True
+    resident: bool = False
+    apart: bool = False
     paper: str = ""
 
     @property
-    def steps_exactly(self) -> bool:
-        """Whether its steps give the baseline's words."""
-        return self.policy is None and self.settings is None and self.stages is None
+    def steps(self) -> tuple[object, ...]:
+        """Equal for variants whose steps give the same words."""
+        return self.policy, self.settings, self.stages
 
     @property
-    def trains_exactly(self) -> bool:
-        """Whether it ends with the baseline's network."""
-        return self.steps_exactly and self.finish is None
+    def training(self) -> tuple[object, ...]:
+        """Equal for variants that end with the same network."""
+        return *self.steps, self.finish
 
     @property
-    def runs_exactly(self) -> bool:
-        """Whether it costs a machine what the baseline costs."""
-        return self.steps_exactly and self.skip and self.masks
+    def running(self) -> tuple[object, ...]:
+        """Equal for variants that a machine carries out alike."""
+        return *self.steps, self.skip, self.masks, self.resident
 
 
 def groups(config: Config) -> Groups:
@@ -95,6 +98,7 @@ def _prediction(guess: Guess) -> Callable[[Config], Policy]:
 
 
 BASELINE = Variant("exact", "exact", "baseline")
+PREDICTED = _prediction(Guess.PREDICTED)
 
 STUDIES: dict[str, tuple[Variant, ...]] = {
     "rounding": (
@@ -131,7 +135,9 @@ STUDIES: dict[str, tuple[Variant, ...]] = {
         Variant("local", "frozen", "control", lambda c: LocalizedLearning(local(c), learns=False)),
     ),
     "prediction": (
-        Variant("prediction", "predicted", "technique", _prediction(Guess.PREDICTED), paper="janfaza-2023-adagp"),
+        Variant("prediction", "predicted", "technique", PREDICTED, paper="janfaza-2023-adagp"),
+        Variant("prediction", "predicted, predictor's weights stay on chip", "technique", PREDICTED, resident=True),
+        Variant("prediction", "predicted, on lanes of its own", "technique", PREDICTED, resident=True, apart=True),
         Variant("prediction", "zero", "control", _prediction(Guess.ZERO)),
         Variant("prediction", "last", "control", _prediction(Guess.LAST)),
     ),

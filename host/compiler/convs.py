@@ -14,7 +14,7 @@ from host.compiler.gradient_matrix import emit_matrix_gradient
 from host.compiler.gradient_plan import emit_conv_gradient
 from host.compiler.memory import Memory, view
 from host.compiler.product_emit import emit_product
-from host.compiler.products import Block, Part, WindowedProduct
+from host.compiler.products import Block, Held, Part, WindowedProduct
 from host.program import Label, Value
 from host.tensor import Tensor
 from spec.chip import BRICK
@@ -64,8 +64,8 @@ class Layer:
         """Each position of the output sees one of the input."""
         return self.taps == 1 and self.kernel.stride == 1
 
-    def forward(self, e: Emitter, memory: Memory, key: Value, rounding: Rounding) -> None:
-        """FP to ``z``."""
+    def forward(self, e: Emitter, memory: Memory, key: Value, rounding: Rounding, held: Span | None = None) -> None:
+        """FP to ``z``. held : where the weights lie in the scratchpad as they lie in memory, if they do."""
         k, op = self.kernel, self.op
         _, height, width, channels = self.x.shape
         window = Window(
@@ -75,6 +75,8 @@ class Layer:
         )
         label = Label(op.number, "FP", "")
         have = op.reads[0].frac + op.formats.weights.frac
+        if channels > BRICK and channels % BRICK:
+            held = None  # a product's rows of B lie farther apart from tap to tap
 
         def load_b(block: Block, part: Part, b: Span, spare: Span) -> None:
             here = replace(label, what="weights")
@@ -104,6 +106,7 @@ class Layer:
                 load_b=load_b,
                 spare=lambda bricks, part: 0,
                 padded=False,
+                held=None if held is None else Held(held, self.weights.row_bricks),
             ),
         )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
 from host.compiler.errors import DoesNotFit
@@ -55,6 +55,17 @@ class _Order:
     label: Label
     fields: dict[str, Value]
     touched: _Touched
+
+
+@dataclass(frozen=True)
+class Reduced(Chip):
+    """A chip of whose scratchpad the last ``held`` bricks are not to be planned with."""
+
+    held: int = 0
+
+    @property
+    def scratch_bricks(self) -> int:
+        return super().scratch_bricks - self.held
 
 
 @dataclass
@@ -115,6 +126,13 @@ class Emitter:
             yield
         finally:
             self._told = before
+
+    def hold(self, layer: int, what: str, bricks: int) -> Span:
+        """The last bricks of the scratchpad, which no layout takes from now on. Raises :class:`DoesNotFit`."""
+        if bricks >= self.chip.scratch_bricks:
+            raise DoesNotFit(layer, what, bricks, self.chip.scratch_bricks, "bricks of scratchpad", self.chip.name)
+        self.chip = Reduced(**asdict(self.chip), held=bricks)
+        return Span(self.chip.scratch_bricks, bricks)
 
     def _label(self, label: Label) -> Label:
         if self._told is None:
@@ -222,17 +240,20 @@ class Emitter:
 
 def _in_banks(chip: Chip, sizes: Mapping[str, int]) -> dict[str, Span] | None:
     """Each role in the next bank, or where there is most room; None if some buffer has none."""
+    depth = chip.scratch_depth
     used = [0] * chip.scratch_banks
+    left = [max(0, min(depth, chip.scratch_bricks - bank * depth)) for bank in range(chip.scratch_banks)]
     spans: dict[str, Span] = {}
     roles = list(dict.fromkeys(name.rstrip("0123456789") for name in sizes))
     for name, size in sizes.items():
         bank = roles.index(name.rstrip("0123456789")) % chip.scratch_banks
-        if used[bank] + size > chip.scratch_depth:
-            bank = min(range(chip.scratch_banks), key=lambda n: used[n])
-        if used[bank] + size > chip.scratch_depth:
+        if size > left[bank]:
+            bank = max(range(chip.scratch_banks), key=lambda n: left[n])
+        if size > left[bank]:
             return None
-        spans[name] = Span(bank * chip.scratch_depth + used[bank], size)
+        spans[name] = Span(bank * depth + used[bank], size)
         used[bank] += size
+        left[bank] -= size
     return spans
 
 

@@ -24,7 +24,7 @@ def emit_product(e: Emitter, p: WindowedProduct) -> None:
     for first in range(0, across, made.bricks):
         bricks = min(made.bricks, across - first)
         block = Block(first, bricks, min(channels, (first + bricks) * BRICK) - first * BRICK)
-        if not made.chained:
+        if not made.chained and p.held is None:
             p.load_b(block, p.whole, spans["b"], spans["a0"])
         pipeline(e, (job.emit() for job in _jobs(e, p, made, spans, block)), made.depth)
 
@@ -66,6 +66,8 @@ class _Job:
 
     @property
     def b(self) -> Span:
+        if self.p.held is not None:
+            return self.p.held.span
         return self.of_part("b") if self.made.chained else self.spans["b"]
 
     @property
@@ -112,6 +114,7 @@ class _Job:
     def _product(self, rows: int, first_row: int) -> None:
         p, part, block, made = self.p, self.part, self.block, self.made
         operand, result, b = self.of_tile("a"), self.of_tile("c"), self.b
+        first, across = (0, block.bricks) if p.held is None else (block.brick, p.held.across)
         reads = [operand, b]
         fields: dict[str, Value] = {}
         if p.masked:
@@ -132,9 +135,9 @@ class _Job:
             "a_bricks": part.bricks,
             "a_tail": part.a_tail,
             "tap_k": part.tap_k,
-            "b_base": b.base,
-            "b_stride": block.bricks,
-            "b_tile": tiling.k_tile * block.bricks,
+            "b_base": b.base + first,
+            "b_stride": across,
+            "b_tile": tiling.k_tile * across,
             "c_base": result.base,
             "c_stride": block.bricks,
             "index_base": (first_row * p.result.channels + block.brick * BRICK) % (1 << 32),

@@ -70,7 +70,7 @@ def _columns(p: WindowedProduct, bricks: int) -> int:
 def _cost(chip: Chip, p: WindowedProduct, one: Plan) -> float:
     """Rough cycles at half of the operand nonzero; of the mask too, if there is one."""
     columns, blocks = _columns(p, one.bricks), ceil_div(p.result.row_bricks, one.bricks)
-    weights = [memory_cycles(chip, p.b_rows(part) * one.bricks) for part in one.parts]
+    weights = [memory_cycles(chip, p.b_rows(part) * one.bricks) if p.held is None else 0 for part in one.parts]
 
     @cache
     def work(rows: int, part: Part) -> float:

@@ -39,13 +39,21 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Held:
+    """B, in the scratchpad already: all its columns, ``across`` bricks a row, rows of taps behind one another."""
+
+    span: Span
+    across: int
+
+
+@dataclass(frozen=True)
 class WindowedProduct:
     """``result = Convert(mask * (patches of window.operand @ B))``.
 
     result : (batch, lines, places, n). one : a tensor of ones if there is a bias row. mask : a tensor of the result's shape
     whose positive words are computed; all if None. load_b : emits what brings a block's columns and a part's rows of B to
     the first span; the second, of ``spare(block's bricks, part)`` bricks, is free for it. padded : it brings whole bricks of
-    rows for each tap, zeros behind the last channel.
+    rows for each tap, zeros behind the last channel. held : where B lies, if nothing is to bring it.
     """
 
     label: Label
@@ -59,6 +67,7 @@ class WindowedProduct:
     load_b: Callable[[Block, Part, Span, Span], None]
     spare: Callable[[int, Part], int]
     padded: bool
+    held: "Held | None" = None
 
     @property
     def masked(self) -> bool:
@@ -75,7 +84,7 @@ class WindowedProduct:
     def parts(self, bricks: int) -> list[Part]:
         """The reduction in parts of at most so many bricks; the bias is in the last."""
         total, channels = self.window.bricks, self.window.operand.channels
-        if bricks >= total:
+        if bricks >= total or self.held is not None:
             return [self.whole]
         result = []
         for first in range(0, total, bricks):
@@ -100,7 +109,7 @@ class WindowedProduct:
         spare = max(self.spare(bricks, part) for part in parts)
         b = max(self.b_rows(part) for part in parts) * bricks
         chained = len(parts) > 1
-        sizes = {} if chained else {"b": b}
+        sizes = {} if chained or self.held is not None else {"b": b}
         for i in range(depth):
             operand = self.window.seen_bricks(images, lines)
             if chained:

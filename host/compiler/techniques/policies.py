@@ -23,7 +23,6 @@ LOWERINGS: dict[type[Policy], Callable[[Any], Lowering]] = {
     Policy: Lowering,
     GradientApproximation: Approximation,
     ColumnRowSampling: Sampling,
-    GradientPrediction: Prediction,
     LocalizedLearning: Local,
     StructuredPruning: OnHost,
     ThresholdPruning: OnHost,
@@ -32,10 +31,15 @@ LOWERINGS: dict[type[Policy], Callable[[Any], Lowering]] = {
 }
 
 
-def lowered(policy: Policy) -> Lowering:
-    """The commands of ``policy``, which is the driver's own from then on. Raises :class:`Unsupported` for one that no machine carries out yet."""
+def lowered(policy: Policy, resident: bool = False) -> Lowering:
+    """The commands of ``policy``, which is the driver's own from then on; resident : see :class:`host.compiler.techniques.prediction.Prediction`.
+
+    Raises :class:`Unsupported` for one that no machine carries out yet.
+    """
     if isinstance(policy, Composed):
-        return Together(policy, tuple(lowered(part) for part in policy.parts))
+        return Together(policy, tuple(lowered(part, resident) for part in policy.parts))
+    if isinstance(policy, GradientPrediction):
+        return Prediction(policy, resident)
     make = LOWERINGS.get(type(policy))
     if make is None:
         raise Unsupported(f"no machine carries out {type(policy).__name__} yet: golden does")

@@ -7,11 +7,12 @@ import numpy as np
 from golden.operators import Operator
 from golden.techniques.layers import rows_of_weights
 from golden.techniques.prediction import GradientPrediction, Guess, filter_words
-from golden.techniques.predictor import mean_exponent
+from golden.techniques.predictor import CONV, DENSE, mean_exponent
 from host.compiler.elementwise import Affine, Sweep, emit_sweep, emit_zeros
+from host.compiler.emit import Span
 from host.compiler.lowering import Lowering, Read, Write
 from host.compiler.scalars import pack_scalars
-from host.compiler.techniques.predictor import PHASE, Guesser, emit_features, emit_turned, features_of
+from host.compiler.techniques.predictor import PHASE, Guesser, emit_features, emit_held, emit_turned, features_of
 from host.compiler.techniques.squares import emit_squares
 from host.program import Context, Label, Symbol
 from host.tensor import Tensor
@@ -22,13 +23,29 @@ if TYPE_CHECKING:
 
 
 class Prediction(Lowering):
-    """The predictor shares the machine with the layers; of the controls, zeros are commands and the last gradient is kept by the host."""
+    """The predictor shares the machine with the layers; of the controls, zeros are commands and the last gradient is kept by the host.
+
+    resident : its weights stay in the scratchpad while a predicted batch goes through, loaded once (EFFICIENT), not with every layer (LOW).
+    """
 
     policy: GradientPrediction
+
+    def __init__(self, policy: GradientPrediction, resident: bool = False):
+        super().__init__(policy)
+        self.resident = resident
+        self._held: dict[int, Span] = {}
 
     def keeps(self, net: "Network") -> None:
         for name, words in self._words():
             net.memory.add(name, words.shape)
+        self._held = {}
+        if self.resident and net.training and self.policy.predicting and self.policy.predictor is not None:
+            sizes = {node: self._weights(net)[node].bricks for node in (CONV, DENSE)}
+            whole = net.e.hold(self.policy.order[0], "the predictor of gradients", sum(sizes.values()))
+            self._held = {CONV: Span(whole.base, sizes[CONV]), DENSE: Span(whole.base + sizes[CONV], sizes[DENSE])}
+
+    def _weights(self, net: "Network") -> dict[int, Tensor]:
+        return {node: net.memory.tensors[f"predictor.weights{node}"] for node in (CONV, DENSE)}
 
     def saves(self, read: Read) -> None:
         for name, words in self._words():
@@ -46,7 +63,9 @@ class Prediction(Lowering):
 
     def _guesser(self, net: "Network", op: Operator, features: Tensor) -> Guesser:
         assert self.policy.predictor is not None
-        return Guesser(net, op.number, features, filter_words(op), self.policy.predictor, self.policy.first_node(op.number))
+        return Guesser(
+            net, op.number, features, filter_words(op), self.policy.predictor, self.policy.first_node(op.number), self._held
+        )
 
     def lowest(self, net: "Network") -> int:
         return len(net.operators) if self.policy.predicting else 0
@@ -69,6 +88,8 @@ class Prediction(Lowering):
         if predictor is None or rows_of_weights(op)[2]:
             emit_zeros(net.e, label, gradient)  # with a predictor for the bias' row
         if predictor is not None:
+            if number == self.policy.order[0]:
+                emit_held(net.e, number, self._weights(net), self._held)
             guesser.forward(training=False)
             said = guesser.said
             self._scale(net, op, said, -1)

@@ -1,7 +1,7 @@
-"""The predictor of gradients as commands; golden.techniques.predictor. It shares lanes and memory with the layers (LOW)."""
+"""The predictor of gradients as commands; golden.techniques.predictor. It shares lanes and memory with the layers."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from golden.techniques.prediction import scaled_maps, window
 from golden.techniques.predictor import CONV, DENSE, Predictor
 from host.compiler.convs import Layer
 from host.compiler.elementwise import Affine, Sweep, emit_sweep, record_shape
-from host.compiler.emit import Emitter, pipeline
+from host.compiler.emit import Emitter, Span, pipeline
 from host.compiler.errors import DoesNotFit
 from host.compiler.memory import view
 from host.compiler.scalars import unpack_sums
@@ -99,6 +99,7 @@ class Guesser:
     outputs: int
     predictor: Predictor
     first: int  # number of its first node, for keys
+    held: Mapping[int, Span] = field(default_factory=dict)  # by node, weights that lie in the scratchpad
 
     def __post_init__(self) -> None:
         graph, (filters, side, _, _) = self.predictor.graph(self.outputs), self.features.shape
@@ -132,11 +133,11 @@ class Guesser:
         keys: list[Value] = [self.key(node, Role.ACTIVATION) if training else 0 for node in (CONV, DENSE)]
         with e.told_as(self.number, PHASE):
             conv, dense = self._layers()
-            conv.forward(e, memory, keys[0], rounding)
+            conv.forward(e, memory, keys[0], rounding, self.held.get(CONV))
             step = Affine("h", "h", None, "same", 0, 0, relu=True)
             label, table = Label(self.number, PHASE, "relu"), {"same": memory.scalars(1)}
             emit_sweep(e, Sweep(label, {"h": self.hidden}, {"h": self.hidden}, table, [step], Rounding.FLOOR))
-            dense.forward(e, memory, keys[1], rounding)
+            dense.forward(e, memory, keys[1], rounding, self.held.get(DENSE))
 
     def learn(self, target: Tensor) -> None:
         """A step of mean square error against ``target``, of ``said``'s shape."""
@@ -169,6 +170,12 @@ class Guesser:
         tables = {name: self.net.memory.scalars(own.s0, own.s1) for name, own in (("velocity", plan.velocity), ("weights", plan.weights))}
         words = self._words("weights", node), self._words("velocity", node)
         emit_momentum(self.net.e, Label(self.number, PHASE, "update"), *words, gradient, tables, shifts, self.net.rounding)
+
+
+def emit_held(e: Emitter, layer: int, weights: Mapping[int, Tensor], spans: Mapping[int, Span]) -> None:
+    """The predictor's weights, by node, to where they stay."""
+    for node, span in spans.items():
+        e.load(Label(layer, PHASE, "weights that stay"), weights[node], 0, span, bricks=span.bricks)
 
 
 def emit_turned(e: Emitter, label: Label, source: Tensor, rows: int, out: Tensor, out_rows: int) -> None:
