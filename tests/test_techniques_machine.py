@@ -135,8 +135,18 @@ def test_a_predictors_weights_stay_in_the_scratchpad(filters, kept):
             assert max(ends) == chip.scratch_bricks
     (first, later), (held, held_later) = ((some[0], some[2]) for some in loads)
     layers = len(LAYERS)
-    assert (first, later) == (held, layers * 2)
+    assert (first, later) == (held, 2 * layers)
     assert held_later == (2 if kept else 2 + layers)
+
+
+def test_columns_of_weights_that_stay_are_read_block_by_block(monkeypatch):
+    """As if a block of a brick were the cheapest."""
+    monkeypatch.setattr("host.compiler.product_plan._cost", lambda chip, p, one: one.bricks)
+    policy = GradientPrediction(Groups(1, ((1, 1, 9),)), size=Shape(3, 4))
+    _, tally, programs = driven(policy, 3, resident=True)
+    assert (tally.differing_words, tally.first_difference) == (0, "")
+    held = {c.fields["b_base"] for c in commands(programs[2]) if c.opcode == Opcode.PRODUCT and c.label.phase == "predict"}
+    assert len(held) > 5
 
 
 def test_weights_that_do_not_fit_beside_the_layers_are_refused():
@@ -235,4 +245,12 @@ def native():
 @pytest.mark.parametrize("name", POLICIES)
 def test_generated_hardware_follows_a_policy_in_goldens_words(native, name):
     _, tally, _ = driven(POLICIES[name](), 4, NativeBackend(native, RING))
+    assert (tally.differing_words, tally.first_difference) == (0, "")
+
+
+@pytest.mark.rtl
+def test_generated_hardware_reads_weights_where_they_stay(native):
+    policy = GradientPrediction(Groups(1, ((1, 1, 9),)), size=Shape(3, 4))
+    on, tally, _ = driven(policy, 3, NativeBackend(native, RING), resident=True)
+    assert on.lowering.held
     assert (tally.differing_words, tally.first_difference) == (0, "")

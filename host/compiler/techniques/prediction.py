@@ -33,16 +33,16 @@ class Prediction(Lowering):
     def __init__(self, policy: GradientPrediction, resident: bool = False):
         super().__init__(policy)
         self.resident = resident
-        self._held: dict[int, Span] = {}
+        self.held: dict[int, Span] = {}
 
     def keeps(self, net: "Network") -> None:
         for name, words in self._words():
             net.memory.add(name, words.shape)
-        self._held = {}
+        self.held = {}
         if self.resident and net.training and self.policy.predicting and self.policy.predictor is not None:
             sizes = {node: self._weights(net)[node].bricks for node in (CONV, DENSE)}
             whole = net.e.hold(self.policy.order[0], "the predictor of gradients", sum(sizes.values()))
-            self._held = {CONV: Span(whole.base, sizes[CONV]), DENSE: Span(whole.base + sizes[CONV], sizes[DENSE])}
+            self.held = {CONV: Span(whole.base, sizes[CONV]), DENSE: Span(whole.base + sizes[CONV], sizes[DENSE])}
 
     def _weights(self, net: "Network") -> dict[int, Tensor]:
         return {node: net.memory.tensors[f"predictor.weights{node}"] for node in (CONV, DENSE)}
@@ -64,7 +64,7 @@ class Prediction(Lowering):
     def _guesser(self, net: "Network", op: Operator, features: Tensor) -> Guesser:
         assert self.policy.predictor is not None
         return Guesser(
-            net, op.number, features, filter_words(op), self.policy.predictor, self.policy.first_node(op.number), self._held
+            net, op.number, features, filter_words(op), self.policy.predictor, self.policy.first_node(op.number), self.held
         )
 
     def lowest(self, net: "Network") -> int:
@@ -89,7 +89,7 @@ class Prediction(Lowering):
             emit_zeros(net.e, label, gradient)  # with a predictor for the bias' row
         if predictor is not None:
             if number == self.policy.order[0]:
-                emit_held(net.e, number, self._weights(net), self._held)
+                emit_held(net.e, number, self._weights(net), self.held)
             guesser.forward(training=False)
             said = guesser.said
             self._scale(net, op, said, -1)
