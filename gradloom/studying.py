@@ -14,9 +14,11 @@ from threadpoolctl import threadpool_limits
 
 from golden.checkpoint import Checkpoint
 from golden.config import Config, Samples
+from golden.graph import Graph
 from golden.layers import GoldenExecute
 from golden.tally import Tally
 from golden.techniques.catalog import PAPER_ROWS, Variant, variants
+from golden.techniques.prediction import bound
 from golden.techniques.rescaling import Stage
 from golden.trainer import batches, described, evaluate, steps_per_epoch, train
 from host.compiler import Unsupported
@@ -135,7 +137,7 @@ class Timing:
     def __init__(self, tally: Tally):
         self.tally = tally
         self.whole: dict[str, float] = dict.fromkeys((*COUNTED, "exposed", "macs", "bytes"), 0.0)
-        self.steps = self.timed = 0
+        self.steps = self.timed = self.predicted = 0
         self.by_host = False
 
     def add(self, driver: Driver, config: Config, stage: Stage) -> None:
@@ -157,12 +159,13 @@ class Timing:
             graph.step(GoldenExecute(), *batch)
             kind: Hashable = (graph.policy.variant(), len(chosen), formats)
             kinds[kind] += 1
+            self.predicted += _predicting(graph)
             if step in some or kind not in costs:
                 driver.restore(before)
                 driver.step(self.tally, *batch)
                 trace = driver.trace()
                 cycles, moved = totalled(trace)
-                moved["exposed"] = exposed(trace, awaited=getattr(driver.policy, "predicting", False))
+                moved["exposed"] = exposed(trace, awaited=_predicting(graph))
                 costs.setdefault(kind, []).append(cycles + moved)
         for kind, taken in costs.items():
             for cost in taken:
@@ -182,11 +185,17 @@ class Timing:
             "energy": energy(chip, self.whole),
             "by_host": self.by_host,
             "steps": self.steps,
+            "predicted": self.predicted,
             "timed": self.timed,
             "words_compared": self.tally.words_compared,
             "differing_words": self.tally.differing_words,
             "first_difference": self.tally.first_difference,
         }
+
+
+def _predicting(graph: Graph) -> bool:
+    """Whether the step that was taken last had no backward pass."""
+    return bool(getattr(graph.policy, "predicting", False))
 
 
 def _steps(config: Config, stage: Stage) -> Iterator[tuple[int, np.ndarray]]:
@@ -265,6 +274,7 @@ def _row(
         "cycles": cycles,
         "cycles_bound": timed.get("cycles_bound"),
         "speedup": round(before / sum(cycles.values()), 3) if cycles and before else None,
+        "speedup_bound": round(bound(timed["predicted"] / timed["steps"]), 3) if timed.get("predicted") else None,
         "bytes": timed.get("bytes"),
         "energy_relative": round(timed["energy"] / base["energy"], 3) if "energy" in timed and "energy" in base else None,
         "words_compared": timed.get("words_compared", 0),

@@ -92,11 +92,13 @@ def test_ways_to_run_a_predictor_are_trained_once_and_timed_by_where_its_weights
 
     def result(job):
         shared = {"FP": 10, "BP": 20, "WG": 10, "update": 0, "predict": 20 if job.place == 1 else 10 if job.place else 0}
-        return {"accuracy": 0.5 + job.place / 10} if job.kind == "train" else {"cycles": shared, "exposed": 5}
+        told = {"cycles": shared, "exposed": 5, "steps": 8, "predicted": 6 * bool(job.place)}
+        return {"accuracy": 0.5 + job.place / 10} if job.kind == "train" else told
 
     told = rows("prediction", {job: result(job) for job in jobs}, CONFIG, "digits")
     assert [row["accuracy_mean"] for row in told] == [0.5, 0.6, 0.6, 0.6, 0.9, 1.0]
     assert [sum(row["cycles"].values()) for row in told] == [40, 60, 50, 45, 50, 50]
+    assert [row["speedup_bound"] for row in told] == [None, 2.0, 2.0, 2.0, 2.0, 2.0]
 
 
 def test_what_no_machine_carries_out_has_a_reason_and_no_cycles(monkeypatch):
