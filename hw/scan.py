@@ -28,7 +28,7 @@ class Scan(wiring.Component):
     Members
     -------
     command, tiles, unscanned, visits, mask_address : what to walk
-    request, brick_valid, brick : mask bricks
+    request, brick_valid, brick : mask bricks; one comes for each request, after that was taken
     o : :py:`Out(stream.Signature(column_step))`, for the queues
     pushed, pushed_slot : columns that are on their way to the lanes, to be counted
     scanned, scanned_slot : this slot has no more

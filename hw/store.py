@@ -110,8 +110,8 @@ class Store(wiring.Component):
             bricks.i.valid.eq(self.valid),
             self.moved.eq(bricks.o.valid & bricks.o.ready),
         ]
-        moved = Signal()  # known a cycle late: what comes behind the memories of bricks is late enough already
-        m.d.sync += [moved.eq(self.moved), ahead.eq(ahead + balance(asked, moved))]
+        gone = Signal()  # `moved`, known a cycle late: what comes behind the memories of bricks is late enough already
+        m.d.sync += [gone.eq(self.moved), ahead.eq(ahead + balance(asked, gone))]
 
         with m.If(writer.done & (failed == 0)):
             m.d.sync += failed.eq(writer.error)

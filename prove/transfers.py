@@ -68,7 +68,7 @@ def store_bricks() -> Harness:
     level = h.inside("bricks.level")
     h.check(level == h.inside("bricks.unread") + h.inside("bricks.latched") + h.inside("bricks.o__valid"))
     waiting = h.inside("requests.o__valid") + ~h.inside("requests.free")
-    h.check(h.inside("ahead") == level + asked + waiting)
+    h.check(h.inside("ahead") == level + asked + waiting + h.inside("gone"))
     h.check(h.inside("ahead") <= BRICKS)
     h.reach(dut.moved & (asked == 2))
     return h

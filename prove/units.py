@@ -24,7 +24,10 @@ def bricks() -> Harness:
 
 
 def scan() -> Harness:
-    return protocol(Scan(CHIP), hold=["command", "tiles"])
+    """A brick of the mask comes after it was asked for."""
+    h = protocol(Scan(CHIP), hold=["command", "tiles"])
+    h.assume(~h.unit.brick_valid | ~h.unit.request.valid)
+    return h
 
 
 def finish() -> Harness:
