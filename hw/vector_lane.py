@@ -146,9 +146,10 @@ class VectorLane(wiring.Component):
 
         # The second one: with the other product, or of u with what there is.
         head_5 = Signal(acc)
+        both = delayed(m, modes.both, 1, "both")  # a register at the sum; a command's mode is known long before
         m.d.comb += [
             head_5.eq(ring("sum_u", acc, self.turn_5, sum_5, ((self.load_5, self.sum_u), (self.clear_5, 0)))),
-            sum_5.eq(Mux(modes.both, head_5, total) + late),
+            sum_5.eq(Mux(both, head_5, total) + late),
             self.head_5.eq(head_5),
         ]
         result = Signal(acc, reset_less=True)
