@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,12 +22,26 @@ class Refusal(click.ClickException):
     exit_code = 2
 
 
+@contextmanager
+def terminable() -> Generator[None, None, None]:
+    """A request to end, SIGTERM, is as Ctrl-C: tools that run are stopped and what was done is kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
 class RefusingGroup(click.Group):
-    """Turns a ValueError, which all our packages raise for bad input, into a :class:`Refusal`."""
+    """Turns a ValueError, which all our packages raise for bad input, into a :class:`Refusal`, and a request to end into Ctrl-C."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
+            with terminable():
+                return super().invoke(ctx)
         except ValueError as error:
             if os.environ.get("GRADLOOM_TRACEBACK"):
                 raise
