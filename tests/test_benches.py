@@ -22,7 +22,7 @@ ONE_BANK = replace(COMPACT, name="one_bank", scratch_banks=1)
 MANY = replace(COMPACT, name="many", lanes=16, psum_depth=512)
 ELSEWHERE = {"convert", "keyed"}  # tests of their own, over more than a chip's parameters
 QUICK = [
-    *((name, TINY) for name in UNITS if name not in ELSEWHERE and name != "machine"),
+    *((name, TINY) for name in UNITS if name not in ELSEWHERE and name not in {"machine", "vector"}),
     *((name, NARROW) for name in ("sequencer", "scan", "queues")),
     ("scratchpad", COMPACT),
     ("scratchpad", CHIPS["ecp5-1x64"]),  # one port, and memories of even and odd bricks
@@ -30,7 +30,7 @@ QUICK = [
     *((name, MANY) for name in ("turns", "lanes", "rowlist", "drain", "finish")),
 ]
 SLOW = [
-    ("machine", TINY),
+    *((name, TINY) for name in ("machine", "vector")),  # whole programs in the first; of the second, tests/test_vector_unit.py has others
     *((name, WIDE) for name in ("sequencer", "scan", "queues", "lanes", "arbiter", "turns", "rowqueue")),
     *((name, WIDE) for name in ("visits", "axi_read", "axi_write", "load", "store", "check", "scratchpad")),
     *((name, NARROW) for name in ("lanes", "arbiter", "turns", "rowqueue", "engine")),

@@ -22,7 +22,11 @@ CHIPS = [
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize("chip", CHIPS, ids=lambda chip: chip.name)
+@pytest.mark.parametrize(
+    "chip",
+    [*CHIPS[:2], *(pytest.param(chip, marks=pytest.mark.slow) for chip in CHIPS[2:4]), CHIPS[4]],
+    ids=lambda chip: chip.name,
+)
 def test_unit_passes_its_bench(chip, tmp_path, seed):
     bench = build_unit("vector", chip, tmp_path)
     ran, failed = run(bench.module, bench.netlist, seed, env=bench.env)
