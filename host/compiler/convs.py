@@ -60,12 +60,17 @@ class Layer:
         return self.kernel.y * self.kernel.x
 
     @property
+    def straight(self) -> bool:
+        """Weights lie as a product reads them: the rows of B of one tap right behind those of the tap before."""
+        return self.x.channels <= BRICK or not self.x.channels % BRICK
+
+    @property
     def matrix(self) -> bool:
         """Each position of the output sees one of the input."""
         return self.taps == 1 and self.kernel.stride == 1
 
     def forward(self, e: Emitter, memory: Memory, key: Value, rounding: Rounding, held: Span | None = None) -> None:
-        """FP to ``z``. held : where the weights lie in the scratchpad as they lie in memory, if they do."""
+        """FP to ``z``. held : where the weights lie in the scratchpad as they lie in memory, if they do; see :attr:`straight`."""
         k, op = self.kernel, self.op
         _, height, width, channels = self.x.shape
         window = Window(
@@ -75,8 +80,6 @@ class Layer:
         )
         label = Label(op.number, "FP", "")
         have = op.reads[0].frac + op.formats.weights.frac
-        if channels > BRICK and channels % BRICK:
-            held = None  # a product's rows of B lie farther apart from tap to tap
 
         def load_b(block: Block, part: Part, b: Span, spare: Span) -> None:
             here = replace(label, what="weights")

@@ -133,11 +133,11 @@ class Guesser:
         keys: list[Value] = [self.key(node, Role.ACTIVATION) if training else 0 for node in (CONV, DENSE)]
         with e.told_as(self.number, PHASE):
             conv, dense = self._layers()
-            conv.forward(e, memory, keys[0], rounding, self.held.get(CONV))
+            conv.forward(e, memory, keys[0], rounding, self.held.get(CONV) if conv.straight else None)
             step = Affine("h", "h", None, "same", 0, 0, relu=True)
             label, table = Label(self.number, PHASE, "relu"), {"same": memory.scalars(1)}
             emit_sweep(e, Sweep(label, {"h": self.hidden}, {"h": self.hidden}, table, [step], Rounding.FLOOR))
-            dense.forward(e, memory, keys[1], rounding, self.held.get(DENSE))
+            dense.forward(e, memory, keys[1], rounding, self.held.get(DENSE) if dense.straight else None)
 
     def learn(self, target: Tensor) -> None:
         """A step of mean square error against ``target``, of ``said``'s shape."""
